@@ -19,6 +19,7 @@ from grange.chain import Farmer, Receipt
 from grange.chain.orders import OrderState
 from grange.chain.outbox import OnMined
 from grange.messages import NO_ORDER, order_id
+from grange.tasks import together
 from grange.transfer.acceptance import AcceptanceTerms, Keeper
 from grange.transfer.directory import FarmerDirectory, Reputations
 from grange.transfer.errors import NotEnoughFarmers
@@ -69,7 +70,8 @@ class Extensions:
         Raises CannotExtend, OrderMissing, NotEnoughFarmers, NotEnoughMoney and the errors of the chain.
         """
         await self.check_not_extended(order)
-        clock, parameters = await self.market.clock(), self.market.parameters
+        clock, known = await together(self.market.clock(), self.market.order(order.id))
+        parameters = self.market.parameters
         end = end_after(order, epochs, clock.epoch, parameters, when=clock.describe_epoch)
         needed = Requirements(
             k=order.geometry.k,
@@ -119,6 +121,7 @@ class Extensions:
             cost=cost,
             missing=missing_from_vault(cost, await self.funds(), cheaper=FEWER_EPOCHS),
             block=clock.block,
+            allows_hand_over=known is not None and known.allows_hand_over,
         )
 
     async def check_not_extended(self, order: OrderState, *, but: OrderId = NO_ORDER) -> None:
@@ -232,6 +235,7 @@ class _NewOrder:
             leaf_count=geometry.leaf_count,
             piece_leaves=geometry.piece_leaves,
             k=geometry.k,
+            allows_hand_over=quote.allows_hand_over,
         )
         cost = sum(one.rate for one in acceptances) * quote.epochs
 
@@ -259,7 +263,13 @@ class _NewOrder:
             previous=order.id,
             origin=order.sealed_as,
         )
-        return Placement(name="", salt=quote.salt, order=extended, acceptances=tuple(acceptances))
+        return Placement(
+            name="",
+            salt=quote.salt,
+            order=extended,
+            acceptances=tuple(acceptances),
+            allows_hand_over=quote.allows_hand_over,
+        )
 
 
 def _reason(candidate: Candidate, needed: Requirements, kept_rate: int) -> str:

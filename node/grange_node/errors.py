@@ -32,6 +32,7 @@
           DataMissing 500     an epoch cannot be proven with what is on disk
           RepairStopped       a repair cannot go on at the moment
             ReadsClosed       the others show what it needs only in a later epoch
+          HandOverStopped     a slot cannot be handed over at the moment
 
 Each has the category by which a command ends; `grange.cli` says with which code. What is raised while a
 request is served is turned into a response in one place, `grange_node.api.app`. What
@@ -330,6 +331,16 @@ class RepairStopped(NodeWorldError):
     """A repair cannot go on at the moment: too few answer, or nobody takes the slots."""
 
     category = Category.FARMERS
+
+
+class HandOverStopped(NodeWorldError):
+    """A slot cannot be handed over at the moment: nobody takes it, or the market does not let it pass."""
+
+    category = Category.FARMERS
+
+
+class NotTaken(HandOverStopped):
+    """A farmer that was to take a slot does not have it from the market."""
 
 
 class ReadsClosed(RepairStopped):

@@ -9,6 +9,8 @@
     Collector         ledger -> removals                               (loop)
     Scrubber          store -> damage                                  (loop)
     SelfRepairer      damage -> mended, or lost                        (loop)
+    Giver             slots -> other farmers that take them            (loop)
+    Bonds             what is still answered for -> free               (loop)
     Uploads           pieces -> store and ledger
     AcceptanceService store, ledger, view -> acceptances
     Readers           who may read what
@@ -43,8 +45,20 @@ from grange_node.chain.delegates import Delegates
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.chain.gas_watch import GAS_SECONDS, GasWatch
 from grange_node.chain.vault_funds import VaultFunds
-from grange_node.config import ACCOUNTS_NAME, DAMAGED_PIECES_NAME, LEDGER_NAME, REPAIRS_NAME, Config
+from grange_node.config import (
+    ACCOUNTS_NAME,
+    DAMAGED_PIECES_NAME,
+    HAND_OVERS_NAME,
+    LEDGER_NAME,
+    REPAIRS_NAME,
+    Config,
+)
 from grange_node.files import DiskFiles, Files
+from grange_node.hand_over.bonds import Bonds
+from grange_node.hand_over.giver import GIVER_SECONDS, Giver
+from grange_node.hand_over.list_file import HandOverList
+from grange_node.hand_over.takers import LiveTakers, Takers
+from grange_node.hand_over.transfer import Setting
 from grange_node.ledger.ledger import Ledger
 from grange_node.limits.fair_shares import FairShares
 from grange_node.loops import forever
@@ -63,6 +77,7 @@ from grange_node.reads.paths import Paths
 from grange_node.reads.readers import Readers
 from grange_node.records import SlotState
 from grange_node.self_repair.damaged_pieces import DamagedPieces
+from grange_node.self_repair.loss_declaration import LossDeclarer
 from grange_node.self_repair.rebuilder import LiveRebuilder, Rebuilder
 from grange_node.self_repair.scrubber import IDLE_SECONDS, Scrubber
 from grange_node.self_repair.self_repairer import SELF_REPAIR_SECONDS, SelfRepairer
@@ -105,6 +120,8 @@ class Node:
     damaged_pieces: DamagedPieces
     self_repairer: SelfRepairer
     scrubber: Scrubber
+    giver: Giver
+    bonds: Bonds
     readers: Readers
     delegates: Delegates
     payment_gate: PaymentGate
@@ -124,6 +141,7 @@ class Node:
         market: FarmMarket | None = None,
         files: Files | None = None,
         rebuilder: Rebuilder | None = None,
+        takers: Takers | None = None,
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
         volume: Volume | None = None,
@@ -211,6 +229,9 @@ class Node:
                 steady=steady,
                 executors=executors,
             )
+            hand_overs = stack.enter_context(
+                HandOverList.open(config.data_folder / HAND_OVERS_NAME, ballast.give_up)
+            )
             fees = FeeHistory(epoch_blocks)
             seed_recorder = SeedRecorder(config, ledger, market, follower, fees, executors=executors)
             vaults = VaultFunds(market, clock)
@@ -281,6 +302,37 @@ class Node:
                     finished=self_repairer.scrubbed,
                     next_suspect=self_repairer.next_suspect,
                 ),
+                giver=Giver(
+                    setting=Setting(
+                        farmer=config.farmer,
+                        domain=config.domain,
+                        store=store,
+                        hand_overs=hand_overs,
+                        executors=executors,
+                        reading=self_repairer.reading,
+                    ),
+                    ledger=ledger,
+                    market=market,
+                    follower=follower,
+                    takers=takers or LiveTakers(config.data_folder / REPAIRS_NAME, market.sender, executors),
+                    order_of=rebuilder.order,
+                    declarer=LossDeclarer(
+                        ledger=ledger,
+                        market=market,
+                        follower=follower,
+                        damaged_pieces=damaged_pieces,
+                        executors=executors,
+                    ),
+                    steady=steady,
+                ),
+                bonds=Bonds(
+                    farmer=config.farmer,
+                    hand_overs=hand_overs,
+                    ledger=ledger,
+                    market=market,
+                    follower=follower,
+                    executors=executors,
+                ),
                 readers=Readers(market, follower, funds, clock),
                 delegates=Delegates(market, clock),
                 payment_gate=PaymentGate(
@@ -304,7 +356,7 @@ class Node:
             )
 
     async def run_loops(self) -> None:
-        """Watch, prove, redeem, collect and care until cancelled."""
+        """Watch, prove, redeem, collect, care and hand over until cancelled."""
         # What has to be done in each epoch is tried again several times in it, however often it failed.
         in_time = partial(forever, longest_backoff_seconds=self.follower.pause_seconds)
         async with asyncio.TaskGroup() as group:
@@ -316,6 +368,8 @@ class Node:
             group.create_task(forever("collector", self.collector.collect, lambda: COLLECT_SECONDS))
             group.create_task(forever("scrubber", self.scrubber.round, lambda: IDLE_SECONDS))
             group.create_task(in_time("self-repair", self.self_repairer.tick, lambda: SELF_REPAIR_SECONDS))
+            group.create_task(in_time("hand-overs", self.giver.tick, lambda: GIVER_SECONDS))
+            group.create_task(in_time("bonds", self.bonds.tick, self.follower.pause_seconds))
             group.create_task(forever("disk", self.look_at_disk, lambda: DISK_SECONDS))
 
     async def look_at_disk(self) -> None:

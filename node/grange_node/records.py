@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from grange.messages import NO_ORDER
-from grange.types import Epoch, OrderId
+from grange.types import Epoch, FarmerId, OrderId
 from grange.units import LEAF_BYTES
 from grange_node.slot_key import SlotKey
 
@@ -91,8 +91,9 @@ class SlotRecord:
     ends_at: float | None = None
     """When the deadline and the end are by our own clock, in Unix seconds, as the blocks came when it was
     signed. None in what an older program left, until `collector` dates it."""
-    declared_lost: bool = False
-    """Whether we declared it lost ourselves, so that another may have it."""
+    given_up: bool = False
+    """Whether we gave it up ourselves, so that another may have it: declared it lost, or handed it over to
+    one that has proven since."""
     renter_proven: bool = False
     """Whether who brought it is the order's renter: it showed the salt that makes the order's id, with its
     address. Who takes a slot over for an order need not be."""
@@ -124,13 +125,15 @@ class Entry:
     block: int
     extension: bool = False
     lost_epoch: Epoch | None = None
-    """If we declared it lost: the last epoch in which it is asked for and paid."""
+    """If we declared it lost or handed it over: the last epoch in which it is asked for and paid."""
     cut_epoch: Epoch | None = None
     """If all before it in its book was lost as well: the last epoch in which positions of it are drawn."""
+    taker: FarmerId | None = None
+    """The farmer that it was handed over to."""
 
     @property
     def lost(self) -> bool:
-        """Whether it was declared lost."""
+        """Whether it was declared lost or handed over."""
         return self.lost_epoch is not None
 
 

@@ -95,7 +95,7 @@ class Terms:
     """Leaves in each piece: a power of two that divides leaf_count."""
     k: int
     """Any k slots give the data back."""
-    allows_hand_over: bool = False
+    allows_hand_over: bool = True
     """Whether farmers may pass its slots on to others."""
 
 

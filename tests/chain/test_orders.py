@@ -46,6 +46,18 @@ def folded(*events: Event) -> OrderState:
     return order
 
 
+def test_a_slot_that_was_handed_over_is_its_takers() -> None:
+    """With the pay and the root that it had, from the epoch after; nothing is lost."""
+    passed = event(
+        "SlotHandedOver", block=9, slot=1, farmer=FarmerId(2), epoch=5, taker=FarmerId(9), bound=80, refund=0
+    )
+    order = folded(*WHOLE, passed, filled(1, 9, start=6))
+    before = folded(*WHOLE).slots[1]
+    assert order.slots[1] == replace(before, farmer=FarmerId(9), start=Epoch(6))
+    assert order.lost == frozenset()
+    assert [slot.farmer for slot in order.slots] == [1, 9, 3]
+
+
 def test_an_order_is_what_was_placed() -> None:
     order = folded(*WHOLE)
     assert (order.id, order.renter, order.block, order.start, order.end) == (ORDER, RENTER, 7, 3, 16)

@@ -670,7 +670,10 @@ class FakeMarket(RenterMarket):
         if found is None or self._emitted("OrderClosed", order):
             return None
         names = ("renter", "start", "end", "k", "n", "slots_hash")
-        return Order(**{name: getattr(found, name) for name in names})
+        allows = any(
+            terms.allows_hand_over for terms, *_ in self.placed if order_id(self.renter, terms.salt) == order
+        )
+        return Order(**{name: getattr(found, name) for name in names}, hand_overs=allows << 11)
 
     async def losses(self, order: OrderId, starts: Sequence[Epoch]) -> list[Loss | None]:
         return [

@@ -38,8 +38,17 @@ from grange.chain.views import Delegation, Withdrawal
 from grange.errors import BadProof
 from grange.executors import Executors
 from grange.merkle import merkle_root, root_of_hashes
-from grange.messages import NO_CONTENT, Domain, order_id, request_digest, sign_digest, voucher_signer
-from grange.mountain import path_length
+from grange.messages import (
+    NO_CONTENT,
+    Domain,
+    order_id,
+    request_digest,
+    sign_digest,
+    slots_hash,
+    voucher_signer,
+)
+from grange.mountain import entry_hash, path_length
+from grange.mountain import verify as verify_path
 from grange.seeds import seed_block
 from grange.types import (
     NO_LIMIT,
@@ -50,6 +59,7 @@ from grange.types import (
     Offer,
     OrderId,
     Parameters,
+    Passing,
     Slot,
     Voucher,
     address_from,
@@ -139,6 +149,15 @@ class FakeMarket(FakeChain, FarmMarket):
         self.vaults: dict[Address, int] = {}
         self.redeemed_totals: dict[str, int] = {}
         self.announced: set[Address] = set()
+        self.hand_overs: list[list[FarmerId]] = []
+        """The takers of each transaction that handed slots over."""
+        self.bonds: dict[tuple[FarmerId, Epoch], int] = {}
+        """By taker and epoch, what is bound."""
+        self.missing: set[FarmerId] = set()
+        """Takers that have not proven since."""
+        self.refused_takers: dict[FarmerId, str] = {}
+        self.refused_orders: dict[OrderId, str] = {}
+        """With which error nothing is handed over to these, or of these."""
         self.recoveries_refused = ""
         """With which error nothing is taken back."""
         self.delegations: dict[tuple[Address, Address], Delegation] = {}
@@ -211,8 +230,15 @@ class FakeMarket(FakeChain, FarmMarket):
             (event.args["order"], event.args["slot"], event.args["from"]): event.args["lost_epoch"]
             for event in self.events("LossDeclared")
         }
+        handed_over = {
+            (event.args["order"], event.args["slot"], event.args["from"]): event.args
+            for event in self.events("SlotHandedOver")
+        }
+        lost |= {tenure: args["epoch"] for tenure, args in handed_over.items()}
         for event in self.events("SlotFilled"):
             args = event.args
+            if args["farmer"] != FARMER:
+                continue
             book = args["extension"], args["end"]
             index, first = totals.get(book, (0, 0))
             totals[book] = index + 1, first + args["rate"]
@@ -230,6 +256,7 @@ class FakeMarket(FakeChain, FarmMarket):
                     block=event.block,
                     extension=args["extension"],
                     lost_epoch=lost.get((args["order"], args["slot"], args["from"])),
+                    taker=handed_over.get((args["order"], args["slot"], args["from"]), {}).get("taker"),
                 )
             )
         found.sort(key=lambda entry: (entry.extension, entry.end, entry.index))
@@ -248,10 +275,10 @@ class FakeMarket(FakeChain, FarmMarket):
 
         for event in (event for block in self.blocks for event in block.events):
             args = event.args
-            if event.name == "LossDeclared":
+            if event.name in ("LossDeclared", "SlotHandedOver"):
                 name = args["order"], args["slot"], args["from"]
                 if name in names and front((names[name].extension, names[name].end)) is names[name]:
-                    cut[name] = args["lost_epoch"]
+                    cut[name] = args["lost_epoch" if event.name == "LossDeclared" else "epoch"]
             elif event.name == "FrontCut":
                 book = args["extension"], args["end"]
                 while (one := front(book)) is not None and one.first < args["front"]:
@@ -471,6 +498,71 @@ class FakeMarket(FakeChain, FarmMarket):
                 )
         return None
 
+    async def hand_over(self, passings: Sequence[Passing], epoch: Epoch) -> Receipt:
+        """Refuses what the market would of what a giver can do wrong."""
+        self.ask()
+        farmer = await self.own_farmer()
+        if self.epoch_of(self.height + 1) != epoch or farmer.settled_epoch < epoch:
+            raise TransactionReverted("handOver", "EpochNotProven", {"farmer": FARMER, "current": epoch})
+        if self.strikes:
+            raise TransactionReverted("handOver", "HasStrikes", {"farmer": FARMER, "strikes": self.strikes})
+        events: list[tuple[str, dict[str, Any]]] = []
+        for passing in passings:
+            events += self._passed(passing, epoch)
+        self.hand_overs.append([passing.takeover.farmer for passing in passings])
+        block = self.mine(events=events)
+        if self.lose_answer:
+            raise ChainUnavailable("http://chain", "connection lost while waiting")
+        return self.receipt(block, 120_000 * len(passings))
+
+    def _passed(self, passing: Passing, epoch: Epoch) -> list[tuple[str, dict[str, Any]]]:
+        order, takeover = passing.held.order, passing.takeover
+        slot, taker = passing.held.slots[takeover.slot], takeover.farmer
+        refusal = self.refused_takers.get(taker)
+        if refusal is not None:
+            raise TransactionReverted("handOver", refusal, {"farmer": taker})
+        if (refusal := self.refused_orders.get(order)) is not None:
+            raise TransactionReverted("handOver", refusal, {"order": order})
+        [book] = [one for one in books_from(self.entries()) if one.entries[:1] and _has(one, passing)]
+        entry = book.entries[passing.index]
+        assert (entry.order, entry.slot, entry.first) == (order, takeover.slot, passing.first)
+        assert verify_path(
+            book.mountain.peaks, entry_hash(entry), passing.index, book.mountain.count, passing.path
+        )
+        assert passing.index not in book.lost_epochs
+        self.bonds[taker, epoch] = self.bonds.get((taker, epoch), 0) + slot.rate
+        known = self.orders[order]
+        slots = list(passing.held.slots)
+        slots[takeover.slot] = replace(slot, farmer=taker, start=Epoch(epoch + 1))
+        held = passing.held
+        changed = slots_hash(held.leaf_count, held.piece_leaves, slots)
+        self.orders[order] = replace(known, slots_hash=changed)
+        over = {"order": order, "farmer": FARMER, "slot": takeover.slot, "from": slot.start, "epoch": epoch}
+        filled = {
+            "order": order, "farmer": taker, "slot": takeover.slot, "root": slot.root, "rate": slot.rate,
+            "max_egress_price_per_gib": 0, "leaf_count": passing.held.leaf_count, "from": Epoch(epoch + 1),
+            "end": known.end, "extension": False,
+        }  # fmt: skip
+        over |= {"taker": taker, "bound": slot.rate, "refund": 0}
+        return [("SlotHandedOver", over), ("SlotFilled", filled)]
+
+    async def bound(self, farmer: FarmerId, taker: FarmerId, epoch: Epoch) -> int:
+        self.ask()
+        assert farmer == FARMER
+        return self.bonds.get((taker, epoch), 0)
+
+    async def release(self, taker: FarmerId, epoch: Epoch) -> Receipt:
+        self.ask()
+        if self.others[taker].settled_epoch <= epoch or taker in self.missing:
+            raise TransactionReverted("release", "TakerNotProven", {"taker": taker, "settled_epoch": epoch})
+        returned = self.bonds.pop((taker, epoch))
+        args = {"farmer": FARMER, "taker": taker, "epoch": epoch, "returned": returned, "burnt": 0}
+        return self.receipt(self.mine(events=[("Released", args)]), 60_000)
+
+    async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:
+        self.ask()
+        return [self.others[farmer] for farmer in farmers]
+
     async def recover(self, held: Held, slot: int) -> Receipt:
         self.ask()
         entry = next(one for one in reversed(self.entries()) if (one.order, one.slot) == (held.order, slot))
@@ -512,6 +604,12 @@ class FakeMarket(FakeChain, FarmMarket):
         self.ask()
         self.endpoint = endpoint
         return self.receipt(self.mine(), 50_000)
+
+
+def _has(book: BookState, passing: Passing) -> bool:
+    return book.extension == passing.extension and any(
+        one.order == passing.held.order for one in book.entries
+    )
 
 
 def _book(book: BookState) -> Book:

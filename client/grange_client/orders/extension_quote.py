@@ -33,6 +33,8 @@ class ExtensionQuote:
     """What will be moved from the wallet into the vault."""
     block: int
     """The newest block when it was quoted."""
+    allows_hand_over: bool = True
+    """As the order that goes on does."""
     ticket: Ticket = field(default_factory=Ticket, repr=False, compare=False)
 
     @property

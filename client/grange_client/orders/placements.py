@@ -40,6 +40,7 @@ class Placement:
     salt: bytes
     order: OrderState
     acceptances: tuple[Acceptance, ...]
+    allows_hand_over: bool = True
     is_acknowledged: bool = False
     """Whether somebody was told that it is signed, and counts on it to be placed."""
 
@@ -53,6 +54,7 @@ class Placement:
             leaf_count=geometry.leaf_count,
             piece_leaves=geometry.piece_leaves,
             k=geometry.k,
+            allows_hand_over=self.allows_hand_over,
         )
 
     @property
@@ -198,6 +200,7 @@ def _to_json(placement: Placement) -> dict[str, Any]:
         "piece_leaves": order.geometry.piece_leaves,
         "previous": order.previous.hex(),
         "origin": order.origin.hex(),
+        "allows_hand_over": placement.allows_hand_over,
         "is_acknowledged": placement.is_acknowledged,
         "acceptances": [
             {
@@ -247,6 +250,7 @@ def _from_json(content: dict[str, Any]) -> Placement:
         salt=bytes.fromhex(content["salt"]),
         order=order,
         acceptances=acceptances,
-        # Older versions did not write it.
+        # Older versions did not write these.
+        allows_hand_over=content.get("allows_hand_over") is True,
         is_acknowledged=content.get("is_acknowledged") is True,
     )

@@ -33,6 +33,8 @@ class StoreOptions:
     epochs: int | None = None
     until: int | None = None
     name: str | None = None
+    allows_hand_over: bool = True
+    """Whether farmers may pass slots on to others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

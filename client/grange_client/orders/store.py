@@ -91,6 +91,8 @@ class Quote:
     """The newest block at that time."""
     cautions: tuple[str, ...] = ()
     """What to know before one agrees: of these farmers, and of earlier attempts."""
+    allows_hand_over: bool = True
+    """Whether farmers may pass slots on to others."""
     ticket: Ticket = field(default_factory=Ticket, repr=False, compare=False)
 
     @property
@@ -178,6 +180,7 @@ class Storing:
             cost=cost,
             missing=await self._missing(cost, funds, watch),
             block=clock.block,
+            allows_hand_over=options.allows_hand_over,
         )
 
     async def put(self, quote: Quote, options: PlaceOptions) -> Stored:
@@ -298,6 +301,7 @@ class _NewOrder:
             leaf_count=geometry.leaf_count,
             piece_leaves=geometry.piece_leaves,
             k=geometry.k,
+            allows_hand_over=quote.allows_hand_over,
         )
         rates = sum(one.rate for one in acceptances)
 
@@ -326,7 +330,11 @@ class _NewOrder:
             slots=placed_slots(acceptances, start, quote.order, events),
         )
         return Placement(
-            name=quote.manifest.name, salt=quote.salt, order=order, acceptances=tuple(acceptances)
+            name=quote.manifest.name,
+            salt=quote.salt,
+            order=order,
+            acceptances=tuple(acceptances),
+            allows_hand_over=quote.allows_hand_over,
         )
 
 

@@ -345,7 +345,7 @@ class AcceptanceService:
             raise AlreadyAccepted("this slot is accepted for another", deadline_block=other.deadline_block)
         lasts_to = view.head.number + MIN_LEFT_BLOCKS
         if record.state is SlotState.PLACED and is_lost:
-            raise Conflict("this slot was declared lost here")
+            raise Conflict("this slot was given up here")
         if record.state is SlotState.PLACED or (record.deadline_block or 0) > lasts_to:
             assert record.deadline_block is not None
             return record.deadline_block

@@ -31,7 +31,7 @@ from grange.chain import (
 from grange.chain.market import MarketClient
 from grange.chain.rpc import Rpc
 from grange.tasks import together
-from grange.types import Address, Epoch, Held, OrderId, Slot, Voucher
+from grange.types import Address, Epoch, FarmerId, Held, OrderId, Passing, Slot, Voucher
 from grange_node.chain.funding import GasReserve, read_gas_reserve
 from grange_node.chain.order_state import OrderLookup, ReadableOrder
 from grange_node.config import Config, endpoint_notes, expected
@@ -168,6 +168,15 @@ class FarmMarket(MarketClient):
         return await self.sender.send(
             calls.declare_loss(self._config.farmer, end, words, extension=extension)
         )
+
+    async def hand_over(self, passings: Sequence[Passing], epoch: Epoch) -> Receipt:
+        """Pass slots on to the farmers that signed for them, in an epoch that we have proven."""
+        last_block = (epoch + 1) * self._config.parameters.epoch_blocks - 1
+        return await self.sender.send(calls.hand_over(self._config.farmer, passings), last_block=last_block)
+
+    async def release(self, taker: FarmerId, epoch: Epoch) -> Receipt:
+        """Have what is bound by what we handed over to a farmer in an epoch returned."""
+        return await self.sender.send(calls.release(self._config.farmer, taker, epoch))
 
     async def recover(self, held: Held, slot: int) -> Receipt:
         """Take back a slot that we declared lost."""

@@ -1,12 +1,17 @@
 """What the commands of `grange farm` and `grange repair` share: words, and logging.
 
 GUIDANCE    what to correct, for errors of the chain
+Home        --home of a farm, and how to say it in another command
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from grange.cli.presenter import Guidance
 
@@ -19,6 +24,17 @@ GAS_UNIT = 10**6
 """Gas is priced by the million, so that the price is a number one can read."""
 KEPT_MEMORY_BYTES = 128 << 20
 """Freed memory that stays ours: pieces on their way."""
+
+Home = Annotated[
+    Path | None,
+    typer.Option("--home", help="Where key and settings are.", envvar="GRANGE_HOME", show_envvar=True),
+]
+"""Of a farm."""
+
+
+def home_option(home: Path | None) -> str:
+    """What another command needs to be about the same farm."""
+    return f" --home {home}" if home else ""
 
 
 def start_logging() -> None:

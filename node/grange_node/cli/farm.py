@@ -30,7 +30,8 @@ from grange.memory import keep_freed_memory
 from grange.types import address_from
 from grange.units import format_tokens, parse_size, parse_tokens
 from grange_node.cli import registration
-from grange_node.cli.common import GAS_UNIT, GUIDANCE, KEPT_MEMORY_BYTES, start_logging
+from grange_node.cli.common import GAS_UNIT, GUIDANCE, KEPT_MEMORY_BYTES, Home, home_option, start_logging
+from grange_node.cli.hand_over_command import hand_over
 from grange_node.cli.key_rotation import rotate_key
 from grange_node.cli.operator_limits import (
     describe_operator_limits,
@@ -60,14 +61,12 @@ app = typer.Typer(
     help="Run a farm: keep other people's sealed data, prove it, be paid.", no_args_is_help=True
 )
 
-Home = Annotated[
-    Path | None,
-    typer.Option("--home", help="Where key and settings are.", envvar="GRANGE_HOME", show_envvar=True),
-]
 OwnerKey = Annotated[
     Path | None,
     typer.Option(help="A file with the owner's private key, if it is not the operator's."),
 ]
+
+app.command("hand-over")(hand_over)
 
 
 @app.command()
@@ -114,11 +113,7 @@ def init(
         typer.echo(f"  owner     {done.config.owner}")
         typer.echo(f"  settings  {folder}")
         typer.echo(f"  data      {done.config.data_folder}")
-        typer.echo(f"Start it with: grange farm run{_where(home)}")
-
-
-def _where(home: Path | None) -> str:
-    return f" --home {home}" if home else ""
+        typer.echo(f"Start it with: grange farm run{home_option(home)}")
 
 
 @app.command()
@@ -255,7 +250,7 @@ def unstake(
         )
         typer.echo(f"Freed {format_tokens(freed)} tokens of the stake.")
         typer.echo(f"  transaction  0x{receipt.tx_hash.hex()}")
-        typer.echo(f"Take them out with: grange farm withdraw{_where(home)}")
+        typer.echo(f"Take them out with: grange farm withdraw{home_option(home)}")
 
 
 @app.command()

@@ -31,6 +31,7 @@ from grange_node.chain.ownership import (
     other_operator,
     unknown_farmer,
 )
+from grange_node.cli.hand_over import read_under_way
 from grange_node.cli.stake import covered_bytes
 from grange_node.config import DAMAGED_PIECES_NAME, LEDGER_NAME, Config, connect, endpoint_notes
 from grange_node.errors import FarmerForeign, StoreFailed
@@ -87,6 +88,9 @@ class Status:
     slots_placed: int
     slots_lost: int
     """Declared lost, of orders that have not ended."""
+    slots_to_hand_over: int
+    slots_bound: int
+    """Handed over, to farmers that have not proven since."""
     slots_damaged: int
     pieces_damaged: int
     """Known to be gone or wrong, and not rebuilt yet."""
@@ -146,10 +150,11 @@ async def read_status(config: Config, wallet: Wallet, data_error: str | None = N
             doubt = ledger.doubt()
             earnings = ledger.earnings()
             ended = Epoch(max(0, read_to) // config.parameters.epoch_blocks)
-            slots_lost = sum(entry.lost for entry in ledger.entries(ended))
+            slots_lost = sum(entry.lost and entry.taker is None for entry in ledger.entries(ended))
             if seen is None:
                 committed = ledger.committed_rate(ended)
     damaged, scrubbed_at = _known_damage(config) if data_error is None else ([], None)
+    under_way = read_under_way(config) if data_error is None else []
     epoch_blocks = config.parameters.epoch_blocks
     lapsed_from = seen.farmer.settled_epoch + 1 if seen and seen.farmer.lapsed else None
     next_audit = (seen.head.epoch + 1) * epoch_blocks if seen else None
@@ -188,6 +193,8 @@ async def read_status(config: Config, wallet: Wallet, data_error: str | None = N
         slots_accepted=counts[SlotState.ACCEPTED],
         slots_placed=counts[SlotState.PLACED],
         slots_lost=slots_lost,
+        slots_to_hand_over=sum(not one.is_bound for one in under_way),
+        slots_bound=sum(one.is_bound for one in under_way),
         slots_damaged=len(damaged),
         pieces_damaged=sum(len(damage.pieces) for damage in damaged),
         scrubbed_at=scrubbed_at,

@@ -51,6 +51,7 @@ def _facts(status: Status) -> list[tuple[str, str]]:
         ("stored", f"{format_size(status.stored_bytes)} of {format_size(status.capacity_bytes)}"),
         ("slots", kept),
         ("health", _health(status)),
+        *_handing_over(status),
         ("disk free", format_size(status.disk_free_bytes)),
         ("stake", _tokens(status.stake)),
         ("covers", _coverage(status)),
@@ -64,6 +65,13 @@ def _facts(status: Status) -> list[tuple[str, str]]:
     ]
     # A lapsed farm can let nothing more, and is neither asked nor paid.
     return [fact for fact in facts if not is_lapsed or fact[0] not in {"covers", "rate", "next audit"}]
+
+
+def _handing_over(status: Status) -> list[tuple[str, str]]:
+    if not status.slots_to_hand_over and not status.slots_bound:
+        return []
+    bound = f"{format_count(status.slots_bound, 'slot')} passed, not proven by their takers yet"
+    return [("handing over", f"{format_count(status.slots_to_hand_over, 'slot')} to pass; {bound}")]
 
 
 def _coverage(status: Status) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from grange.types import Epoch, OrderId
+from grange.types import Epoch, FarmerId, OrderId
 from grange_node.database import Database, Read
 from grange_node.ledger.ledger_events import ENTRY_COLUMNS, LIVE_RATES
 from grange_node.ledger.tables import Tables
@@ -47,16 +47,22 @@ class EntryTable(Tables):
         )
         return [_entry(row) for row in rows]
 
-    def given_up(self, after: Epoch, since: Epoch) -> list[Entry]:
-        """Those of `entries` that were given up in epoch `since` or later, and whose slot is in no other of
-        them that is not."""
+    def declared_lost(self, after: Epoch, since: Epoch) -> list[Entry]:
+        """Those of `entries` that were declared lost in epoch `since` or later, and whose slot is in no other
+        of them that is not given up."""
         rows = self._read(
-            f"SELECT {ENTRY_COLUMNS} FROM entries WHERE end > ?1 AND lost_epoch >= ?2 AND NOT EXISTS ("
+            f"SELECT {ENTRY_COLUMNS} FROM entries WHERE end > ?1 AND lost_epoch >= ?2 AND taker IS NULL"
+            " AND NOT EXISTS ("
             "SELECT 1 FROM entries AS alive WHERE alive.order_id = entries.order_id"
             " AND alive.slot = entries.slot AND alive.end > ?1 AND alive.lost_epoch IS NULL)"
             " ORDER BY extension, end, position",
             (after, since),
         )
+        return [_entry(row) for row in rows]
+
+    def handed_over(self) -> list[Entry]:
+        """The entries of slots that were handed over, as long as they are known."""
+        rows = self._read(f"SELECT {ENTRY_COLUMNS} FROM entries WHERE taker IS NOT NULL", ())
         return [_entry(row) for row in rows]
 
     def rate_at_start(self, epoch: Epoch) -> int:
@@ -92,7 +98,7 @@ class EntryTable(Tables):
         return sum(min(int(rate), int(kept)) for rate, kept in rows)
 
     def lost_epoch(self, order: OrderId, slot: int) -> Epoch | None:
-        """If we declared a slot lost that we have: the last epoch in which it is asked for."""
+        """If we gave a slot up that we had: the last epoch in which it is asked for."""
         rows = self._read(
             "SELECT lost_epoch FROM entries WHERE order_id = ? AND slot = ? ORDER BY start DESC LIMIT 1",
             (order, slot),
@@ -142,7 +148,7 @@ class EntryTable(Tables):
 
 def _entry(row: tuple[Any, ...]) -> Entry:
     end, extension, index, order, slot, root, leaf_count, start, first, rate, block, *given_up = row
-    lost_epoch, cut_epoch = given_up
+    lost_epoch, cut_epoch, taker = given_up
     return Entry(
         end=Epoch(end),
         index=index,
@@ -157,4 +163,5 @@ def _entry(row: tuple[Any, ...]) -> Entry:
         extension=bool(extension),
         lost_epoch=None if lost_epoch is None else Epoch(lost_epoch),
         cut_epoch=None if cut_epoch is None else Epoch(cut_epoch),
+        taker=None if taker is None else FarmerId(taker),
     )

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from grange.chain import Batch, Event, Rollback
-from grange.types import Address, Epoch, OrderId
+from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_node.errors import HistoryDoubtful
 from grange_node.slot_key import SlotKey
 
 _TOLD_COLUMNS = "end, extension, position, order_id, slot, root, leaf_count, start, first, rate, block"
-ENTRY_COLUMNS = f"{_TOLD_COLUMNS}, lost_epoch, cut_epoch"
+ENTRY_COLUMNS = f"{_TOLD_COLUMNS}, lost_epoch, cut_epoch, taker"
 LIVE_RATES = "SELECT rate FROM entries WHERE end > ? AND lost_epoch IS NULL"
 """Of what has not ended by an epoch, begun or not, and is not lost."""
 
@@ -105,7 +105,9 @@ def roll_back(write: sqlite3.Connection, block: int) -> None:
     write.execute("DELETE FROM entries WHERE block > ?", (block,))
     write.execute("DELETE FROM proofs WHERE block > ?", (block,))
     write.execute("DELETE FROM misses WHERE block > ?", (block,))
-    write.execute("UPDATE entries SET lost_epoch = NULL, lost_block = NULL WHERE lost_block > ?", (block,))
+    write.execute(
+        "UPDATE entries SET lost_epoch = NULL, lost_block = NULL, taker = NULL WHERE lost_block > ?", (block,)
+    )
     write.execute("UPDATE entries SET cut_epoch = NULL, cut_block = NULL WHERE cut_block > ?", (block,))
 
 
@@ -128,19 +130,22 @@ def apply_event(write: sqlite3.Connection, event: Event) -> None:
         case "LossDeclared":
             _give_up(write, event, args["lost_epoch"])
         case "SlotHandedOver":
-            _give_up(write, event, args["epoch"])
+            _give_up(write, event, args["epoch"], taker=args["taker"])
         case "FrontCut":
             _cut_front(write, event)
         case _:
             pass
 
 
-def _give_up(write: sqlite3.Connection, event: Event, epoch: Epoch) -> None:
+def _give_up(write: sqlite3.Connection, event: Event, epoch: Epoch, *, taker: FarmerId | None = None) -> None:
     """A slot at the front of its book is cut off at once."""
     args = event.args
     slot = "order_id = ? AND slot = ? AND start = ?"
-    values = (epoch, event.block, args["order"], args["slot"], args["from"])
-    write.execute(f"UPDATE entries SET lost_epoch = ?, lost_block = ? WHERE {slot}", values)
+    place = args["order"], args["slot"], args["from"]
+    values = epoch, event.block, *place
+    write.execute(
+        f"UPDATE entries SET taker = ?, lost_epoch = ?, lost_block = ? WHERE {slot}", (taker, *values)
+    )
     write.execute(
         f"UPDATE entries SET cut_epoch = ?, cut_block = ? WHERE {slot} AND NOT EXISTS (SELECT 1 FROM"
         " entries AS earlier WHERE earlier.end = entries.end AND earlier.extension = entries.extension"

@@ -110,6 +110,10 @@ _READ_PRICES = """
 ALTER TABLE slots ADD COLUMN max_egress_price TEXT NOT NULL DEFAULT '0';
 """
 """What we signed that reading a slot costs at most."""
+_TAKERS = """
+ALTER TABLE entries ADD COLUMN taker INTEGER;
+"""
+"""To whom a slot was handed over. It has a lost epoch then, as one that was declared lost."""
 _FROM_1 = f"""
 ALTER TABLE slots ADD COLUMN previous BLOB NOT NULL DEFAULT x'';
 ALTER TABLE slots ADD COLUMN start INTEGER NOT NULL DEFAULT 0;
@@ -141,6 +145,7 @@ _STEPS: Final = {
     6: _PROVEN,
     7: _CUT,
     8: _READ_PRICES,
+    9: _TAKERS,
 }
 """What each version lacks of the next."""
 

@@ -153,8 +153,8 @@ class SlotTable(Tables):
             )
         )
 
-    def note_declared_lost(self, order: OrderId, slot: int) -> None:
-        """We declared a slot lost."""
+    def note_given_up(self, order: OrderId, slot: int) -> None:
+        """We declared a slot lost, or handed it over and answer for it no more."""
         self._note(
             lambda write: write.execute(
                 "UPDATE slots SET declared_lost = 1 WHERE order_id = ? AND slot = ? AND state != 'staged'",
@@ -209,7 +209,7 @@ def _previous(terms: SlotTerms) -> bytes:
 
 def _record(row: tuple[Any, ...]) -> SlotRecord:
     state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block, previous, start = row[3:13]
-    was_placed, deadline_at, ends_at, declared_lost, renter_proven, max_egress_price, is_listed = row[13:]
+    was_placed, deadline_at, ends_at, given_up, renter_proven, max_egress_price, is_listed = row[13:]
     terms = None
     if state != SlotState.STAGED.value:
         terms = SlotTerms(
@@ -231,6 +231,6 @@ def _record(row: tuple[Any, ...]) -> SlotRecord:
         was_placed=bool(was_placed or is_listed) or state == SlotState.PLACED.value,
         deadline_at=deadline_at,
         ends_at=ends_at,
-        declared_lost=bool(declared_lost),
+        given_up=bool(given_up),
         renter_proven=bool(renter_proven),
     )

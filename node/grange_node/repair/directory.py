@@ -7,18 +7,26 @@ session of its own, whose incoming bytes are counted, and at no more than the pr
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import aiohttp
 
 from grange.chain import Farmer
-from grange.peer import Meter, Peer, open_session
+from grange.executors import Executors
+from grange.peer import Meter, Peer, Signer, open_session
+from grange.peer.payment_channels import PaymentChannels
 from grange.peer.read_payments import Budget, ReadPayments
 from grange.transfer.aging import Freshness
 from grange.transfer.directory import FarmerDirectory
+from grange.transfer.retry import RetryPolicy
 from grange.types import FarmerId
+from grange_node.config import CHANNELS_NAME
+from grange_node.files import FOLDER_MODE
+from grange_node.pieces.folders import translated
+from grange_node.repair.market import RepairMarket
 
 AS_FOLLOWED: Final = Freshness(fresh_seconds=0.0, usable_seconds=0.0)
 """Anyone who follows the chain knows when something has changed."""
@@ -45,6 +53,38 @@ class FollowedDirectory(FarmerDirectory):
         meter, chain_id = Meter(), self.signer.domain.chain_id
         async with open_session(self.policy.timeouts, meter, chain_id=chain_id) as session:
             yield Reading(self, session, meter, self.payments.within(budget))
+
+
+@asynccontextmanager
+async def open_directory(
+    folder: Path,
+    market: RepairMarket,
+    executors: Executors,
+    *,
+    policy: RetryPolicy | None = None,
+    freshness: Freshness = AS_FOLLOWED,
+) -> AsyncIterator[FollowedDirectory]:
+    """The farmers for the key of `market`, which signs and pays; what it signed away is kept in `folder`.
+
+    That is made if it is not there, but not what is above it, which may be the place of a disk that is not
+    mounted. Raises StorageFull, StoreFailed.
+    """
+    wallet, policy = market.sender.wallet, policy or RetryPolicy()
+    _make(folder)
+    async with AsyncExitStack() as stack:
+        channels = stack.enter_context(
+            PaymentChannels.open(folder / CHANNELS_NAME, domain=market.domain, payer=wallet.address)
+        )
+        payments = ReadPayments(domain=market.domain, wallet=wallet, channels=channels, executors=executors)
+        signer = Signer(domain=market.domain, wallet=wallet, timeouts=policy.timeouts)
+        yield await stack.enter_async_context(
+            FollowedDirectory.open(market, signer, payments, policy=policy, freshness=freshness)
+        )
+
+
+def _make(folder: Path) -> None:
+    with translated(f"making {folder}"):
+        folder.mkdir(FOLDER_MODE, exist_ok=True)
 
 
 class Reading:

@@ -21,20 +21,17 @@ from grange.chain.order_index import OrderIndex
 from grange.chain.orders import OrderState
 from grange.errors import GrangeError
 from grange.executors import Executors
-from grange.peer import Signer
-from grange.peer.payment_channels import PaymentChannels
-from grange.peer.read_payments import ReadPayments
 from grange.reads import READ_THIRDS
 from grange.repair import Wait, decide, doubling_blocks, first_block, paying_since
 from grange.transfer.retry import RetryPolicy
 from grange.types import Address, Epoch, FarmerId, OrderId
-from grange_node.config import CHANNELS_NAME, ORDERS_NAME
+from grange_node.config import ORDERS_NAME
 from grange_node.errors import NodeWorldError, ReadsClosed, RepairStopped
 from grange_node.files import FOLDER_MODE
 from grange_node.pieces.folders import translated
 from grange_node.repair.assessment import Assessment, assess, offered
 from grange_node.repair.costs import affordable, gas_cost, pass_cost
-from grange_node.repair.directory import AS_FOLLOWED, FollowedDirectory
+from grange_node.repair.directory import FollowedDirectory, open_directory
 from grange_node.repair.housekeeping import close_ended, evict_lapsed
 from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
 from grange_node.repair.market import RepairMarket
@@ -121,23 +118,13 @@ class Repairer:
         """A repairer that sends, signs and is paid with the sender's key. Leaving it ends its repairs where
         they are; another one with the same folder goes on with them."""
         market = RepairMarket(sender)
-        policy = policy or RetryPolicy()
-        signer = Signer(domain=market.domain, wallet=sender.wallet, timeouts=policy.timeouts)
         async with AsyncExitStack() as stack:
             with translated(f"making {settings.folder}"):
                 settings.folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
-            channels = stack.enter_context(
-                PaymentChannels.open(
-                    settings.folder / CHANNELS_NAME, domain=market.domain, payer=market.address
-                )
-            )
             orders = stack.enter_context(OrderIndex.open(settings.folder / ORDERS_NAME, domain=market.domain))
             executors = stack.enter_context(Executors.open())
-            payments = ReadPayments(
-                domain=market.domain, wallet=sender.wallet, channels=channels, executors=executors
-            )
             directory = await stack.enter_async_context(
-                FollowedDirectory.open(market, signer, payments, policy=policy, freshness=AS_FOLLOWED)
+                open_directory(settings.folder, market, executors, policy=policy)
             )
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             repairer = cls(settings, market, directory, orders, executors=executors, clock=clock, tasks=tasks)

@@ -229,7 +229,9 @@ class RepairRun:
         taker = await find_taker(
             order_state,
             slot,
-            view=self._view,
+            directory=self._view.directory,
+            epoch=self._view.next_epoch,
+            parameters=self._market.parameters,
             holders=[self._order_state.slots[live].farmer for live in self._live],
             keepers=[keeper.farmer.id for taken, keeper in push.keepers.items() if taken != slot],
             declined=self.job.declined,
@@ -305,7 +307,8 @@ class RepairRun:
         takeovers, failed = await collect_takeovers(
             order_state,
             {slot: self._keeper(slot, keeper.farmer.id) for slot, keeper in push.keepers.items()},
-            market=self._market,
+            domain=self._market.domain,
+            repairer=self._market.address,
             open_peer=self._peer,
             policy=self._view.directory.policy,
             deadline_block=head.number + MIN_ACCEPTANCE_BLOCKS,

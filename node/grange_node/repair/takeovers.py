@@ -7,35 +7,38 @@ from collections.abc import Callable, Mapping
 from grange.chain import Farmer
 from grange.chain.orders import OrderState
 from grange.errors import UserError
-from grange.messages import takeover_from
+from grange.messages import NO_GIVER, NOBODY, Domain, takeover_from
 from grange.peer import Peer
 from grange.transfer.acceptance import AcceptanceTerms, Keeper, SlotRequest, collect
 from grange.transfer.retry import RetryPolicy
-from grange.types import Acceptance, Takeover
-from grange_node.repair.market import RepairMarket
+from grange.types import Acceptance, Address, FarmerId, Takeover
 
 
 async def collect_takeovers(
     order_state: OrderState,
     keepers: Mapping[int, Keeper],
     *,
-    market: RepairMarket,
+    domain: Domain,
     open_peer: Callable[[Farmer], Peer],
     policy: RetryPolicy,
     deadline_block: int,
+    repairer: Address = NOBODY,
+    giver: FarmerId = NO_GIVER,
 ) -> tuple[list[Takeover], dict[int, UserError]]:
-    """What the keepers sign, by slot, good up to `deadline_block` at least; and why others do not sign."""
+    """What the keepers sign, by slot, for a `repairer` or for the `giver` that hands the slots over, good up
+    to `deadline_block` at least; and why others do not sign."""
     answers = await collect(
         [
             SlotRequest(slot=slot, root=order_state.slots[slot].root, keeper=keeper)
             for slot, keeper in keepers.items()
         ],
         AcceptanceTerms(
-            domain=market.domain,
+            domain=domain,
             order=order_state.id,
             geometry=order_state.geometry,
             end=order_state.end,
-            repairer=market.address,
+            repairer=repairer,
+            giver=giver,
             held=order_state.held,
         ),
         open_peer=open_peer,

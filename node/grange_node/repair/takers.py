@@ -13,7 +13,7 @@ from grange.chain import Farmer
 from grange.chain.orders import OrderState
 from grange.transfer.selection import Requirements, choose
 from grange.types import Epoch, FarmerId, Parameters
-from grange_node.repair.market_view import MarketView
+from grange_node.repair.directory import FollowedDirectory
 
 MAX_ASKED: Final = 64
 """Farmers asked for one slot, however many there are."""
@@ -42,35 +42,42 @@ def requirements_of(
     )
 
 
-def barred(order_state: OrderState, farmers: Iterable[Farmer]) -> set[FarmerId]:
-    """Those of the farmers that may not take a slot: they are late, or have one."""
+def barred(order_state: OrderState, slot: int, farmers: Iterable[Farmer]) -> set[FarmerId]:
+    """Those of the farmers that may not take a slot, or would not: they are late, have one, or ask more for
+    reading than readers of this slot pay at most."""
     holders = {held.farmer for held in order_state.slots}
-    return {farmer.id for farmer in farmers if farmer.strikes or farmer.id in holders}
+    most = order_state.slots[slot].max_egress_price_per_gib
+    return {
+        farmer.id
+        for farmer in farmers
+        if farmer.strikes or farmer.id in holders or farmer.offer.egress_price_per_gib > most
+    }
 
 
 async def find_taker(
     order_state: OrderState,
     slot: int,
     *,
-    view: MarketView,
+    directory: FollowedDirectory,
+    epoch: Epoch,
+    parameters: Parameters,
     holders: Collection[FarmerId],
     keepers: Collection[FarmerId],
     declined: Collection[FarmerId],
     own: FarmerId | None,
     seed: bytes,
 ) -> FarmerId | None:
-    """The best farmer that answers and would take a slot; None if there is none. Raises ChainError.
+    """The best farmer that answers and would take a slot in an epoch; None if there is none. Raises
+    ChainError.
 
     `holders` have live slots of the order, `keepers` are to have its other vacant ones, and those that
     `declined` are not asked again.
     """
-    needed = requirements_of(
-        order_state, slot, epoch=view.next_epoch, parameters=view.market.parameters, own=own, seed=seed
-    )
-    found = await view.directory.find_candidates(
+    needed = requirements_of(order_state, slot, epoch=epoch, parameters=parameters, own=own, seed=seed)
+    found = await directory.find_candidates(
         needed,
         beside=[*holders, *keepers],
-        excluded=barred(order_state, view.farmers.values()) | {*declined, *keepers},
+        excluded=barred(order_state, slot, directory.farmers.values()) | {*declined, *keepers},
         at_most=MAX_ASKED,
     )
     ranked = choose(found.candidates, found.requirements, beside=found.beside).ranked

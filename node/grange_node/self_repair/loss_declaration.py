@@ -51,17 +51,17 @@ def declarable(book: BookState, wanted: Iterable[int], epoch: Epoch, *, most: in
     ]
     if len(candidates) <= MAX_DECLARED:
         rate = sum(book.entries[index].rate for index in candidates)
-        if rate <= most and _may_be_lost(book, set(candidates), epoch):
+        if rate <= most and may_be_lost(book, set(candidates), epoch):
             return sorted(candidates)
     chosen = set(_at_front(book, candidates, most))
-    while chosen and not _may_be_lost(book, chosen, epoch):
+    while chosen and not may_be_lost(book, chosen, epoch):
         chosen.remove(max(chosen))
     most -= sum(book.entries[index].rate for index in chosen)
     for index in sorted(candidates, key=lambda index: -book.entries[index].rate):
         rate = book.entries[index].rate
         if len(chosen) == MAX_DECLARED or index in chosen or rate > most:
             continue
-        if _may_be_lost(book, chosen | {index}, epoch):
+        if may_be_lost(book, chosen | {index}, epoch):
             most -= rate
             chosen.add(index)
     return sorted(chosen)
@@ -78,7 +78,7 @@ def _at_front(book: BookState, candidates: Sequence[int], most: int) -> list[int
     return front
 
 
-def _may_be_lost(book: BookState, more: Set[int], epoch: Epoch) -> bool:
+def may_be_lost(book: BookState, more: Set[int], epoch: Epoch) -> bool:
     """Whether so much more of a book may be lost, of what has begun and of what will have
     (`Losses._addLost`)."""
     lost = sum(book.entries[index].rate for index in more | book.lost_epochs.keys())
@@ -92,8 +92,9 @@ def _may_be_lost(book: BookState, more: Set[int], epoch: Epoch) -> bool:
     return book.added_epoch <= epoch or lost == begun or (begun - lost) * MAX_DEAD_SHARE >= begun - front
 
 
-def _declarable_rate(farmer: Farmer, books: Iterable[BookState], epoch: Epoch) -> int:
-    """What the operator may still declare lost in an epoch, if all that was declared in it was its own."""
+def left_to_lose(farmer: Farmer, books: Iterable[BookState], epoch: Epoch) -> int:
+    """The rate of what the operator may still give up in an epoch, if all that was given up in it was by the
+    operator."""
     if farmer.owner == farmer.operator:
         return NO_LIMIT
     lost = sum(
@@ -134,11 +135,11 @@ class LossDeclarer:
         named = {(key.order, key.slot): key for key in keys}
         left = dict(named)
         books = books_from(entries)
-        most = _declarable_rate(view.farmer, books, epoch)
+        most = left_to_lose(view.farmer, books, epoch)
         for book in books:
             wanted = [index for index, entry in enumerate(book.entries) if (entry.order, entry.slot) in named]
             if wanted:
-                await self._cut_front(book, epoch)
+                await self.cut_front(book, epoch)
             chosen = declarable(book, wanted, epoch, most=most)
             if not chosen:
                 continue
@@ -148,7 +149,7 @@ class LossDeclarer:
                     left.pop(_slot_at(book, index), None)
         return list(left.values())
 
-    async def _cut_front(self, book: BookState, epoch: Epoch) -> None:
+    async def cut_front(self, book: BookState, epoch: Epoch) -> None:
         """Make room for more to be lost, where what was lost has come to the front of a book."""
         tenures = book.cut_front(epoch)[:MAX_CUT]
         if not tenures:
@@ -173,7 +174,7 @@ class LossDeclarer:
                 key,
                 receipt.block,
             )
-            await self._executors.in_database(self._ledger.note_declared_lost, key.order, key.slot)
+            await self._executors.in_database(self._ledger.note_given_up, key.order, key.slot)
             await self._executors.in_database(self._damaged_pieces.forget, key)
         return True
 

@@ -8,27 +8,20 @@ Leaves where the pieces go, and whether they are ours, to `self_repairer`.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from grange.chain import Farmer, Head, Sender
 from grange.chain.orders import OrderIncomplete, OrderState
 from grange.executors import Executors
-from grange.peer import Signer
-from grange.peer.payment_channels import PaymentChannels
-from grange.peer.read_payments import Budget, ReadPayments
+from grange.peer.read_payments import Budget
 from grange.reads import Reader, Share, is_open, share_of
-from grange.transfer.retry import RetryPolicy
 from grange.types import Epoch, FarmerId, OrderId
 from grange_node.chain.order_state import OrderLookup, state_of
-from grange_node.config import CHANNELS_NAME
 from grange_node.errors import ReadsClosed, RepairStopped, StorageFull, StoreFailed
-from grange_node.files import FOLDER_MODE
-from grange_node.pieces.folders import translated
 from grange_node.repair.costs import fetch_cost, sources
-from grange_node.repair.directory import AS_FOLLOWED, FollowedDirectory
+from grange_node.repair.directory import open_directory
 from grange_node.repair.market import RepairMarket
 from grange_node.repair.sources import Sources
 from grange_node.self_repair.repair_spending import RepairSpending
@@ -78,7 +71,7 @@ class LiveRebuilder:
         """Piece by piece, in the order given. Raises OverBudget rather than pay more for a slot, in all and
         through all restarts, than to give it up costs: its collateral, and its pay to the end."""
         market = RepairMarket(self._sender)
-        async with self._directory(market) as directory:
+        async with open_directory(self._folder, market, self._executors) as directory:
             head = await market.head()
             directory.learn(await market.farmers_of(head.epoch))
             live = [
@@ -130,25 +123,6 @@ class LiveRebuilder:
                         # What ended it is what must be heard, above all that we are to stop.
                         log.warning("%s", error)
             return left
-
-    @asynccontextmanager
-    async def _directory(self, market: RepairMarket) -> AsyncIterator[FollowedDirectory]:
-        domain, wallet = market.domain, self._sender.wallet
-        with translated(f"making {self._folder}"):
-            # Not what is above it: that may be the place of a disk that is not mounted.
-            self._folder.mkdir(FOLDER_MODE, exist_ok=True)
-        async with AsyncExitStack() as stack:
-            channels = stack.enter_context(
-                PaymentChannels.open(self._folder / CHANNELS_NAME, domain=domain, payer=wallet.address)
-            )
-            payments = ReadPayments(
-                domain=domain, wallet=wallet, channels=channels, executors=self._executors
-            )
-            policy = RetryPolicy()
-            signer = Signer(domain=domain, wallet=wallet, timeouts=policy.timeouts)
-            yield await stack.enter_async_context(
-                FollowedDirectory.open(market, signer, payments, policy=policy, freshness=AS_FOLLOWED)
-            )
 
 
 async def _shown(

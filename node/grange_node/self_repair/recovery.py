@@ -78,7 +78,7 @@ class Recovery:
         # The first quarter, and the epochs in which it begins and ends.
         since = Epoch(view.head.epoch - self._config.parameters.auction_epochs // RECOVERY_SHARE - 2)
         found: list[tuple[Entry, SlotRecord]] = []
-        for entry in self._ledger.given_up(view.head.epoch, since):
+        for entry in self._ledger.declared_lost(view.head.epoch, since):
             if (entry.order, entry.slot, entry.start) in self._tried or entry.end <= view.head.epoch + 1:
                 continue
             record = self._ledger.acceptance(entry.order, entry.slot)

@@ -5,7 +5,7 @@
     signed, never placed      its deadline is past by a buried block and by our own clock, and the contract,
                               asked for the order, has none; or the slot is another's
     placed at any time        the end that we signed is past by a buried block and by our own clock; or the
-                              slot is another's, and we declared it lost ourselves
+                              slot is another's, and we declared it lost ourselves, or handed it over
 
 A slot is another's if the order's slots as its events tell them have another farmer there, since a whole
 epoch, and hash to the `slotsHash` that the contract keeps. Of what was placed this counts only if we gave it
@@ -80,7 +80,7 @@ def is_worth_asking(record: SlotRecord, now: Now) -> bool:
     """Whether the contract's word could make a slot due."""
     if record.state is SlotState.STAGED or _has_ended(record, now):
         return False
-    return record.declared_lost if record.was_placed else _has_expired(record, now)
+    return record.given_up if record.was_placed else _has_expired(record, now)
 
 
 def word_of(

@@ -182,6 +182,23 @@ async def test_the_market_is_sent_one_transaction(missing: int, sent: list[tuple
     assert [(call.function, len(call.args), wire.permitted) for call in wire.sent] == sent
 
 
+@pytest.mark.parametrize("allows", [True, False])
+async def test_whether_slots_may_be_handed_over_is_said_when_it_is_placed_and_stays(
+    world: World, tree: Path, allows: bool
+) -> None:
+    """Also if the extension is placed again, out of what was written down."""
+    market = world.market
+    async with world.renter() as renter:
+        quote = await renter.quote([tree], replace(CODE, allows_hand_over=allows))
+        placed = (await renter.put(quote)).order
+        market.block = (placed.end - 2) * PARAMETERS.epoch_blocks
+        extended = await renter.extend(await renter.quote_extension(placed, None))
+        assert [terms.allows_hand_over for terms, *_ in market.placed] == [allows, allows]
+        noted = renter.placements.get(extended.order.id)
+        assert noted is not None
+        assert noted.terms == market.placed[-1][0]
+
+
 async def test_after_a_failure_the_same_acceptances_are_used(world: World, order: OrderState) -> None:
     """They bind stake and money: a second try must not ask for others."""
     async with world.renter() as renter:

@@ -179,6 +179,7 @@ async def test_what_an_older_program_declared_lost_can_be_anothers(tmp_path: Pat
             "ALTER TABLE slots DROP COLUMN declared_lost; ALTER TABLE slots DROP COLUMN renter_proven;"
             "ALTER TABLE slots DROP COLUMN max_egress_price;"
             "ALTER TABLE entries DROP COLUMN cut_epoch; ALTER TABLE entries DROP COLUMN cut_block;"
+            "ALTER TABLE entries DROP COLUMN taker;"
             "DROP TABLE sightings; DROP TABLE staging_ages;"
             "PRAGMA user_version = 4; PRAGMA application_id = 0"
         )
@@ -189,7 +190,7 @@ async def test_what_an_older_program_declared_lost_can_be_anothers(tmp_path: Pat
         pass
     async with open_farm(tmp_path, market=market) as farm:
         records = [farm.node.ledger.slot(one.key) for one in (slot, other)]
-        assert [record.declared_lost for record in records if record] == [True, False]
+        assert [record.given_up for record in records if record] == [True, False]
 
 
 def test_with_few_sightings_or_none_that_move_there_is_no_line() -> None:

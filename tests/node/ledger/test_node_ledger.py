@@ -324,6 +324,7 @@ CREATE TABLE staging_ages (
 ALTER TABLE entries ADD COLUMN cut_epoch INTEGER;
 ALTER TABLE entries ADD COLUMN cut_block INTEGER;
 """,
+    9: "ALTER TABLE slots ADD COLUMN max_egress_price TEXT NOT NULL DEFAULT '0';",
 }
 """What each program added to the tables, as it stood in the files that it made."""
 
@@ -380,7 +381,7 @@ def test_a_ledger_of_any_older_version_becomes_what_a_new_one_is(
         with opened(path) as ledger:
             record = ledger.slot(key)
             assert record is not None
-            assert (record.was_placed, record.declared_lost) == (True, version >= 3)
+            assert (record.was_placed, record.given_up) == (True, version >= 3)
             assert record.agreed is not None
             assert record.agreed.max_egress_price_per_gib == 0
             assert not record.renter_proven

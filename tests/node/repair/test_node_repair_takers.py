@@ -181,13 +181,24 @@ def test_names_without_stake_are_not_asked_in_place_of_others(junk_proves: bool)
 )
 def test_who_cannot_take_a_slot_is_not_asked(fields: dict[str, Any]) -> None:
     assert not unfit_on_chain(farmer(20), needed())
-    assert not barred(ORDER_STATE, [farmer(20)])
+    assert not barred(ORDER_STATE, 0, [farmer(20)])
     one = farmer(20, **fields)
-    assert unfit_on_chain(one, needed()) or barred(ORDER_STATE, [one]) == {20}
+    assert unfit_on_chain(one, needed()) or barred(ORDER_STATE, 0, [one]) == {20}
 
 
 def test_who_has_a_slot_of_the_order_does_not_take_another() -> None:
-    assert barred(ORDER_STATE, [farmer(2), farmer(20)]) == {2}
+    assert barred(ORDER_STATE, 0, [farmer(2), farmer(20)]) == {2}
+
+
+def test_who_asks_more_for_reading_than_the_slot_is_read_for_is_not_asked() -> None:
+    """It would refuse, when it had all pieces."""
+    dear = farmer(20)
+    dear = replace(dear, offer=replace(dear.offer, egress_price_per_gib=5))
+    slots = [replace(slot, max_egress_price_per_gib=4) for slot in ORDER_STATE.slots]
+    slots[1] = replace(slots[1], max_egress_price_per_gib=5)
+    order_state = replace(ORDER_STATE, slots=tuple(slots))
+    assert barred(order_state, 0, [dear]) == {20}
+    assert barred(order_state, 1, [dear]) == set()
 
 
 async def test_a_repair_goes_to_those_that_have_proven(tmp_path: Path) -> None:

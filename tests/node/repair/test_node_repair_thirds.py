@@ -203,7 +203,7 @@ async def mended(
         given.add(piece)
 
     monkeypatch.setattr(rebuilder_module, "RepairMarket", lambda _: market)
-    monkeypatch.setattr(LiveRebuilder, "_directory", known)
+    monkeypatch.setattr(rebuilder_module, "open_directory", known)
     order = await order_as_read(market)
     with Executors.open() as executors:
         rebuilder = LiveRebuilder(folder, market.sender, executors)

@@ -311,8 +311,8 @@ async def test_farmers_that_raise_their_price_are_read_at_what_they_signed(tmp_p
     ground.mine_to_next_epoch()
     ground.lapse(1, 2)
     ground.end_auctions()
-    for keep in ground.keeps.values():
-        keep.egress_price = TOKEN << 20
+    for farmer in ground.holders().values():
+        ground.keeps[farmer].egress_price = TOKEN << 20
     job = await repaired(ground, tmp_path)
     assert_whole(ground)
     assert 0 < job.paid <= 2 * K * SEGMENTS, "a unit for each piece that is read"

@@ -59,7 +59,7 @@ async def mended(
             await given()
 
     monkeypatch.setattr(rebuilder_module, "RepairMarket", lambda _: market)
-    monkeypatch.setattr(LiveRebuilder, "_directory", known)
+    monkeypatch.setattr(rebuilder_module, "open_directory", known)
     errors = list[Any]()
     with Executors.open() as executors:
         own = LiveRebuilder(folder, market.sender, executors)

@@ -5,7 +5,7 @@ import pytest
 from grange.audit import BookState
 from grange.chain import Farmer, Wallet
 from grange.types import NO_LIMIT, Address, Epoch, FarmerId, Offer, OrderId
-from grange_node.self_repair.loss_declaration import MAX_DECLARED, _declarable_rate, declarable
+from grange_node.self_repair.loss_declaration import MAX_DECLARED, declarable, left_to_lose
 
 NOW = Epoch(5)
 END = Epoch(40)
@@ -109,9 +109,9 @@ def test_no_more_goes_than_the_owner_lets_the_operator_give_up() -> None:
 def test_what_was_given_up_in_the_epoch_counts_against_the_limit_but_not_for_an_owner() -> None:
     lost = book(3, 9, 5, 4, lost=2)
     owner, operator = Wallet(b"\x11" * 32).address, Wallet(b"\x12" * 32).address
-    assert _declarable_rate(farmer(owner, operator, loss_limit=15), [lost], Epoch(3)) == 3
-    assert _declarable_rate(farmer(owner, operator, loss_limit=15), [lost], Epoch(4)) == 15
-    assert _declarable_rate(farmer(owner, owner, loss_limit=15), [lost], Epoch(3)) == NO_LIMIT
+    assert left_to_lose(farmer(owner, operator, loss_limit=15), [lost], Epoch(3)) == 3
+    assert left_to_lose(farmer(owner, operator, loss_limit=15), [lost], Epoch(4)) == 15
+    assert left_to_lose(farmer(owner, owner, loss_limit=15), [lost], Epoch(3)) == NO_LIMIT
 
 
 def farmer(owner: Address, operator: Address, *, loss_limit: int) -> Farmer:

@@ -50,7 +50,7 @@ async def test_a_slot_that_is_whole_again_is_taken_back_and_kept_on(tmp_path: Pa
         assert (taken_back(kept), kept.declared()) == (1, 1)
         record = kept.node.ledger.acceptance(kept.slot.order, kept.slot.slot)
         assert record is not None
-        assert not record.declared_lost
+        assert not record.given_up
         assert [one.key for one in kept.node.self_repairer.kept()] == [record.key]
         next_epoch = Epoch(kept.market.epoch + 1)
         assert kept.node.ledger.rate_at_start(next_epoch) == kept.slot.rate
@@ -61,19 +61,19 @@ async def test_a_slot_that_is_whole_again_is_taken_back_and_kept_on(tmp_path: Pa
 async def test_what_was_given_up_lately_and_not_taken_back_is_found_in_the_ledger(tmp_path: Path) -> None:
     async with keeping(tmp_path) as kept:
         ledger = kept.node.ledger
-        assert ledger.given_up(Epoch(0), Epoch(0)) == []
+        assert ledger.declared_lost(Epoch(0), Epoch(0)) == []
         await lose(kept)
         [lost] = [entry for entry in ledger.entries(Epoch(0)) if entry.lost_epoch is not None]
         assert lost.lost_epoch is not None
-        assert ledger.given_up(Epoch(0), lost.lost_epoch) == [lost]
-        assert ledger.given_up(Epoch(0), Epoch(lost.lost_epoch + 1)) == []
-        assert ledger.given_up(lost.end, Epoch(0)) == []
+        assert ledger.declared_lost(Epoch(0), lost.lost_epoch) == [lost]
+        assert ledger.declared_lost(Epoch(0), Epoch(lost.lost_epoch + 1)) == []
+        assert ledger.declared_lost(lost.end, Epoch(0)) == []
         find(kept, *range(PIECES))
         await prove(kept)
         await kept.node.self_repairer.tick()
         await kept.node.follower.refresh()
         assert lost in ledger.entries(Epoch(0))
-        assert ledger.given_up(Epoch(0), Epoch(0)) == []
+        assert ledger.declared_lost(Epoch(0), Epoch(0)) == []
 
 
 async def test_what_is_not_whole_is_for_repairers(tmp_path: Path) -> None:

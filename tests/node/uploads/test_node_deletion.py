@@ -92,7 +92,7 @@ def test_what_is_staged_is_due_by_how_long_nobody_came_and_by_no_clock(moment: N
 
 def test_the_contract_is_asked_only_where_its_word_can_change_something() -> None:
     expired = now(DEADLINE_AT, BURIED_DEADLINE)
-    given_up = replace(PLACED, declared_lost=True)
+    given_up = replace(PLACED, given_up=True)
     assert is_worth_asking(SIGNED, expired)
     assert not is_worth_asking(SIGNED, now())
     assert is_worth_asking(given_up, now())

@@ -56,6 +56,9 @@ def put(  # noqa: PLR0917  typer makes options of parameters
     n: Annotated[int | None, typer.Option("--n", min=1, max=MAX_SLOTS, help="Farmers that keep it.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="How many epochs, at least.")] = None,
     until: Annotated[int | None, typer.Option(min=1, help="The epoch to keep it until, instead.")] = None,
+    no_hand_over: Annotated[
+        bool, typer.Option("--no-hand-over", help="Its farmers may not pass it on to others.")
+    ] = False,
     confirmations: Confirmations = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Json = False,
@@ -68,7 +71,7 @@ def put(  # noqa: PLR0917  typer makes options of parameters
     """
     if epochs is not None and until is not None:
         raise typer.BadParameter("--epochs and --until say the same thing: give one of them.")
-    options = StoreOptions(k=k, n=n, epochs=epochs, until=until, name=name)
+    options = StoreOptions(k=k, n=n, epochs=epochs, until=until, name=name, allows_hand_over=not no_hand_over)
     common.run(_put(paths, options, confirmations, yes, as_json, home))
 
 

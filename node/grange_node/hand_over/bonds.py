@@ -1,0 +1,123 @@
+"""What a farm answers for after it has handed slots over, and letting go of what it kept.
+
+    passed, collateral bound --the taker has proven once, or lapsed--> released, and free to be removed
+
+The ledger knows from the chain what was handed over, to whom and when. All that passed to one farmer in one
+epoch is released together. Until then the bytes stay here. Decides when the market is asked; leaves removing
+them to the collector, which looks at the chain once more.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final
+
+from grange.chain import Farmer, TransactionReverted
+from grange.executors import Executors
+from grange.types import Epoch, FarmerId, OrderId
+from grange.units import format_tokens
+from grange_node.chain.chain_follower import ChainFollower
+from grange_node.chain.farm_market import FarmMarket
+from grange_node.hand_over.list_file import HandOverList
+from grange_node.ledger.ledger import Ledger
+from grange_node.records import Entry
+
+MAX_ASKED: Final = 20
+"""Bonds that the market is asked for in one tick."""
+
+log = logging.getLogger("grange.farm")
+
+
+class Bonds:
+    """One farm's. It is asked with `tick`."""
+
+    def __init__(
+        self,
+        *,
+        farmer: FarmerId,
+        hand_overs: HandOverList,
+        ledger: Ledger,
+        market: FarmMarket,
+        follower: ChainFollower,
+        executors: Executors,
+    ) -> None:
+        self._farmer = farmer
+        self._hand_overs = hand_overs
+        self._ledger = ledger
+        self._market = market
+        self._follower = follower
+        self._executors = executors
+        self._free: set[tuple[FarmerId, Epoch]] = set()
+        """By taker and epoch, what we answer for no more."""
+
+    async def tick(self) -> bool:
+        """Have released what can be, and let go of it; False if there is nothing. Raises ChainError,
+        StorageFull, StoreFailed."""
+        view = self._follower.view
+        if view is None or self._follower.is_held:
+            return False
+        await self._executors.in_database(self._forget_others, view.head.epoch)
+        bonds = await self._executors.in_database(self._bonds)
+        due = [bond for bond in bonds if bond not in self._free and bond[1] < view.head.epoch][:MAX_ASKED]
+        if not due:
+            return False
+        takers = {one.id: one for one in await self._market.farmers_by_id([taker for taker, _ in due])}
+        for bond in due:
+            if await self._release(takers[bond[0]], bond[1]):
+                await self._executors.in_database(self._let_go, bonds[bond], view.head.epoch)
+                self._free.add(bond)
+        return True
+
+    def _bonds(self) -> dict[tuple[FarmerId, Epoch], list[Entry]]:
+        """What was handed over, by taker and epoch."""
+        bonds: dict[tuple[FarmerId, Epoch], list[Entry]] = defaultdict(list)
+        for entry in self._ledger.handed_over():
+            assert entry.taker is not None, "it was handed over"
+            assert entry.lost_epoch is not None, "it was handed over"
+            bonds[entry.taker, entry.lost_epoch].append(entry)
+        return bonds
+
+    async def _release(self, taker: Farmer, epoch: Epoch) -> bool:
+        """Whether nothing is bound any more by what passed to a farmer in an epoch."""
+        if not await self._market.bound(self._farmer, taker.id, epoch):
+            return True
+        if taker.settled_epoch <= epoch and not taker.lapsed:
+            return False
+        try:
+            receipt = await self._market.release(taker.id, epoch)
+        except TransactionReverted as error:
+            # Another had it released, or the taker has missed all epochs so far.
+            log.debug("what farmer %d answers for is not released: %s", taker.id, error)
+            return False
+        for event in receipt.events:
+            if event.name == "Released":
+                burnt = event.args["burnt"]
+                log.info(
+                    "farmer %d has taken over what it got in epoch %d: %s tokens of the stake are free%s",
+                    taker.id,
+                    epoch,
+                    format_tokens(event.args["returned"]),
+                    f", {format_tokens(burnt)} are lost for epochs that it missed" if burnt else "",
+                )
+        return True
+
+    def _let_go(self, entries: Sequence[Entry], epoch: Epoch) -> None:
+        """These may be removed: we asked for it, another has them, and has not handed them back since."""
+        listed, again = {hand_over.place for hand_over in self._hand_overs.all()}, self._here(epoch)
+        places = {(entry.order, entry.slot) for entry in entries} & listed - again
+        for place in places:
+            self._ledger.note_given_up(*place)
+        self._hand_overs.remove(places)
+
+    def _here(self, epoch: Epoch) -> set[tuple[OrderId, int]]:
+        """The slots that are ours."""
+        return {(one.order, one.slot) for one in self._ledger.entries(epoch) if not one.lost}
+
+    def _forget_others(self, epoch: Epoch) -> None:
+        """What is in the list and not ours any more, nor answered for: its order ended, or it is lost."""
+        listed = {one.place for one in self._hand_overs.all()}
+        if listed:
+            bound = {(one.order, one.slot) for one in self._ledger.handed_over()}
+            self._hand_overs.remove(listed - self._here(epoch) - bound)

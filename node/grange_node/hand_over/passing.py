@@ -1,0 +1,46 @@
+"""Which slots may be handed over together, and how the market wants them shown. Pure.
+
+The market takes them one after the other, and looks at each alone: what is left of a book must be enough to
+be drawn from, unless what goes stands at its front (`loss_declaration` has the rule).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from grange.audit import BookState
+from grange.chain.orders import OrderState
+from grange.types import NO_LIMIT, Epoch, Passing, Takeover
+from grange_node.self_repair.loss_declaration import may_be_lost
+
+MAX_HANDED_OVER: Final = 24
+"""In one transaction: at up to 350,000 gas for a slot of the largest order it has room in any block."""
+
+
+def passable(book: BookState, wanted: Iterable[int], epoch: Epoch, *, most: int = NO_LIMIT) -> list[int]:
+    """Those of the entries, by index, that can be handed over in `epoch`, in the order in which to do it.
+
+    Together they are paid `most` base units an epoch at most.
+    """
+    chosen: list[int] = []
+    for index in sorted(wanted):
+        entry = book.entries[index]
+        if index in book.lost_epochs or not entry.from_epoch <= epoch < book.end - 1 or entry.rate > most:
+            continue
+        if may_be_lost(book, {*chosen, index}, epoch):
+            chosen.append(index)
+            most -= entry.rate
+    return chosen
+
+
+def passing_of(order_state: OrderState, book: BookState, index: int, takeover: Takeover) -> Passing:
+    """A slot as `handOver` takes it."""
+    return Passing(
+        held=order_state.held,
+        extension=book.extension,
+        index=index,
+        first=book.entries[index].first,
+        path=tuple(book.mountain.path(index)),
+        takeover=takeover,
+    )

@@ -1,0 +1,133 @@
+"""A farmer hands its slot over to another and leaves with its stake; who reads the order notices nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from e2e_command import grange
+from e2e_repair import arrived, holders
+from e2e_town import Town, eventually, fetched, stored
+from e2e_tree import plain_file
+
+from grange.types import FarmerId
+from grange_client.orders.plan import StoreOptions
+from grange_devnet.engines import EngineName
+from grange_devnet.fleet import FarmerProcess
+
+FARMERS = 4
+FEW_MB = 3_000_000
+CODE = StoreOptions(k=1, n=3, epochs=60)
+WAIT_SECONDS = 90.0
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def town(engine: EngineName, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+    """A town of its own: a farmer leaves it."""
+    async with Town.open(engine, tmp_path_factory.mktemp(f"hand-over-{engine}"), FARMERS) as opened:
+        yield opened
+
+
+async def test_a_farmer_hands_over_and_leaves_with_its_stake(
+    town: Town, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Also if it is stopped and started in the middle, and the one that takes over is down at first."""
+    folder, person = tmp_path_factory.mktemp("renter"), await town.person()
+    source = plain_file(folder / "one.bin", FEW_MB, seed=51)
+    order = (await stored(person.config, source, CODE)).order
+    giver = town.fleet.by_id(order.slots[0].farmer)
+    [newcomer] = [one for one in town.farmers if one.farmer not in {slot.farmer for slot in order.slots}]
+    await town.quiet()
+    home = ("--home", giver.home)
+
+    stake = (await town.on_chain(giver)).stake
+    shown = (await grange("farm", "hand-over", "--all", "--dry-run", "--json", *home)).json
+    [planned] = shown["slots"]
+    assert (planned["order"], planned["slot"], planned["obstacle"]) == (order.id.hex(), 0, "")
+    assert int(planned["collateral"]) == order.slots[0].rate * town.chain.parameters.collateral_epochs
+    assert (await grange("farm", "hand-over", "--json", *home)).json == [], "nothing was begun"
+
+    await newcomer.stop()
+    asked = await grange("farm", "hand-over", "--all", "--to", newcomer.farmer, "--yes", *home)
+    assert asked.code == 0, asked
+    assert "stay bound until each taker has proven once" in asked.out
+    await giver.kill()
+    await giver.start()
+    await newcomer.start()
+
+    async def passed() -> bool:
+        return (await holders(town, order.id))[0] == newcomer.farmer
+
+    await eventually(passed, "the slot has passed", WAIT_SECONDS)
+    [event] = await town.chain.logs(
+        0, (await town.chain.head()).number, ["SlotHandedOver"], {"order": order.id}
+    )
+    assert (event.args["farmer"], event.args["taker"]) == (giver.farmer, newcomer.farmer)
+    assert event.args["bound"] == int(planned["collateral"])
+    assert (await town.on_chain(giver)).committed_rate == 0
+    assert arrived(giver, order.id, 0), "it keeps the bytes until the other has proven"
+
+    async def noted() -> bool:
+        [under_way] = (await grange("farm", "hand-over", "--json", *home)).json
+        assert under_way["taker"] == newcomer.farmer
+        return bool(under_way["passed"])
+
+    await eventually(noted, "the farm knows that it has passed", WAIT_SECONDS)
+    epoch = await town.next_epoch()
+    paid = await town.proven(epoch, [newcomer])
+    assert paid[newcomer.farmer] == order.slots[0].rate
+    assert giver.farmer not in paid, "it was asked for nothing"
+
+    async def released() -> bool:
+        return await town.chain.bound(giver.farmer, newcomer.farmer, event.args["epoch"]) == 0
+
+    await eventually(released, "the collateral is free", WAIT_SECONDS)
+    assert (await town.on_chain(giver)).stake == stake - event.args["bound"]
+
+    async def let_go() -> bool:
+        return not arrived(giver, order.id, 0)
+
+    await town.quiet()
+    await eventually(let_go, "its bytes are removed", WAIT_SECONDS)
+
+    back = await fetched(person.config, folder / "back")
+    assert (back / "one.bin").read_bytes() == source.read_bytes()
+    from_words = await fetched(town.home_for(person.phrase), folder / "words")
+    assert (from_words / "one.bin").read_bytes() == source.read_bytes()
+
+    await leave_with(town, giver, stake, bound=event.args["bound"])
+
+
+async def leave_with(town: Town, giver: FarmerProcess, stake: int, *, bound: int) -> None:
+    """What was bound is among the earnings, and all else of the stake is free."""
+    owner = town.operator(giver).address
+    before, earned = await town.chain.token_balance(owner), await town.chain.earnings(owner)
+    assert earned >= bound
+    freed = await grange("farm", "unstake", "--yes", "--home", giver.home)
+    assert freed.code == 0, freed
+    left = await grange("farm", "withdraw", "--home", giver.home)
+    assert left.code == 0, left
+    assert await town.chain.token_balance(owner) == before + earned + stake - bound
+    assert (await town.on_chain(giver)).stake == 0
+
+
+async def test_what_a_renter_forbade_does_not_pass(
+    town: Town, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """With `grange put --no-hand-over`; the farm says so."""
+    folder, person = tmp_path_factory.mktemp("renter"), await town.person()
+    source = plain_file(folder / "kept.bin", FEW_MB, seed=52)
+    options = ("--k", 1, "--n", 3, "--epochs", 20, "--no-hand-over")
+    done = await grange("put", source, *options, "--yes", "--json", "--home", person.home)
+    shown = done.json
+    await town.quiet()
+    farmer = town.fleet.by_id(FarmerId(shown["farmers"][0]))
+    asked = await grange(
+        "farm", "hand-over", "--order", shown["order"], "--yes", "--json", "--home", farmer.home
+    )
+    [refused] = asked.json["refused"]
+    assert (refused["order"], refused["obstacle"]) == (shown["order"], "its renter does not allow it")
+    assert asked.json["slots"] == []

@@ -1,0 +1,296 @@
+"""Handing slots over: brought to a taker, passed by one transaction, answered for until it has proven."""
+
+from pathlib import Path
+
+import pytest
+from giving_support import ALLOWED, giving, lets
+from node_support import parcel, pass_blocks
+
+from grange.types import Epoch, FarmerId
+from grange_node.hand_over.giver import FIRST_REST_SECONDS
+from grange_node.pieces.slot_folder import piece_name, slot_path
+
+
+async def test_a_slot_is_brought_and_handed_over(tmp_path: Path) -> None:
+    async with giving(tmp_path) as given:
+        [slot] = given.slots
+        given.ask(slot)
+        await given.tick()
+        assert given.market.hand_overs == [[8]]
+        assert given.takers[FarmerId(8)].pieces[slot.order, slot.slot] == dict(enumerate(slot.pieces))
+        [entry] = given.farm.node.ledger.handed_over()
+        assert (entry.taker, entry.lost_epoch) == (8, given.market.epoch)
+        assert given.farm.node.ledger.committed_rate(given.market.epoch) == 0
+        await given.tick()
+        assert given.market.hand_overs == [[8]], "it is not handed over twice"
+
+
+async def test_it_is_proven_in_the_epoch_in_which_it_passes_and_not_after(tmp_path: Path) -> None:
+    async with giving(tmp_path, 2) as given:
+        given.ask(given.slots[0])
+        epoch = given.market.epoch
+        await given.tick()
+        await given.next_epoch()
+        assert [event.args["epoch"] for event in given.market.events("Proven")][-2:] == [epoch, epoch + 1]
+        rates = [event.args["amount"] for event in given.market.events("Proven")]
+        assert rates[-1] == given.slots[1].rate, "what was handed over is the taker's to prove"
+        assert rates[-2] == sum(slot.rate for slot in given.slots)
+
+
+async def test_the_bytes_stay_until_the_taker_has_proven_and_go_then(tmp_path: Path) -> None:
+    async with giving(tmp_path) as given:
+        [slot] = given.slots
+        given.ask(slot)
+        await given.tick()
+        node = given.farm.node
+        await node.bonds.tick()
+        assert given.market.bonds, "nobody has proven yet"
+        given.market.missing.add(FarmerId(8))
+        for _ in range(3):
+            pass_blocks(given.farm, given.market.rules.epoch_blocks)
+            given.taker_proves()
+            await node.follower.refresh()
+            await node.bonds.tick()
+            await node.collector.collect()
+        assert given.market.bonds, "it has missed all epochs"
+        assert (await given.farm.get(slot)).status_code == 200, "anyone who reads it can still have it here"
+        given.market.missing.clear()
+        await node.bonds.tick()
+        assert not given.market.bonds
+        assert given.listed() == []
+        await node.follower.refresh()
+        await node.collector.collect()
+        assert node.ledger.acceptance(slot.order, slot.slot) is None
+        assert node.capacity.bytes_of(slot.key) == 0
+
+
+async def test_several_pass_in_one_transaction(tmp_path: Path) -> None:
+    async with giving(tmp_path, 3) as given:
+        given.ask(*given.slots)
+        await given.tick()
+        assert given.market.hand_overs == [[8, 8, 8]]
+        await given.next_epoch()
+        given.taker_proves()
+        await given.farm.node.bonds.tick()
+        assert len(given.market.events("Released")) == 1, "what went to one farmer in one epoch is one bond"
+
+
+async def test_only_those_that_are_wanted_are_asked(tmp_path: Path) -> None:
+    async with giving(tmp_path) as given:
+        given.ask(*given.slots, wanted=[9])
+        await given.tick()
+        assert given.market.hand_overs == [[9]]
+        assert given.takers[FarmerId(8)].puts == 0
+
+
+@pytest.mark.parametrize("fault", ["gone", "refuses", "lies", "the market"])
+async def test_one_that_does_not_take_it_gives_way_to_another(tmp_path: Path, fault: str) -> None:
+    async with giving(tmp_path) as given:
+        taker = given.takers[FarmerId(8)]
+        given.ask(*given.slots)
+        match fault:
+            case "refuses":
+                taker.refuses = "stake_too_small"
+            case "lies":
+                taker.lies = True
+            case "the market":
+                given.market.refused_takers[FarmerId(8)] = "StakeTooSmall"
+            case _:
+                taker.gone = True
+        for _ in range(3):
+            await given.tick()
+            given.farm.clock.now += FIRST_REST_SECONDS
+        assert given.market.hand_overs == [[9]]
+
+
+async def test_a_taker_that_lost_pieces_gets_them_again(tmp_path: Path) -> None:
+    async with giving(tmp_path, takers=[8]) as given:
+        [slot] = given.slots
+        taker = given.takers[FarmerId(8)]
+        taker.refuses = "stake_too_small"
+        given.ask(slot)
+        await given.tick()
+        del taker.pieces[slot.order, slot.slot][1]
+        taker.refuses = ""
+        given.farm.clock.now += FIRST_REST_SECONDS
+        await given.tick()
+        given.farm.clock.now += 4 * FIRST_REST_SECONDS
+        await given.tick()
+        assert given.market.hand_overs == [[8]]
+        assert taker.puts == len(slot.pieces) + 1
+
+
+async def test_one_that_nobody_takes_is_said_so_and_tried_again(tmp_path: Path) -> None:
+    async with giving(tmp_path, takers=[]) as given:
+        given.ask(*given.slots)
+        await given.tick()
+        assert [one.note for one in given.listed()] == ["no farmer that answers takes it"]
+        asked = given.market.orders_asked
+        await given.tick()
+        assert given.market.orders_asked == asked, "it is left alone for a while"
+
+
+async def test_with_strikes_nothing_passes_until_they_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("grange_node.hand_over.giver.LONGEST_WAIT_SECONDS", 0.0)
+    async with giving(tmp_path) as given:
+        given.market.strikes = 1
+        given.ask(*given.slots)
+        await given.tick()
+        assert given.market.hand_overs == []
+        given.market.strikes = 0
+        pass_blocks(given.farm)
+        monkeypatch.setattr("grange_node.hand_over.giver.LONGEST_WAIT_SECONDS", 60.0)
+        await given.tick()
+        assert given.market.hand_overs == [[8]]
+
+
+async def test_before_the_epoch_is_proven_nothing_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("grange_node.hand_over.giver.LONGEST_WAIT_SECONDS", 0.0)
+    async with giving(tmp_path) as given:
+        given.ask(*given.slots)
+        pass_blocks(given.farm, given.market.rules.epoch_blocks)
+        await given.farm.node.follower.refresh()
+        await given.tick()
+        assert given.market.hand_overs == []
+        monkeypatch.setattr("grange_node.hand_over.giver.LONGEST_WAIT_SECONDS", 60.0)
+        await given.prove()
+        await given.tick()
+        assert given.market.hand_overs == [[8]]
+        assert given.takers[FarmerId(8)].puts == len(given.slots[0].pieces), "they were there already"
+
+
+@pytest.mark.parametrize(
+    ("hand_overs", "words"),
+    [(0, "does not allow it"), (ALLOWED | 5 << 7 | 2, "2 slots of an order may be handed over")],
+    ids=["forbidden", "as many as may"],
+)
+async def test_what_the_order_does_not_let_pass_is_not_sent(
+    tmp_path: Path, hand_overs: int, words: str
+) -> None:
+    async with giving(tmp_path, 2) as given:
+        period = given.slots[0].end // given.market.rules.grid_epochs
+        period -= given.market.epoch // given.market.rules.grid_epochs
+        lets(given.market, given.slots[0], hand_overs and ALLOWED | period << 7 | 2)
+        given.ask(*given.slots)
+        await given.tick()
+        assert given.market.hand_overs == [[8]], "the other goes"
+        assert [words in one.note for one in given.listed() if one.order == given.slots[0].order] == [True]
+        assert (given.slots[0].order, given.slots[0].slot) not in given.takers[FarmerId(8)].pieces
+
+
+async def test_what_is_refused_keeps_no_other_from_passing(tmp_path: Path) -> None:
+    async with giving(tmp_path, 3) as given:
+        given.market.refused_orders[given.slots[1].order] = "TooManyHandOvers"
+        given.ask(*given.slots)
+        await given.tick()
+        assert given.market.hand_overs == [[8], [8]]
+        [left] = [one for one in given.listed() if one.order == given.slots[1].order]
+        assert "TooManyHandOvers" in left.note
+
+
+async def test_the_limit_of_the_owner_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The market counts what is handed over as what is declared lost."""
+    async with giving(tmp_path, 3) as given:
+        rate = given.slots[0].rate
+        monkeypatch.setattr("grange_node.hand_over.giver.left_to_lose", lambda *_: 2 * rate)
+        given.ask(*given.slots)
+        await given.tick()
+        assert given.market.hand_overs == [[8, 8]]
+
+
+async def test_what_is_withdrawn_while_it_is_brought_stays(tmp_path: Path) -> None:
+    async with giving(tmp_path) as given:
+        given.ask(*given.slots)
+        hand_overs = given.farm.node.giver._setting.hand_overs
+        find = given.directory.find
+
+        async def find_and_withdraw(*args: object, **named: object) -> FarmerId | None:
+            hand_overs.remove([(given.slots[0].order, given.slots[0].slot)])
+            return await find(*args, **named)  # type: ignore[arg-type]
+
+        given.directory.find = find_and_withdraw  # type: ignore[method-assign, assignment]
+        await given.tick()
+        assert given.market.hand_overs == []
+
+
+async def test_after_a_restart_it_goes_on_with_the_same_taker(tmp_path: Path) -> None:
+    """Also when the transaction was mined and the answer lost: nothing is sent twice."""
+    async with giving(tmp_path) as given:
+        market, clock = given.market, given.farm.clock
+        given.ask(*given.slots)
+        market.lose_answer = True
+        with pytest.raises(Exception, match="connection lost"):
+            await given.farm.node.giver.tick()
+        assert [one.taker for one in given.listed()] == [8]
+    market.lose_answer = False
+    async with giving(tmp_path, market=market, clock=clock, begin=False) as again:
+        await again.farm.node.follower.refresh()
+        await again.tick()
+        assert market.hand_overs == [[8]]
+        await again.next_epoch()
+        again.taker_proves()
+        await again.farm.node.bonds.tick()
+        assert again.listed() == []
+        await again.farm.node.follower.refresh()
+        pass_blocks(again.farm, market.rules.epoch_blocks)
+        await again.farm.node.follower.refresh()
+        await again.farm.node.collector.collect()
+        slot = again.slots[0]
+        assert again.farm.node.ledger.acceptance(slot.order, slot.slot) is None
+
+
+async def test_a_hand_over_that_a_reorg_takes_back_is_done_again(tmp_path: Path) -> None:
+    async with giving(tmp_path) as given:
+        given.ask(*given.slots)
+        orders = dict(given.market.orders)
+        await given.tick()
+        given.market.reorg(1)
+        given.market.orders, given.market.bonds = orders, {}
+        given.market.mine(2)
+        node = given.farm.node
+        await node.follower.refresh()
+        assert node.ledger.handed_over() == []
+        assert node.ledger.committed_rate(Epoch(given.market.epoch)) == given.slots[0].rate
+        await given.prove()
+        await given.tick()
+        assert given.market.hand_overs == [[8], [8]]
+
+
+async def test_a_damaged_piece_is_not_brought_and_is_mended_first(tmp_path: Path) -> None:
+    async with giving(tmp_path) as given:
+        [slot] = given.slots
+        node = given.farm.node
+        path = tmp_path / "slots" / slot_path(slot.key) / piece_name(1, slot.roots[1])
+        path.write_bytes(bytes(len(slot.pieces[1])))
+        given.ask(slot)
+        await given.tick()
+        assert given.market.hand_overs == []
+        assert [damage.pieces for damage in node.damaged_pieces.all()] == [(1,)]
+        path.write_bytes(slot.pieces[1])
+        given.farm.clock.now += FIRST_REST_SECONDS
+        await given.tick()
+        assert given.market.hand_overs == [[8]]
+
+
+async def test_an_order_that_ended_is_in_the_list_no_more(tmp_path: Path) -> None:
+    async with giving(tmp_path, takers=[]) as given:
+        given.ask(*given.slots)
+        given.market.mine_to_epoch(given.slots[0].end)
+        await given.farm.node.follower.refresh()
+        await given.farm.node.bonds.tick()
+        assert given.listed() == []
+
+
+async def test_a_slot_that_has_not_begun_waits(tmp_path: Path) -> None:
+    async with giving(tmp_path) as given:
+        late = parcel(seed=7, end=given.slots[0].end)
+        await given.farm.keep(late)
+        given.slots.append(late)
+        given.ask(late)
+        await given.tick()
+        assert given.market.hand_overs == []
+        assert given.farm.node.ledger.handed_over() == []
