@@ -12,29 +12,24 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from functools import partial
-from typing import Any
 
 from grange.chain import (
     Chain,
-    ChainError,
     ChainUnavailable,
-    RpcError,
     Timeouts,
-    TransactionError,
     Wallet,
     calls,
 )
-from grange.chain.codec import artifact
-from grange.chain.deployment import PARTS, creation_code
+from grange.chain.chain_probe import HISTORY_CONTRACT
+from grange.chain.deploying import deploy_market, deploy_token, unmarketed
 from grange.chain.endpoint import as_urls
 from grange.chain.network_file import Network, open_network
-from grange.chain.refusals import translate_revert
+from grange.chain.presets import PRESETS
 from grange.chain.rpc import Rpc
 from grange.chain.sender import Sender
-from grange.types import Address, Parameters, address_from
+from grange.messages import NOBODY
+from grange.types import Address, Parameters
 from grange_devnet.engines import (
-    DEV_ADDRESS,
     DEV_KEY,
     EngineName,
     EngineOptions,
@@ -43,35 +38,16 @@ from grange_devnet.engines import (
 )
 from grange_devnet.errors import DevnetError
 
-TOKEN_SUPPLY = 10**9 * 10**18
+TOKEN_DECIMALS = 18
+TOKEN_SUPPLY = 10 ** (9 + TOKEN_DECIMALS)
 DEPLOY_GAS = 15_000_000
-DEPLOY_FEE_WEI = 20_000_000_000
 MAX_BLOCKS_PER_CALL = 200
 CONTROL_SECONDS = 120.0
-RECEIPT_SECONDS = 60.0
-POLL_SECONDS = 0.02
 
-HISTORY_CONTRACT = "0x0000F90827F1C53a10cb7A02335B175320002935"
-"""Where chains keep the hashes of 8,191 blocks for contracts (EIP-2935). Without it no market is deployed."""
 RECENT_HASHES = "0x5f35405f5260205ff3"
 """Code that has those of 256 blocks, by the chain's own opcode. Hardhat's chain lacks the contract."""
 
-_NO_TOKEN = Address("0x" + "00" * 20)
-DEVNET_PARAMETERS = Parameters(
-    token=_NO_TOKEN,
-    epoch_blocks=10,
-    grid_epochs=8,
-    max_books=12,
-    samples=5,
-    collateral_epochs=16,
-    max_misses=4,
-    penalty=1,
-    fine=1,
-    auction_epochs=4,
-    withdraw_delay_epochs=2,
-    min_stake=1,
-    former_operator_blocks=30,
-)
+DEVNET_PARAMETERS = PRESETS["test"].parameters(NOBODY, decimals=TOKEN_DECIMALS)
 """Short epochs, so that days pass in seconds. `token` is filled in when it is deployed."""
 
 
@@ -207,14 +183,11 @@ async def _deploy(engine: RunningEngine, chain_id: int, parameters: Parameters) 
         await _answering(rpc)
         if engine.name == "hardhat":
             await rpc.call("hardhat_setCode", HISTORY_CONTRACT, RECENT_HASHES)
-        deploy = partial(_deploy_one, rpc, chain_id)
-        token, block = await deploy(0, artifact("GrangeToken").creation_code(TOKEN_SUPPLY))
+        sender = Sender(unmarketed(rpc, chain_id, parameters), Wallet(DEV_KEY))
+        token = await deploy_token(sender, TOKEN_SUPPLY, gas=DEPLOY_GAS)
         complete = replace(parameters, token=token)
-        deployed = None
-        for nonce, part in enumerate(PARTS, start=1):
-            deployed, block = await deploy(nonce, creation_code(part, complete, deployed))
-    assert deployed is not None
-    return deployed, block
+        deployed = await deploy_market(sender, complete, factory=None, gas=DEPLOY_GAS)
+    return deployed.market, deployed.first_block
 
 
 async def _answering(rpc: Rpc) -> None:
@@ -225,45 +198,6 @@ async def _answering(rpc: Rpc) -> None:
             return
         except ChainUnavailable:
             await asyncio.sleep(0.1)
-
-
-async def _deploy_one(rpc: Rpc, chain_id: int, nonce: int, creation_code: bytes) -> tuple[Address, int]:
-    raw, tx_hash = Wallet(DEV_KEY).sign_transaction(
-        {
-            "type": 2,
-            "chainId": chain_id,
-            "nonce": nonce,
-            "gas": DEPLOY_GAS,
-            "maxFeePerGas": DEPLOY_FEE_WEI,
-            "maxPriorityFeePerGas": 1_000_000_000,
-            "value": 0,
-            "data": creation_code,
-        }
-    )
-    await rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
-    receipt = await _receipt(rpc, tx_hash)
-    if int(receipt["status"], 16) == 0:
-        raise await _refusal(rpc, creation_code)
-    return address_from(receipt["contractAddress"]), int(receipt["blockNumber"], 16)
-
-
-async def _refusal(rpc: Rpc, creation_code: bytes) -> ChainError:
-    """Why a constructor reverted."""
-    request = {"from": DEV_ADDRESS, "data": "0x" + creation_code.hex(), "gas": hex(DEPLOY_GAS)}
-    try:
-        await rpc.call("eth_call", request, "pending")
-    except RpcError as error:
-        return translate_revert(error, "deployment")
-    return TransactionError("a contract could not be deployed, and now it could")
-
-
-async def _receipt(rpc: Rpc, tx_hash: bytes) -> dict[str, Any]:
-    for _ in range(int(RECEIPT_SECONDS / POLL_SECONDS)):
-        receipt: dict[str, Any] | None = await rpc.call("eth_getTransactionReceipt", "0x" + tx_hash.hex())
-        if receipt is not None:
-            return receipt
-        await asyncio.sleep(POLL_SECONDS)
-    raise DevnetError(f"no block within {RECEIPT_SECONDS:g} s: the engine makes none")
 
 
 __all__ = ["DEVNET_PARAMETERS", "Devnet", "give"]

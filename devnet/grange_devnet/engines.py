@@ -66,6 +66,8 @@ class EngineOptions:
     port: int = 0
     chain_id: int = 1337
     first_block: int = 0
+    hardfork: Literal["prague", "osaka"] = "prague"
+    """The rules; only anvil has others."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -206,7 +208,7 @@ def _py_evm_command(options: EngineOptions) -> list[str]:
 
 def _anvil_command(options: EngineOptions) -> list[str]:
     command = [str(_anvil_binary()), "--host", HOST, "--port", str(options.port)]
-    command += ["--chain-id", str(options.chain_id), "--hardfork", "prague"]
+    command += ["--chain-id", str(options.chain_id), "--hardfork", options.hardfork]
     command += ["--mnemonic", DEV_MNEMONIC, "--balance", str(DEV_BALANCE_GAS_TOKENS), "--accounts", "1"]
     command += ["--gas-limit", str(BLOCK_GAS_LIMIT), "--prune-history", str(ANVIL_STATES_KEPT)]
     if options.first_block:

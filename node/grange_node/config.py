@@ -15,8 +15,7 @@ ledger live in the data folder.
 from __future__ import annotations
 
 import os
-import stat
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -27,15 +26,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from grange.chain import Chain, Timeouts, Wallet
 from grange.chain.chain_check import ChainCheck
 from grange.chain.endpoint_notes import ENDPOINTS_NAME, EndpointNotes
+from grange.chain.key_file import create_key, key_from_file
 from grange.chain.network_file import RpcUrls, checked_address
-from grange.errors import GrangeError
 from grange.json_text import parse_json
-from grange.messages import Domain, address_of
+from grange.messages import Domain
 from grange.plain_errors import describe_invalid
-from grange.storage.atomic_file import create_file, replace_file
-from grange.types import Address, FarmerId, Offer, Parameters, bytes_from_hex
+from grange.storage.atomic_file import replace_file
+from grange.types import Address, FarmerId, Offer, Parameters
 from grange.units import GIB, MAX_RATE, TOKEN
-from grange_node.errors import ConfigInvalid, KeyInvalid, NotInitialised
+from grange_node.errors import ConfigInvalid, NotInitialised
 from grange_node.files import FOLDER_MODE
 
 CONFIG_NAME = "farm.json"
@@ -253,41 +252,12 @@ def load_owner_key(home: Path) -> Wallet | None:
     return key_from_file(path) if path.exists() else None
 
 
-def key_from_file(path: Path) -> Wallet:
-    """A private key of 64 hex digits in a file of its own. Raises KeyInvalid."""
-    try:
-        mode = path.stat().st_mode
-        text = path.read_text(errors="replace").strip().removeprefix("0x")
-    except FileNotFoundError as error:
-        raise KeyInvalid(f"The key file {path} is missing.", hint="Put it back from your backup.") from error
-    except OSError as error:
-        raise KeyInvalid(
-            f"{path} cannot be read: {error.strerror}.", hint="Let this account read it."
-        ) from error
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise KeyInvalid(f"{path} can be read by others.", hint=f"Run: chmod 600 {path}")
-    try:
-        key = bytes_from_hex(text)
-        address_of(key)
-    except (ValueError, GrangeError) as error:
-        raise KeyInvalid(
-            f"{path} does not hold a private key of 64 hex digits.", hint="Put it back from your backup."
-        ) from error
-    return Wallet(key)
-
-
 def load_or_create_key(home: Path) -> Wallet:
     """The operator's key, made if there is none yet."""
     home.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
     if not (home / KEY_NAME).exists():
         create_key(home / KEY_NAME)
     return load_key(home)
-
-
-def create_key(path: Path) -> None:
-    """A new key in a file of its own, unless there is one: of several processes at once one makes it."""
-    with suppress(FileExistsError):
-        create_file(path, Wallet.random().private_key.hex() + "\n")
 
 
 def write_private(path: Path, text: str) -> None:

@@ -5,7 +5,6 @@
         NodeMisuse
           NotInitialised      no farm in this home yet
           ConfigInvalid       farm.json or a value in it cannot be used
-          KeyInvalid          operator.key is missing, malformed or readable by others
           DataInUse           another process serves this data folder
           LedgerInvalid       the ledger is of another farm, or newer than this program
             LedgerDamaged     its content cannot be read; ends a running farm
@@ -63,10 +62,6 @@ class NotInitialised(NodeMisuse):
 
 class ConfigInvalid(NodeMisuse):
     """A setting cannot be used."""
-
-
-class KeyInvalid(NodeMisuse):
-    """The operator's key is missing, malformed, or readable by others."""
 
 
 class DataInUse(NodeMisuse):

@@ -13,10 +13,10 @@ from dataclasses import fields
 from typing import Any
 
 from grange.chain import Wallet
+from grange.chain.chain_probe import HISTORY_CONTRACT
 from grange.chain.codec import Abi
 from grange.chain.deployment import PARTS, WORD_BYTES, Place, immutable_words
 from grange.types import Address, Parameters, address_from
-from grange_devnet.devnet import HISTORY_CONTRACT
 from grange_devnet.evm import Evm
 
 CHAIN_ID = 987_654

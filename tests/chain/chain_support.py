@@ -6,10 +6,12 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from grange import audit, merkle, messages
 from grange.audit import BookState, Drawn
 from grange.chain import Receipt, Sender, Wallet, calls
+from grange.chain.rpc import Rpc
 from grange.types import Acceptance, Epoch, FarmerId, Offer, OrderId, Terms
 from grange.units import LEAF_BYTES, TOKEN
 from grange_devnet import Devnet
@@ -136,3 +138,18 @@ def accept(
             deadline_block=deadline_block,
         ),
     )
+
+
+class LyingRpc:
+    """A chain's endpoint, but for some answers."""
+
+    def __init__(self, rpc: Rpc, lie: Callable[[str, tuple[Any, ...], Any], Any]) -> None:
+        """`lie` is given a method, what it is asked, and the true answer."""
+        self._rpc, self._lie = rpc, lie
+        self.url, self.in_use, self.connections = rpc.url, rpc.in_use, rpc.connections
+
+    async def call(self, method: str, *params: Any) -> Any:
+        return self._lie(method, params, await self._rpc.call(method, *params))
+
+    async def batch(self, questions: Any) -> list[Any]:
+        return [await self.call(method, *params) for method, params in questions]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import rlp
+from chain_support import LyingRpc
 
 from grange.chain import Chain, ChainUnavailable, RpcError
 from grange.chain.codec import artifact
@@ -41,25 +42,10 @@ async def devnet() -> AsyncIterator[Devnet]:
         yield running
 
 
-class LyingRpc:
-    """The chain's endpoint, but for some answers."""
-
-    def __init__(self, chain: Chain, lie: Callable[[str, tuple[Any, ...], Any], Any]) -> None:
-        self._rpc, self._lie = chain.rpc, lie
-        self.url, self.in_use = chain.rpc.url, chain.rpc.in_use
-        self.connections = chain.rpc.connections
-
-    async def call(self, method: str, *params: Any) -> Any:
-        return self._lie(method, params, await self._rpc.call(method, *params))
-
-    async def batch(self, questions: Any) -> list[Any]:
-        return [await self.call(method, *params) for method, params in questions]
-
-
 def lying(devnet: Devnet, lie: Callable[[str, tuple[Any, ...], Any], Any]) -> Chain:
     chain = devnet.chain
     return Chain(
-        LyingRpc(chain, lie),  # type: ignore[arg-type]
+        LyingRpc(chain.rpc, lie),  # type: ignore[arg-type]
         market=chain.market,
         chain_id=chain.chain_id,
         parameters=chain.parameters,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import typer
 
+from grange.cli.market import app as market
 from grange_client.cli.app import app as client
 from grange_devnet.cli import app as devnet
 from grange_node.cli.farm import app as farm
@@ -25,7 +26,13 @@ ELSEWHERE = {"--user", "--ntp"}
 def commands() -> dict[str, dict[str, Any]]:
     """All commands by name, of each program."""
     found: dict[str, dict[str, Any]] = {}
-    for name, app in (("", client), ("farm", farm), ("repair", repair), ("devnet", devnet)):
+    for name, app in (
+        ("", client),
+        ("farm", farm),
+        ("repair", repair),
+        ("devnet", devnet),
+        ("market", market),
+    ):
         group: Any = typer.main.get_command(app)
         context = typer.Context(group)
         # As they are when they are called: the client loads its own then.

@@ -17,6 +17,7 @@ from grange.chain import (
     Wallet,
     WrongChain,
 )
+from grange.chain.key_file import KeyInvalid
 from grange.cli.presenter import explain
 from grange.errors import GrangeError, Misuse
 from grange_node.api.serve import default_listen, with_port
@@ -34,7 +35,7 @@ from grange_node.config import (
     split_endpoint,
     write_private,
 )
-from grange_node.errors import ConfigInvalid, DataInUse, KeyInvalid, NotFunded, NotInitialised, StorageFull
+from grange_node.errors import ConfigInvalid, DataInUse, NotFunded, NotInitialised, StorageFull
 
 
 def test_settings_survive_being_written_and_read(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from grange.chain import Chain, Sender, Wallet, calls, read_block_clock
+from grange.chain.key_file import KeyInvalid, key_from_file
 from grange.chain.sender import burying_sender
 from grange.storage.atomic_file import move_file
 from grange.storage.home_lock import HomeLock
@@ -34,10 +35,9 @@ from grange_node.config import (
     OWNER_KEY_NAME,
     Config,
     connect,
-    key_from_file,
     write_private,
 )
-from grange_node.errors import AcceptancesOpen, KeyInvalid, NotFunded, NotOwner
+from grange_node.errors import AcceptancesOpen, NotFunded, NotOwner
 from grange_node.ledger.ledger import Ledger
 from grange_node.records import SlotState
 

@@ -18,11 +18,12 @@ from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grange.chain import Wallet
+from grange.chain.key_file import create_key, key_from_file
 from grange.chain.network_file import RpcUrls
 from grange.errors import Misuse
 from grange.plain_errors import describe_invalid
 from grange.types import Address, address_from
-from grange_node.config import create_key, key_from_file, write_private
+from grange_node.config import write_private
 from grange_node.errors import ConfigInvalid, NotInitialised
 from grange_node.files import FOLDER_MODE
 from grange_node.repair.repairer import Settings

@@ -11,6 +11,7 @@
     confirmations  when a transaction is final; pace.py: how fast blocks come
     deployment     the parts of a market, each by its own transaction, and the code of each
     check_market   whether a market is Grange's own  market_check.py
+    deploy_market  deploying.py; on which chain: chain_probe.py; with what: presets.py, token_facts.py
 
 Everything else in the package is machinery:
 
@@ -19,7 +20,7 @@ Everything else in the package is machinery:
                    moment in one request
     codec.py       the ABI, shipped in abi/; abi_types.py: values of its types; topics.py: filters for events;
                    answers.py: checked answers
-    rlp.py         how transactions are written as bytes
+    rlp.py         how transactions are written as bytes; key_file.py: a key in a file of its own
     outbox.py      nonces and replacements; fees.py, receipts.py, refusals.py: what becomes of a transaction
     endpoint.py    the URLs of endpoints, and what may be shown of one; endpoint_notes.py: what is remembered
                    of them; witnesses.py: what several say, compared; log_checks.py: whose logs count

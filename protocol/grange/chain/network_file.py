@@ -139,9 +139,9 @@ def read_network(path: Path) -> Network:
     return _parsed(path)
 
 
-def write_network(path: Path, network: Network) -> None:
+def write_network(path: Path, network: Network, *, mode: int = FILE_MODE) -> None:
     """Write a file that describes a network, in one step. Raises OSError."""
-    replace_file(path, network.to_json(), mode=FILE_MODE)
+    replace_file(path, network.to_json(), mode=mode)
 
 
 @asynccontextmanager

@@ -62,6 +62,8 @@ GAS_MARGIN_PERCENT = 20
 MIN_GAS_MARGIN: Final = 50_000
 """An epoch may begin between the estimate and the block: what a small call then settles, and the words that
 it fills for the first time, are more than a part of its gas."""
+MAX_TRANSACTION_GAS: Final = 1 << 24
+"""What Ethereum takes from Osaka on (EIP-7825): with its margin the largest call would be above that."""
 MAX_ATTEMPTS: Final = 10
 """How often one call is made because others were first."""
 MAX_PAID_REFUSALS: Final = 4
@@ -151,6 +153,24 @@ class Sender:
 
         async def once() -> Receipt:
             sent = await self._prepared_and_sent("transfer", market_abi(), dict(fields), wanted)
+            return await self._ended(sent, 0)
+
+        return await self._until_not_replaced(once)
+
+    async def transact(
+        self, label: str, *, to: Address | None, data: bytes, gas: int | None = None
+    ) -> Receipt:
+        """Send a transaction to a contract that is neither the market nor its token, or deploy one where `to`
+        is None. With a gas limit it is not tried out first. Raises what `send` raises."""
+        fields = {"to": to, "data": data, "value": 0}
+        wanted = Wanted(gas=gas)
+
+        async def once() -> Receipt:
+            if gas is None:
+                sent = await self._prepared_and_sent(label, market_abi(), dict(fields), wanted)
+            else:
+                situation = await self._outbox.look(wanted)
+                sent = await self._outbox.send(label, market_abi(), {**fields, "gas": gas}, wanted, situation)
             return await self._ended(sent, 0)
 
         return await self._until_not_replaced(once)
@@ -252,7 +272,8 @@ class Sender:
             )
         except RpcError as error:
             raise await self._refusal(error, label, request) from error
-        return estimate + max(estimate * GAS_MARGIN_PERCENT // 100, MIN_GAS_MARGIN)
+        wanted = estimate + max(estimate * GAS_MARGIN_PERCENT // 100, MIN_GAS_MARGIN)
+        return max(estimate, min(wanted, MAX_TRANSACTION_GAS))
 
     async def _refusal(self, error: RpcError, label: str, request: dict[str, Any]) -> ChainError:
         """Why a simulation failed. Some endpoints give revert data to eth_call only."""

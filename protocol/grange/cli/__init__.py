@@ -6,6 +6,7 @@ presenter    what happened, what it means, what to do: on standard error, and as
 chain_words  the words for errors of the chain
 confirm      asking before something is paid or given up
 network_options  --network, or --rpc and --market
+market       `grange market`
 
 Importing one of them loads nothing that takes time: the command has to begin at once.
 """

@@ -64,7 +64,7 @@ def chosen_network(
             "endpoints of your own."
         )
     try:
-        return Network(rpc=_one_or_several(rpc), market=Address(market), first_block=first_block or 0)
+        return Network(rpc=one_or_several(rpc), market=Address(market), first_block=first_block or 0)
     except ValidationError as error:
         raise _wrong(error) from None
 
@@ -72,7 +72,7 @@ def chosen_network(
 def with_endpoints(network: Network, rpc: Sequence[str]) -> Network:
     """The same network by other endpoints. Raises NetworkInvalid."""
     try:
-        return Network(**{**network.model_dump(), "rpc": _one_or_several(rpc)})
+        return Network(**{**network.model_dump(), "rpc": one_or_several(rpc)})
     except ValidationError as error:
         raise _wrong(error) from None
 
@@ -81,6 +81,6 @@ def _wrong(error: ValidationError) -> NetworkInvalid:
     return NetworkInvalid(f"{describe_invalid(error, '--')}.", hint=WHAT_TO_GIVE)
 
 
-def _one_or_several(urls: Sequence[str]) -> str | tuple[str, ...]:
+def one_or_several(urls: Sequence[str]) -> str | tuple[str, ...]:
     """As settings keep them: one endpoint as it is, several as a list."""
     return urls[0] if len(urls) == 1 else tuple(urls)

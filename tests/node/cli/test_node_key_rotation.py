@@ -12,6 +12,7 @@ from test_node_devnet import funded, keep, next_epoch, plan_for, registered, ren
 from typer.testing import CliRunner
 
 from grange.chain import TransactionReverted, Wallet
+from grange.chain.key_file import key_from_file
 from grange.types import Address
 from grange_devnet import Devnet
 from grange_node.audit.prover import Action
@@ -19,7 +20,7 @@ from grange_node.cli import key_rotation
 from grange_node.cli.farm import app
 from grange_node.cli.key_rotation import NEXT_KEY_NAME, rotate_key
 from grange_node.cli.registration import set_up
-from grange_node.config import key_from_file, load_key, load_or_create_key, load_owner_key, write_private
+from grange_node.config import load_key, load_or_create_key, load_owner_key, write_private
 from grange_node.errors import AcceptancesOpen, FarmerForeign, NotFunded, NotOwner
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

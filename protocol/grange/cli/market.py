@@ -1,0 +1,278 @@
+"""`grange market`: deploy a market, describe one, and see whether one is Grange's.
+
+    deploy      looks at the chain, deploys the parts by a preset, writes the network's file
+    describe    where a market is, and what its parameters mean
+    verify      looks at its code and its origin
+    presets     the parameters that `deploy` offers, with a reason for each
+
+Decides what is asked and shown. Leaves the chain to `chain_probe`, deploying to `deploying`, what a market
+must be to `market_check` and what its parameters mean to `presets`.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from grange.chain import Chain, InsufficientFunds, Sender, Timeouts, Wallet, read_block_clock
+from grange.chain.answers import quantity
+from grange.chain.chain_probe import ChainUnfit, probe_chain
+from grange.chain.confirmations import default_confirmations
+from grange.chain.deploying import deploy_market, deploy_token, find_factory, gas_to_deploy, unmarketed
+from grange.chain.deployment import PARTS
+from grange.chain.endpoint import public_part
+from grange.chain.fees import SendPolicy, current_fees
+from grange.chain.key_file import key_from_file
+from grange.chain.market_check import check_market
+from grange.chain.network_file import FILE_MODE, Network, open_network, write_network
+from grange.chain.presets import PRESETS, Preset, differences, nearest_preset
+from grange.chain.rpc import Rpc
+from grange.chain.token_facts import TokenFacts, read_token_facts
+from grange.cli.confirm import confirm
+from grange.cli.network_options import (
+    FirstBlockOption,
+    MarketOption,
+    NetworkOption,
+    RpcOption,
+    chosen_network,
+    one_or_several,
+)
+from grange.cli.presenter import explained, print_prose
+from grange.messages import NOBODY
+from grange.storage.atomic_file import PRIVATE_MODE
+from grange.times import format_duration
+from grange.types import Address, Parameters, address_from
+from grange.units import format_gas_tokens
+
+PresetName = Literal["mainnet", "rollup", "test"]
+TEST_TOKEN_SUPPLY: Final = 10**27
+
+app = typer.Typer(
+    help="Deploy a market, describe one, and see whether one is Grange's.", no_args_is_help=True
+)
+_out = Console(markup=False, emoji=False, highlight=False)
+Json = Annotated[bool, typer.Option("--json", help="One JSON value, amounts as strings in base units.")]
+
+
+@app.command()
+def deploy(
+    *,
+    rpc: RpcOption = None,
+    key_file: Annotated[Path, typer.Option(help="A file with the private key of the account that pays.")],
+    preset: Annotated[PresetName, typer.Option(help="For which kind of chain: see `grange market presets`.")],
+    token: Annotated[
+        str | None,
+        typer.Option(help="The token's address. With the preset test a token is made if not given."),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="The network's file to write.")] = Path("network.json"),
+    name: Annotated[str, typer.Option(help="What to call the network: small letters, digits and -.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Look whether a market can live on a chain, deploy one, and write its network's file."""
+    if not rpc:
+        raise typer.BadParameter("Give --rpc.")
+    if token is None and preset != "test":
+        raise typer.BadParameter("Give --token: only for tests a token is made.")
+    if output.exists():
+        raise typer.BadParameter(f"{output} exists already: move it away, or choose another --output.")
+    with explained():
+        wallet = key_from_file(key_file)
+        address = address_from(token) if token else None
+        network = asyncio.run(_deploy(rpc, wallet, PRESETS[preset], address, name=name, agreed=yes))
+        has_secret = any(public_part(url) != url.rstrip("/") for url in rpc)
+        write_network(output, network, mode=PRIVATE_MODE if has_secret else FILE_MODE)
+        _say(f"\nWritten to {output}: give it to farmers and renters, for --network.")
+        if has_secret:
+            _say("Its endpoint may hold a key of yours: put public endpoints into it first.")
+
+
+@app.command()
+def describe(
+    network: NetworkOption = None,
+    rpc: RpcOption = None,
+    market: MarketOption = None,
+    first_block: FirstBlockOption = None,
+    as_json: Json = False,
+) -> None:
+    """Show where a market is and what its parameters mean. Nothing is said of whether it is Grange's."""
+    with explained(as_json=as_json):
+        chosen = chosen_network(network, rpc, market, first_block)
+        asyncio.run(_describe(chosen, as_json=as_json))
+
+
+@app.command()
+def verify(
+    network: NetworkOption = None,
+    rpc: RpcOption = None,
+    market: MarketOption = None,
+    first_block: FirstBlockOption = None,
+) -> None:
+    """Look whether a market is Grange's: the code of all its parts, and how it came to be."""
+    with explained():
+        asyncio.run(_verify(chosen_network(network, rpc, market, first_block)))
+
+
+@app.command()
+def presets() -> None:
+    """Show the parameters of each preset, with a reason for each."""
+    for preset in PRESETS.values():
+        _say(f"{preset.name}: {preset.about}")
+        table = _table("parameter", "value", "reason")
+        for one in fields(Parameters):
+            if one.name != "token":
+                table.add_row(one.name, _usual(preset, one.name), preset.reasons[one.name])
+        _out.print(table)
+        _out.print()
+
+
+async def _deploy(
+    urls: Sequence[str], wallet: Wallet, preset: Preset, token: Address | None, *, name: str, agreed: bool
+) -> Network:
+    async with Rpc(urls, Timeouts()) as rpc:
+        findings = await probe_chain(rpc)
+        for one in findings:
+            _say(f"  {'ok' if one.is_right else 'NO':<3} {one.what}: {one.text}")
+        if unfit := [one for one in findings if not one.is_right]:
+            raise ChainUnfit(rpc.url, unfit)
+        chain_id = quantity(await rpc.call("eth_chainId"), "a chain id")
+        parameters = preset.parameters(token or NOBODY, decimals=18)
+        sender = Sender(unmarketed(rpc, chain_id, parameters), wallet)
+        if token is not None:
+            facts = await read_token_facts(sender.chain)
+            _say(f"\ntoken  {facts.text}")
+            parameters = preset.parameters(token, decimals=facts.decimals)
+        await _check_money(rpc, sender, parameters)
+        factory = await find_factory(rpc)
+        if factory is None:
+            _say("The chain has no factory for CREATE2 that we know: the account deploys the parts itself.")
+        if not agreed:
+            confirm(f"Deploy a market with the preset {preset.name}?")
+        if token is None:
+            parameters = preset.parameters(await deploy_token(sender, TEST_TOKEN_SUPPLY), decimals=18)
+            _say(f"A token for tests is at {parameters.token}: all of it is {wallet.address}'s.")
+        deployed = await deploy_market(sender, parameters, factory=factory, tell=_say)
+        if deployed.gas_used:
+            _say(f"It took {deployed.gas_used:,} gas: {format_gas_tokens(deployed.fee_wei)} gas tokens.")
+        for depth in range(default_confirmations(chain_id)):
+            await sender.comes_block_after(deployed.first_block + depth)
+    made = Network(
+        name=name,
+        rpc=one_or_several(urls),
+        market=deployed.market,
+        chain_id=chain_id,
+        first_block=deployed.first_block,
+    )
+    async with open_network(made, trust=True) as (chain, network):
+        await _show_verified(chain, network)
+        return network
+
+
+async def _check_money(rpc: Rpc, sender: Sender, parameters: Parameters) -> None:
+    """Before anything is sent: half of a market is of no use. Raises InsufficientFunds."""
+    gas, fees = gas_to_deploy(parameters), await current_fees(rpc, SendPolicy())
+    most, held = gas * fees["maxFeePerGas"], await sender.chain.native_balance(sender.address)
+    _say(
+        f"\nDeploying takes about {gas:,} gas, {format_gas_tokens(most)} gas tokens at most as fees are now. "
+        f"{sender.address} has {format_gas_tokens(held)}."
+    )
+    if held < most:
+        raise InsufficientFunds(sender.address, f"have {held} want {most}")
+
+
+async def _describe(chosen: Network, *, as_json: bool) -> None:
+    async with open_network(chosen, trust=True) as (chain, network):
+        facts, clock = await read_token_facts(chain), await read_block_clock(chain)
+        parts = [*reversed(await chain.read("parts")), chain.market]
+        preset = nearest_preset(chain.parameters, decimals=facts.decimals)
+        if as_json:
+            print(json.dumps(_json(chain, network, facts, parts, preset)))
+            return
+        longest = chain.parameters.grid_epochs * chain.parameters.max_books * clock.epoch_seconds
+        rows = [
+            ("market", chain.market),
+            ("chain id", str(chain.chain_id)),
+            ("first block", str(network.first_block or "not known")),
+            ("token", facts.text),
+            ("blocks", f"one every {clock.block_seconds:.3g} s"),
+            ("epochs", format_duration(clock.epoch_seconds)),
+            ("orders", f"for {format_duration(longest)} at most"),
+            *zip(PARTS[:-1], parts[:-1], strict=False),
+        ]
+        for name, value in rows:
+            _say(f"{name:<14}  {value}")
+        table = _table("parameter", "value", preset.name)
+        for one in fields(Parameters):
+            if one.name != "token":
+                usual = getattr(preset.parameters(chain.token, decimals=facts.decimals), one.name)
+                table.add_row(one.name, str(getattr(chain.parameters, one.name)), str(usual))
+        _out.print()
+        _out.print(table)
+        _explain_parameters(chain.parameters, facts, preset)
+
+
+async def _verify(chosen: Network) -> None:
+    async with open_network(chosen, trust=True) as (chain, network):
+        await _show_verified(chain, network)
+
+
+async def _show_verified(chain: Chain, network: Network) -> None:
+    origin = await check_market(chain, first_block=network.first_block)
+    facts = await read_token_facts(chain)
+    _say(
+        f"\nThe market at {chain.market} on chain {chain.chain_id} is Grange's: the code of its {len(PARTS)} "
+        f"parts is that of this version, and it was {origin.text}."
+    )
+    _explain_parameters(chain.parameters, facts, nearest_preset(chain.parameters, decimals=facts.decimals))
+
+
+def _explain_parameters(parameters: Parameters, facts: TokenFacts, preset: Preset) -> None:
+    others = differences(parameters, decimals=facts.decimals, preset=preset)
+    if not others:
+        _say(f"Its parameters are those of the preset {preset.name}, for {preset.about}.")
+        return
+    _say(f"Its parameters are not those of a preset. Beside {preset.name}, for {preset.about}:")
+    for one in others:
+        _say(f"  {one.name} is {one.value:,}, not {one.usual:,}. {one.meaning}")
+
+
+def _json(
+    chain: Chain, network: Network, facts: TokenFacts, parts: Sequence[Address], preset: Preset
+) -> dict[str, Any]:
+    others = differences(chain.parameters, decimals=facts.decimals, preset=preset)
+    return {
+        "market": chain.market,
+        "chain_id": chain.chain_id,
+        "first_block": network.first_block,
+        "token": {"address": chain.token, **asdict(facts)},
+        "parts": dict(zip(PARTS, parts, strict=True)),
+        "parameters": {
+            one.name: str(getattr(chain.parameters, one.name))
+            for one in fields(Parameters)
+            if one.name != "token"
+        },
+        "preset": preset.name,
+        "differences": [{"name": one.name, "meaning": one.meaning} for one in others],
+    }
+
+
+def _usual(preset: Preset, name: str) -> str:
+    if name in preset.values:
+        return f"{preset.values[name]:,}"
+    return f"{preset.min_stake_tokens} token" if preset.min_stake_tokens else "1 base unit"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _say(text: str) -> None:
+    print_prose(_out, text)
