@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -16,10 +18,11 @@ from grange_client.orders.plan import StoreOptions
 from grange_devnet.engines import EngineName
 from grange_devnet.fleet import FarmerProcess
 
-FARMERS = 4
+FARMERS = 5
 FEW_MB = 3_000_000
 CODE = StoreOptions(k=1, n=3, epochs=60)
 WAIT_SECONDS = 90.0
+LYING_TAKER = Path(__file__).with_name("lying_taker.py")
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -34,12 +37,12 @@ async def town(engine: EngineName, tmp_path_factory: pytest.TempPathFactory) -> 
 async def test_a_farmer_hands_over_and_leaves_with_its_stake(
     town: Town, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Also if it is stopped and started in the middle, and the one that takes over is down at first."""
+    """Also if it is killed and started in the middle, and one of those that could take over lies."""
     folder, person = tmp_path_factory.mktemp("renter"), await town.person()
     source = plain_file(folder / "one.bin", FEW_MB, seed=51)
     order = (await stored(person.config, source, CODE)).order
     giver = town.fleet.by_id(order.slots[0].farmer)
-    [newcomer] = [one for one in town.farmers if one.farmer not in {slot.farmer for slot in order.slots}]
+    newcomer, liar = [one for one in town.farmers if one.farmer not in {slot.farmer for slot in order.slots}]
     await town.quiet()
     home = ("--home", giver.home)
 
@@ -50,13 +53,7 @@ async def test_a_farmer_hands_over_and_leaves_with_its_stake(
     assert int(planned["collateral"]) == order.slots[0].rate * town.chain.parameters.collateral_epochs
     assert (await grange("farm", "hand-over", "--json", *home)).json == [], "nothing was begun"
 
-    await newcomer.stop()
-    asked = await grange("farm", "hand-over", "--all", "--to", newcomer.farmer, "--yes", *home)
-    assert asked.code == 0, asked
-    assert "stay bound until each taker has proven once" in asked.out
-    await giver.kill()
-    await giver.start()
-    await newcomer.start()
+    await begin_with_a_liar(giver, newcomer, liar)
 
     async def passed() -> bool:
         return (await holders(town, order.id))[0] == newcomer.farmer
@@ -93,12 +90,34 @@ async def test_a_farmer_hands_over_and_leaves_with_its_stake(
     await town.quiet()
     await eventually(let_go, "its bytes are removed", WAIT_SECONDS)
 
+    await liar.start()
     back = await fetched(person.config, folder / "back")
     assert (back / "one.bin").read_bytes() == source.read_bytes()
     from_words = await fetched(town.home_for(person.phrase), folder / "words")
     assert (from_words / "one.bin").read_bytes() == source.read_bytes()
 
     await leave_with(town, giver, stake, bound=event.args["bound"])
+
+
+async def begin_with_a_liar(giver: FarmerProcess, newcomer: FarmerProcess, liar: FarmerProcess) -> None:
+    """The giver is killed when it has found out that the only one that answers signs for something else."""
+    usual, liar.program = liar.program, (sys.executable, str(LYING_TAKER))
+    await newcomer.stop()
+    await liar.stop()
+    await liar.start()
+    asked = await grange("farm", "hand-over", "--all", "--yes", "--home", giver.home)
+    assert asked.code == 0, asked
+    assert "stay bound until each taker has proven once" in asked.out
+
+    async def saw_through() -> bool:
+        return f"farmer {liar.farmer} does not take it" in giver.log.read_text(errors="replace")
+
+    await eventually(saw_through, "the one that lies is found out", WAIT_SECONDS)
+    await giver.kill()
+    liar.program = usual
+    await liar.stop()
+    await newcomer.start()
+    await giver.start()
 
 
 async def leave_with(town: Town, giver: FarmerProcess, stake: int, *, bound: int) -> None:

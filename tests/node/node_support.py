@@ -553,10 +553,12 @@ class FakeMarket(FakeChain, FarmMarket):
 
     async def release(self, taker: FarmerId, epoch: Epoch) -> Receipt:
         self.ask()
-        if self.others[taker].settled_epoch <= epoch or taker in self.missing:
+        known = self.others[taker]
+        if not known.lapsed and (known.settled_epoch <= epoch or taker in self.missing):
             raise TransactionReverted("release", "TakerNotProven", {"taker": taker, "settled_epoch": epoch})
-        returned = self.bonds.pop((taker, epoch))
-        args = {"farmer": FARMER, "taker": taker, "epoch": epoch, "returned": returned, "burnt": 0}
+        bound = self.bonds.pop((taker, epoch))
+        burnt = bound // 2 if known.lapsed else 0
+        args = {"farmer": FARMER, "taker": taker, "epoch": epoch, "returned": bound - burnt, "burnt": burnt}
         return self.receipt(self.mine(events=[("Released", args)]), 60_000)
 
     async def farmers_by_id(self, farmers: Sequence[FarmerId]) -> list[Farmer]:

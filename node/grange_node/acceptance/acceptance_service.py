@@ -38,6 +38,7 @@ from grange_node.acceptance.hand_over import check_giver, check_hand_over
 from grange_node.acceptance.takeover import TAKEOVER_LIFE_BLOCKS, terms_of
 from grange_node.acceptance.terms import (
     ACCEPTANCE_LIFE_BLOCKS,
+    HIGHEST_HAND_OVER_FACTOR,
     MIN_LEFT_BLOCKS,
     check_egress_price,
     check_pieces,
@@ -230,7 +231,9 @@ class AcceptanceService:
             check_hand_over(order, view.farmer, epoch=view.head.epoch, grid_epochs=grid)
 
         giver = held.slots[key.slot].farmer if key.slot < len(held.slots) else NO_GIVER
-        return await self._take_over(key, held, network, require_giver, giver=giver)
+        return await self._take_over(
+            key, held, network, require_giver, giver=giver, highest_factor=HIGHEST_HAND_OVER_FACTOR
+        )
 
     async def _take_over(
         self,
@@ -241,17 +244,23 @@ class AcceptanceService:
         *,
         repairer: Address = NOBODY,
         giver: FarmerId = NO_GIVER,
+        highest_factor: int | None = None,
     ) -> tuple[SlotTerms, Takeover]:
-        """`require` says whether the slot of the order may be taken from the farmer that has it."""
+        """`require` says whether the slot of the order may be taken from the farmer that has it; it may pay
+        `highest_factor` times what we ask."""
         await self._require_begun(key)
         with self._in_line(key.renter, network):
-            terms, deadline_block = await self._commit_takeover(key, held, require)
+            terms, deadline_block = await self._commit_takeover(key, held, require, highest_factor)
         replaced = tenure_word(held.slots[key.slot].start)
         message = self._message(key, terms, deadline_block, previous=replaced, repairer=repairer, giver=giver)
         return terms, sign_takeover(self._config.domain, self._wallet.private_key, message)
 
     async def _commit_takeover(
-        self, key: SlotKey, held: Held, require: Callable[[Order, View], Awaitable[None]]
+        self,
+        key: SlotKey,
+        held: Held,
+        require: Callable[[Order, View], Awaitable[None]],
+        highest_factor: int | None,
     ) -> tuple[SlotTerms, int]:
         view = await self._follower.recent()
         try:
@@ -266,7 +275,7 @@ class AcceptanceService:
 
         async def judge(record: SlotRecord, terms: SlotTerms, view: View) -> None:
             check_egress_price(terms, self._config.offer)
-            await self._terms_check.check_own(record, terms, view, highest_factor=None)
+            await self._terms_check.check_own(record, terms, view, highest_factor=highest_factor)
 
         async with self._signing.turn():
             with self._locks.using(key):

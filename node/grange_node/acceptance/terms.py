@@ -31,6 +31,11 @@ HIGHEST_RATE_FACTOR = 2
 """How many times the asked rate may be offered: an acceptance binds stake at its rate whether it is placed or
 not, and a rate that nobody asked for would let a renter bind all of it for nothing."""
 
+HIGHEST_HAND_OVER_FACTOR = 8
+"""The same of a slot that is handed over. Its rate is paid, and prices fall while an order lasts; but who
+places an order with itself may have named any, and could bind the stake of all others with one slot. A vacant
+slot has cost its farmer as much as it binds, and may pay anything."""
+
 MAX_MISSING_SHOWN = 100
 
 
@@ -70,7 +75,7 @@ def check_terms(
     """Raise TermsRefused for terms that are too cheap, far too dear, too long, or that the contract would not
     take now.
 
-    Without a `highest_factor` no rate is too dear: that of a placed order cannot be made up.
+    Without a `highest_factor` no rate is too dear.
     """
     asked = asked_rate(offer, terms.slot_bytes)
     if terms.rate < asked:

@@ -51,6 +51,10 @@ class Bonds:
         self._executors = executors
         self._free: set[tuple[FarmerId, Epoch]] = set()
         """By taker and epoch, what we answer for no more."""
+        self._asked: dict[tuple[FarmerId, Epoch], int] = {}
+        """In which round each was looked at last."""
+        self._rounds = 0
+        self._looked_in = Epoch(-1)
 
     async def tick(self) -> bool:
         """Have released what can be, and let go of it; False if there is nothing. Raises ChainError,
@@ -58,11 +62,17 @@ class Bonds:
         view = self._follower.view
         if view is None or self._follower.is_held:
             return False
-        await self._executors.in_database(self._forget_others, view.head.epoch)
+        if self._looked_in != view.head.epoch:
+            await self._executors.in_database(self._forget_others, view.head.epoch)
+            self._looked_in = view.head.epoch
         bonds = await self._executors.in_database(self._bonds)
-        due = [bond for bond in bonds if bond not in self._free and bond[1] < view.head.epoch][:MAX_ASKED]
+        due = [bond for bond in bonds if bond not in self._free and bond[1] < view.head.epoch]
         if not due:
             return False
+        # Those that were asked for last come last: one whose taker proves nothing keeps no other bound.
+        due = sorted(due, key=lambda bond: self._asked.get(bond, 0))[:MAX_ASKED]
+        self._rounds += 1
+        self._asked |= dict.fromkeys(due, self._rounds)
         takers = {one.id: one for one in await self._market.farmers_by_id([taker for taker, _ in due])}
         for bond in due:
             if await self._release(takers[bond[0]], bond[1]):
@@ -81,10 +91,10 @@ class Bonds:
 
     async def _release(self, taker: Farmer, epoch: Epoch) -> bool:
         """Whether nothing is bound any more by what passed to a farmer in an epoch."""
-        if not await self._market.bound(self._farmer, taker.id, epoch):
-            return True
         if taker.settled_epoch <= epoch and not taker.lapsed:
             return False
+        if not await self._market.bound(self._farmer, taker.id, epoch):
+            return True
         try:
             receipt = await self._market.release(taker.id, epoch)
         except TransactionReverted as error:

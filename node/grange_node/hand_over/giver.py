@@ -38,6 +38,8 @@ from grange_node.records import SlotRecord
 from grange_node.self_repair.loss_declaration import LossDeclarer, left_to_lose
 
 GIVER_SECONDS: Final = 5.0
+MAX_LOOKED_AT: Final = 200
+"""Of a long list, at a time: those that were left alone for longest."""
 MAX_SENT_AT_ONCE: Final = 4
 """Slots on their way at the same time: more would only share the line."""
 MAX_BROUGHT_BYTES: Final = 4 << 30
@@ -45,6 +47,8 @@ MAX_BROUGHT_BYTES: Final = 4 << 30
 MIN_ACCEPTANCE_BLOCKS: Final = 10
 FIRST_REST_SECONDS: Final = 15.0
 LONGEST_REST_SECONDS: Final = 3600.0
+NOT_HERE_SECONDS: Final = 60.0
+"""For so long those are left alone that are not ours to hand over now."""
 TOO_MUCH_AT_ONCE: Final = (
     "no more may go in this epoch: of what is left of its book, or by the limit of the farm's owner"
 )
@@ -111,13 +115,17 @@ class Giver:
         if self._follower.view is None or self._follower.is_held:
             return False
         listed = await self._executors.in_database(self._setting.hand_overs.all)
-        due = [one for one in listed if self._rests.get(one.place, (0.0, 0.0))[0] <= self._steady()]
+        due = [one for one in listed if self._rest_ends(one) <= self._steady()]
         if not due:
             return False
+        due = sorted(due, key=self._rest_ends)[:MAX_LOOKED_AT]
         view = await self._follower.newest()
         if view.farmer.lapsed:
             return False
         found = await self._executors.in_database(self._find, due, view.head.epoch)
+        for place in {one.place for one in due} - {one.hand_over.place for one in found}:
+            # It has passed, or it has not begun.
+            self._rests[place] = self._steady() + NOT_HERE_SECONDS, 0.0
         for book in {id(one.book): one.book for one in found}.values():
             await self._declarer.cut_front(book, view.head.epoch)
         chosen = _within(_passable(found, view), MAX_HANDED_OVER, MAX_BROUGHT_BYTES)
@@ -133,7 +141,7 @@ class Giver:
     # What is to be handed over.
 
     def _find(self, listed: Sequence[HandOver], epoch: Epoch) -> list[_Found]:
-        """Those of the list that are ours and have begun, those first that were left alone for longest."""
+        """Those of the list that are ours and have begun."""
         entries = self._ledger.entries(epoch)
         books = {(book.end, book.extension): book for book in books_from(entries)}
         places = {(one.order, one.slot): one for one in entries if not one.lost and one.start <= epoch}
@@ -144,7 +152,11 @@ class Giver:
             if entry is not None and record is not None and entry.end > epoch + 1:
                 book = books[entry.end, entry.extension]
                 found.append(_Found(hand_over=hand_over, record=record, book=book, index=entry.index))
-        return sorted(found, key=lambda one: self._rests.get(one.hand_over.place, (0.0, 0.0))[0])
+        return found
+
+    def _rest_ends(self, hand_over: HandOver) -> float:
+        """Until when it is left alone."""
+        return self._rests.get(hand_over.place, (0.0, 0.0))[0]
 
     def _put_off(self, hand_over: HandOver, why: Exception | str) -> None:
         """Leave it alone for a while, twice as long each time."""
@@ -209,27 +221,28 @@ class Giver:
 
     # The market.
 
-    async def _until_proven(self, seen: View) -> View | None:
-        """Wait for an epoch that is proven, without strikes; None if it takes too long. Raises ChainDown."""
-        view = seen
+    async def _until_proven(self, view: View) -> View | None:
+        """Wait for an epoch that is proven, without strikes; None if it takes too long, or we lapse. Raises
+        ChainDown."""
         try:
             async with asyncio.timeout(LONGEST_WAIT_SECONDS):
                 while True:
+                    while not _may_pass(view):
+                        if view.farmer.lapsed:
+                            return None
+                        view = await self._follower.newer_than(view)
+                    # With all our events read: books are shown to the market as they are.
                     view = await self._follower.newest()
-                    farmer = view.farmer
-                    if farmer.settled_epoch >= view.head.epoch and not farmer.strikes:
+                    if _may_pass(view):
                         return view
-                    if farmer.lapsed:
-                        return None
-                    await self._follower.newer_than(view)
         except TimeoutError:
             return None
 
     async def _pass(self, brought: Mapping[Place, Transfer], view: View) -> None:
         """Hand over what can be in one transaction, and what the market refuses then, alone."""
         listed = await self._executors.in_database(self._setting.hand_overs.all)
-        found = await self._executors.in_database(self._find, listed, view.head.epoch)
-        here = [one for one in found if one.hand_over.place in brought]
+        listed = [one for one in listed if one.place in brought]
+        here = await self._executors.in_database(self._find, listed, view.head.epoch)
         accepted = dict[Place, Takeover]()
         deadline_block = view.head.number + MIN_ACCEPTANCE_BLOCKS
 
@@ -284,6 +297,11 @@ class Giver:
                 await one.transfer.decline(NotTaken(f"the market does not take it: {error.name}"))
             else:
                 await one.transfer.note(f"the market refuses it: {error.name}")
+
+
+def _may_pass(view: View) -> bool:
+    """Whether the market lets us hand anything over."""
+    return view.farmer.settled_epoch >= view.head.epoch and not view.farmer.strikes
 
 
 def _passable(found: Sequence[_Found], view: View) -> list[_Found]:

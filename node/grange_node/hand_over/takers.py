@@ -15,11 +15,14 @@ from typing import Final, Protocol
 
 from grange.chain import Farmer, Sender
 from grange.chain.orders import OrderState
+from grange.errors import Misuse
 from grange.executors import Executors
 from grange.peer import Peer
 from grange.transfer.aging import Freshness
 from grange.transfer.retry import RetryPolicy
+from grange.transfer.selection import asked_rate
 from grange.types import Epoch, FarmerId
+from grange_node.acceptance.terms import HIGHEST_HAND_OVER_FACTOR
 from grange_node.repair.directory import FollowedDirectory, open_directory
 from grange_node.repair.market import RepairMarket
 from grange_node.repair.takers import find_taker
@@ -69,7 +72,12 @@ class _LiveTakerDirectory:
         self, order_state: OrderState, slot: int, *, wanted: Collection[FarmerId], but: Collection[FarmerId]
     ) -> FarmerId | None:
         unwanted = self.directory.farmers.keys() - wanted if wanted else set()
-        own = order_state.slots[slot].farmer
+        own, rate = order_state.slots[slot].farmer, order_state.slots[slot].rate
+        too_cheap = {
+            farmer.id
+            for farmer in self.directory.farmers.values()
+            if _is_bound_for_less(farmer, order_state, rate)
+        }
         return await find_taker(
             order_state,
             slot,
@@ -78,7 +86,7 @@ class _LiveTakerDirectory:
             parameters=self.market.parameters,
             holders=[held.farmer for held in order_state.slots if held.farmer != own],
             keepers=(),
-            declined={*but, *unwanted},
+            declined={*but, *unwanted, *too_cheap},
             own=None,
             seed=order_state.id + bytes.fromhex(self.market.address[2:]),
         )
@@ -88,6 +96,15 @@ class _LiveTakerDirectory:
 
     def peer(self, farmer: Farmer) -> Peer:
         return self.directory.peer(farmer)
+
+
+def _is_bound_for_less(farmer: Farmer, order_state: OrderState, rate: int) -> bool:
+    """Whether a slot pays so much more than a farmer asks that it would not have its stake bound at it."""
+    try:
+        asked = asked_rate(farmer, order_state.geometry.slot_bytes)
+    except Misuse:
+        return False
+    return rate > HIGHEST_HAND_OVER_FACTOR * asked
 
 
 class LiveTakers:

@@ -28,6 +28,7 @@ from grange.messages import AcceptanceMessage, acceptance_digest, recover, signa
 from grange.types import NO_LIMIT, Epoch, FarmerId, OrderId
 from grange.units import TOKEN
 from grange_node.acceptance.takeover import TAKEOVER_LIFE_BLOCKS
+from grange_node.acceptance.terms import HIGHEST_HAND_OVER_FACTOR
 from grange_node.config import OfferFile
 from grange_node.limits.networks import UNKNOWN
 from grange_node.records import SlotState
@@ -258,6 +259,17 @@ async def test_two_are_not_both_accepted_for_a_slot(farm: Farm) -> None:
 
 async def test_a_rate_below_the_price_is_refused(farm: Farm) -> None:
     await asked(farm, await brought(farm, rate=1), 409, "terms_refused")
+
+
+async def test_a_rate_far_above_the_price_binds_no_stake(farm: Farm) -> None:
+    """Anyone could place an order with itself at any rate, and bind the stake of all others with one slot."""
+    price = passed().rate
+    slot = await brought(farm, rate=HIGHEST_HAND_OVER_FACTOR * price)
+    dear = replace(slot, rate=slot.rate + 1)
+    put_there(farm.market, dear)
+    await asked(farm, dear, 409, "terms_refused")
+    put_there(farm.market, slot)
+    assert (await claimed(farm, slot)).status_code == 200
 
 
 async def test_a_slot_that_is_read_for_less_than_we_ask_is_refused(tmp_path: Path) -> None:

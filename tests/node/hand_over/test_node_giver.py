@@ -1,12 +1,15 @@
 """Handing slots over: brought to a taker, passed by one transaction, answered for until it has proven."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from giving_support import ALLOWED, giving, lets
 from node_support import parcel, pass_blocks
 
+from grange.chain import Receipt
 from grange.types import Epoch, FarmerId
+from grange_node.errors import ChainDown
 from grange_node.hand_over.giver import FIRST_REST_SECONDS
 from grange_node.pieces.slot_folder import piece_name, slot_path
 
@@ -23,6 +26,8 @@ async def test_a_slot_is_brought_and_handed_over(tmp_path: Path) -> None:
         assert given.farm.node.ledger.committed_rate(given.market.epoch) == 0
         await given.tick()
         assert given.market.hand_overs == [[8]], "it is not handed over twice"
+        given.market.down = True
+        assert not await given.farm.node.giver.tick(), "the chain is not asked for what has passed"
 
 
 async def test_it_is_proven_in_the_epoch_in_which_it_passes_and_not_after(tmp_path: Path) -> None:
@@ -62,6 +67,39 @@ async def test_the_bytes_stay_until_the_taker_has_proven_and_go_then(tmp_path: P
         await node.collector.collect()
         assert node.ledger.acceptance(slot.order, slot.slot) is None
         assert node.capacity.bytes_of(slot.key) == 0
+
+
+async def test_what_is_left_of_the_collateral_is_released_when_the_taker_lapses(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with giving(tmp_path) as given:
+        given.ask(*given.slots)
+        await given.tick()
+        await given.next_epoch()
+        taker = given.takers[FarmerId(8)]
+        given.market.others[taker.id] = taker.farmer(lapsed=True, settled_epoch=Epoch(1))
+        caplog.set_level("INFO", "grange.farm")
+        await given.farm.node.bonds.tick()
+        assert not given.market.bonds
+        assert "are lost for epochs that it missed" in caplog.text
+
+
+async def test_a_taker_that_proves_nothing_keeps_no_other_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the market is asked for few of them at a time."""
+    monkeypatch.setattr("grange_node.hand_over.bonds.MAX_ASKED", 1)
+    async with giving(tmp_path, 2) as given:
+        given.ask(given.slots[0], wanted=[8])
+        given.ask(given.slots[1], wanted=[9])
+        await given.tick()
+        assert sorted(given.market.hand_overs[0]) == [8, 9]
+        given.market.missing.add(FarmerId(8))
+        await given.next_epoch()
+        given.taker_proves()
+        for _ in range(3):
+            await given.farm.node.bonds.tick()
+        assert [taker for taker, _ in given.market.bonds] == [8]
 
 
 async def test_several_pass_in_one_transaction(tmp_path: Path) -> None:
@@ -161,6 +199,60 @@ async def test_before_the_epoch_is_proven_nothing_passes(
         await given.tick()
         assert given.market.hand_overs == [[8]]
         assert given.takers[FarmerId(8)].puts == len(given.slots[0].pieces), "they were there already"
+
+
+async def test_when_the_epoch_ends_before_the_transaction_is_mined_it_passes_in_the_next(
+    tmp_path: Path,
+) -> None:
+    """As when the chain has stood still for hours, and goes on with another epoch."""
+    async with giving(tmp_path) as given:
+        market, hand_over = given.market, given.market.hand_over
+
+        async def late(*args: Any) -> Receipt:
+            market.hand_over = hand_over  # type: ignore[method-assign]
+            market.mine_to_epoch(market.epoch + 1)
+            return await hand_over(*args)
+
+        market.hand_over = late  # type: ignore[method-assign]
+        given.ask(*given.slots)
+        await given.tick()
+        assert market.hand_overs == []
+        assert ["EpochNotProven" in one.note for one in given.listed()] == [True]
+        await given.prove()
+        given.farm.clock.now += FIRST_REST_SECONDS
+        await given.tick()
+        assert market.hand_overs == [[8]]
+        assert given.takers[FarmerId(8)].puts == len(given.slots[0].pieces)
+
+
+async def test_while_the_chain_is_away_nothing_is_lost(tmp_path: Path) -> None:
+    async with giving(tmp_path) as given:
+        given.ask(*given.slots)
+        given.market.down = True
+        with pytest.raises(ChainDown):
+            await given.farm.node.giver.tick()
+        given.market.down = False
+        given.farm.clock.now += 2
+        await given.tick()
+        assert given.market.hand_overs == [[8]]
+
+
+async def test_what_comes_back_to_us_is_not_let_go(tmp_path: Path) -> None:
+    """The taker has handed it back before what we answered for was released."""
+    async with giving(tmp_path) as given:
+        [slot] = given.slots
+        given.ask(slot)
+        await given.tick()
+        await given.next_epoch()
+        given.market.place(slot.placed())
+        given.taker_proves()
+        await given.farm.node.follower.refresh()
+        await given.farm.node.bonds.tick()
+        assert not given.market.bonds
+        record = given.farm.node.ledger.acceptance(slot.order, slot.slot)
+        assert record is not None
+        assert not record.given_up
+        assert [one.place for one in given.listed()] == [(slot.order, slot.slot)]
 
 
 @pytest.mark.parametrize(
