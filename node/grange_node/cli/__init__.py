@@ -6,6 +6,7 @@ common          exit codes, words for errors, logging: for both
 registration    becoming a farmer on chain, changing the offer, taking out what was earned
 key_rotation    another key for the operator
 operator_limits what a farmer's owner lets its operator do alone
+hand_over       passing slots on to other farmers, and hand_over_command what is typed for it
 stake           how much room a stake answers for
 status          what an operator wants to know, and status_screen how it looks
 """
