@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -47,6 +47,8 @@ class HostileProxy:
     """What it says when it is busy, in seconds."""
     keeps: str | None = None
     """A method that it answers by itself: a transaction is dropped, a receipt not shown."""
+    change: Callable[[str, Any], Any] | None = None
+    """What it makes of the answer to a method."""
     asked: list[str] = field(default_factory=list)
     """Methods, in the order in which they were asked."""
     _old: int = 0
@@ -88,6 +90,8 @@ class HostileProxy:
         for question, answer in zip(questions, answers, strict=True):
             if "result" in answer:
                 answer["result"] = self._told(question, answer["result"])
+                if self.change is not None:
+                    answer["result"] = self.change(question["method"], answer["result"])
         return web.json_response(answers if isinstance(content, list) else answers[0])
 
     async def _forward(self, content: Any) -> Any:

@@ -147,6 +147,7 @@ class LyingRpc:
         """`lie` is given a method, what it is asked, and the true answer."""
         self._rpc, self._lie = rpc, lie
         self.url, self.in_use, self.connections = rpc.url, rpc.in_use, rpc.connections
+        self.is_alone = rpc.is_alone
 
     async def call(self, method: str, *params: Any) -> Any:
         return self._lie(method, params, await self._rpc.call(method, *params))

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 import rlp
 from chain_support import LyingRpc
+from hostile_proxy import HostileProxy
 
 from grange.chain import Chain, ChainUnavailable, RpcError
 from grange.chain.codec import artifact
@@ -136,7 +137,7 @@ async def test_the_same_code_by_other_means_is_refused(devnet: Devnet) -> None:
     for block, said in (
         (0, "is not given"),
         (first - 1, "has no transaction by which our code was deployed"),
-        (first + 1000, "has no transaction"),
+        (first + 1000, "no endpoint shows block"),
     ):
         with pytest.raises(OriginUnknown, match=said):
             await check_market(devnet.chain, first_block=block)
@@ -165,8 +166,42 @@ async def test_the_same_code_by_other_means_is_refused(devnet: Devnet) -> None:
             raise RpcError(method, -32000, "pruned history unavailable")
         return answer
 
-    with pytest.raises(OriginUnknown, match="does not show block"):
+    with pytest.raises(OriginUnknown, match="no endpoint shows block"):
         await check_market(lying(devnet, refuse), first_block=first)
+
+
+async def test_of_several_endpoints_one_that_shows_something_else_is_named(devnet: Devnet) -> None:
+    """Whichever stands first. One that does not answer, or does not have old blocks, says nothing."""
+    first = devnet.network.first_block
+
+    def other_code(method: str, answer: Any) -> Any:
+        return answer[:-2] + "00" if method == "eth_getCode" and len(answer) > 2 else answer
+
+    def no_transactions(method: str, answer: Any) -> Any:
+        is_whole = method == "eth_getBlockByNumber" and answer and isinstance(answer["transactions"], list)
+        return answer | {"transactions": []} if is_whole else answer
+
+    def pruned(method: str, answer: Any) -> Any:
+        is_old = method == "eth_getBlockByNumber" and answer and answer["number"] == hex(first)
+        return None if is_old else answer
+
+    for lie, error, said in (
+        (other_code, MarketForged, "by the endpoint http://127.0.0.1"),
+        (no_transactions, OriginUnknown, "by the endpoint http://127.0.0.1"),
+        (pruned, None, ""),
+    ):
+        async with HostileProxy.before(devnet.rpc_url) as liar:
+            liar.change = lie
+            for urls in ((liar.url, devnet.rpc_url), (devnet.rpc_url, liar.url)):
+                network = devnet.network.model_copy(update={"rpc": urls})
+                if error is None:
+                    async with open_network(network) as (chain, _):
+                        assert chain.market == devnet.market
+                    continue
+                with pytest.raises(error, match=said) as raised:
+                    async with open_network(network):
+                        pass
+                assert liar.url in str(raised.value)
 
 
 async def test_who_connects_to_a_network_has_its_market_looked_at(devnet: Devnet) -> None:

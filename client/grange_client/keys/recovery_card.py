@@ -52,7 +52,12 @@ class RecoveryCard:
 
     @classmethod
     def of(cls, phrase: str, network: Network) -> "RecoveryCard":
-        """The card of a home that is set up. Raises BadPhrase."""
+        """The card of a home that is set up. Raises BadPhrase, and BadCard where the chain is not known."""
+        if network.chain_id is None:
+            raise BadCard(
+                "This home does not say which chain it is on.",
+                hint='Add it to config.json, as "chain_id": NUMBER.',
+            )
         kept = {name: getattr(network, name) for name in (*FIELDS.values(), "rpc")}
         return cls(phrase=checked_phrase(phrase), network=Network.model_validate(kept))
 

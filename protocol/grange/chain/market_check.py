@@ -12,8 +12,8 @@ had that return our code. Two things show that our constructor made it:
     a transaction  in the block that is given as the first, with our creation code, by which its account could
                    deploy nowhere else
 
-The other parts' storage does not matter: they only ever run on the market's. Of several endpoints each that
-is used later shows the same parameters (`chain_check`).
+The other parts' storage does not matter: they only ever run on the market's. Of several endpoints all that
+answer have to show the same: one that does not is named.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,8 +34,15 @@ from grange.chain.deployment import (
     immutable_words,
     runtime_code,
 )
-from grange.chain.errors import AnswerUnreadable, MarketForged, OriginUnknown, RpcError
+from grange.chain.errors import (
+    AnswerUnreadable,
+    ChainError,
+    MarketForged,
+    OriginUnknown,
+    RpcError,
+)
 from grange.chain.gateway import Chain
+from grange.chain.gathering import Question
 from grange.types import Address, Parameters, address_from
 
 SHOWN_PLACES: Final = 3
@@ -70,16 +77,35 @@ async def check_market(chain: Chain, *, first_block: int) -> Origin:
             f"the contract at {chain.market} has {len(behind)} parts behind it, not {len(PARTS) - 1}"
         )
     addresses = (*reversed(behind), chain.market)
-    answers = await chain.rpc.batch([("eth_getCode", (address, "latest")) for address in addresses])
-    for index, (part, address, answer) in enumerate(zip(PARTS, addresses, answers, strict=True)):
-        place = Place(
-            chain_id=chain.chain_id, address=address, behind=addresses[index - 1] if index else None
-        )
-        _check_code(part, chain.parameters, place, bytes_from(answer, "a contract's code"))
+    for endpoint, codes in await _ask(chain, [("eth_getCode", (one, "latest")) for one in addresses]):
+        for index, (part, address, code) in enumerate(zip(PARTS, addresses, codes, strict=True)):
+            place = Place(
+                chain_id=chain.chain_id, address=address, behind=addresses[index - 1] if index else None
+            )
+            try:
+                _check_code(part, chain.parameters, place, bytes_from(code, "a contract's code"))
+            except MarketForged as error:
+                raise MarketForged(f"{error}{endpoint}") from None
     for factory in FACTORIES:
         if addresses_by_create2(chain.parameters, factory) == addresses:
             return Origin(parts=addresses, factory=factory)
     return await _find_transaction(chain, addresses, first_block)
+
+
+async def _ask(chain: Chain, questions: Sequence[Question]) -> list[tuple[str, list[Any]]]:
+    """The answers of each endpoint that gives some, and how it is named where there are several."""
+    rpc = chain.rpc
+    if rpc.is_alone:
+        return [("", await rpc.batch(questions))]
+    said = await rpc.ask_everybody(questions)
+    answered = [
+        (f", by the endpoint {connection.name}", answers)
+        for connection, answers in said
+        if not isinstance(answers, ChainError)
+    ]
+    if not answered:
+        raise said[0][1]
+    return answered
 
 
 def _check_code(part: str, parameters: Parameters, place: Place, code: bytes) -> None:
@@ -118,29 +144,38 @@ async def _find_transaction(chain: Chain, addresses: Sequence[Address], first_bl
             f"nothing shows how the market at {chain.market} came to be: its address does not, and the block "
             "that it was deployed in is not given"
         )
+    code = creation_code(PARTS[-1], chain.parameters, addresses[-2])
+    found: bytes | None = None
     try:
-        answer = await chain.rpc.call(BLOCK_METHOD, hex(first_block), True)
-    except RpcError as error:
-        raise OriginUnknown(
-            f"the endpoint {chain.rpc.in_use.name} does not show block {first_block}, in which the market at "
-            f"{chain.market} should have been deployed"
-        ) from error
-    if answer is not None:
-        code = creation_code(PARTS[-1], chain.parameters, addresses[-2])
-        block = fields_from(answer, "a block")
-        if count(block["number"], "a block's number") != first_block:
-            raise AnswerUnreadable(f"block {first_block}", "it has another number")
-        for one in list_from(block["transactions"], "a block's transactions"):
-            transaction = fields_from(one, "a transaction")
-            if _creates(transaction, code, chain.market):
-                return Origin(
-                    parts=tuple(addresses),
-                    transaction=hash_from(transaction["hash"], "a transaction"),
-                    block=first_block,
+        for endpoint, (block,) in await _ask(chain, [(BLOCK_METHOD, (hex(first_block), True))]):
+            if block is None:
+                continue
+            found = _transaction_in(block, first_block, code, chain.market)
+            if found is None:
+                raise OriginUnknown(
+                    f"block {first_block} has no transaction by which our code was deployed at "
+                    f"{chain.market}{endpoint}"
                 )
-    raise OriginUnknown(
-        f"block {first_block} has no transaction by which our code was deployed at {chain.market}"
-    )
+    except (AnswerUnreadable, RpcError):
+        found = None
+    if found is None:
+        raise OriginUnknown(
+            f"no endpoint shows block {first_block}, in which the market at {chain.market} should have been "
+            "deployed"
+        )
+    return Origin(parts=tuple(addresses), transaction=found, block=first_block)
+
+
+def _transaction_in(block: object, number: int, code: bytes, market: Address) -> bytes | None:
+    """The hash of the transaction in a block that created the market."""
+    fields = fields_from(block, "a block")
+    if count(fields["number"], "a block's number") != number:
+        raise AnswerUnreadable(f"block {number}", "it has another number")
+    for one in list_from(fields["transactions"], "a block's transactions"):
+        transaction = fields_from(one, "a transaction")
+        if _creates(transaction, code, market):
+            return hash_from(transaction["hash"], "a transaction")
+    return None
 
 
 def _creates(transaction: Mapping[str, Any], code: bytes, market: Address) -> bool:

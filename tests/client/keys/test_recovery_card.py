@@ -149,6 +149,12 @@ def test_a_terminal_that_has_no_blocks_gets_the_text_alone() -> None:
     assert card_screen(CARD, for_paper=False, encoding="latin-1") == CARD.text()
 
 
+def test_a_home_that_does_not_know_its_chain_has_no_card() -> None:
+    """It would not read back."""
+    with pytest.raises(BadCard, match="does not say which chain"):
+        RecoveryCard.of(WORDS, NETWORK.model_copy(update={"chain_id": None}))
+
+
 def test_a_home_has_a_card_and_a_delegates_has_none(tmp_path: Path) -> None:
     config = set_up(tmp_path / "home", phrase=WORDS, network=NETWORK)
     assert load_card(tmp_path / "home") == CARD

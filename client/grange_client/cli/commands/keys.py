@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from grange.chain.network_file import open_network
+from grange.cli.network_options import TrustOption
 from grange.times import BlockClock
 from grange.types import Address, Epoch, address_from
 from grange.units import format_tokens, parse_tokens
@@ -49,6 +50,7 @@ def card(
             help="Try a card that you have kept, in place of printing one; - reads it from standard input.",
         ),
     ] = None,
+    trust_market: TrustOption = False,
     home: Home = None,
     verbose: Verbose = False,
 ) -> None:
@@ -74,15 +76,15 @@ def card(
             f"{kept.network.first_block}: by it, older orders would not be found.",
             hint="`grange keys card` prints the card of this home.",
         )
-    common.run(_try(given))
+    common.run(_try(given, trust_market))
     common.out.print(
         "The card brings everything back: its words are this home's, and its endpoints show the market."
     )
 
 
-async def _try(given: RecoveryCard) -> None:
+async def _try(given: RecoveryCard, trust: bool) -> None:
     """Connect by what the card says, and by nothing else. Raises ChainError."""
-    async with open_network(given.network):
+    async with open_network(given.network, trust=trust):
         pass
 
 
