@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {IERC165} from "@openzeppelin/contracts/utils/introspection/IERC165.sol";
 import {FARMERS_INTERFACE, MARKET_INTERFACE} from "./interfaces/IMarket.sol";
 import {Parts} from "./modules/Parts.sol";
-import {Repairs} from "./modules/Repairs.sol";
+import {MandateExtensions} from "./modules/MandateExtensions.sol";
 import {State} from "./modules/State.sol";
 import {Parameters} from "./types/Types.sol";
 
@@ -17,7 +17,7 @@ import {Parameters} from "./types/Types.sol";
 /// before this one. All are composed of modules over the same base: Settings (parameters and clock), State (all that is
 /// stored), Balances, Books (what each farmer must keep), Settlement (misses).
 /// There is no owner, no pause and no upgrade.
-contract Market is IERC165, Repairs, Parts {
+contract Market is IERC165, MandateExtensions, Parts {
     constructor(Parameters memory p, address farmers) State(p) Parts(p, farmers, FARMERS_INTERFACE) {}
 
     /// @inheritdoc IERC165

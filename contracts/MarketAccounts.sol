@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {IERC165} from "@openzeppelin/contracts/utils/introspection/IERC165.sol";
 import {ACCOUNTS_INTERFACE} from "./interfaces/IMarket.sol";
 import {IParts} from "./interfaces/IParts.sol";
+import {Mandates} from "./modules/Mandates.sol";
 import {SettingsViews} from "./modules/SettingsViews.sol";
 import {Delegates} from "./modules/Delegates.sol";
 import {State} from "./modules/State.sol";
@@ -13,8 +14,9 @@ import {Parameters} from "./types/Types.sol";
 
 /// @title The part of the market's code that has the calls about accounts
 /// @notice Not to be called: the market runs it on its own storage. What is done here itself concerns no market.
-/// @dev Balances, vouchers and delegates, and as the last part, parameters and clock. It is deployed first, by a transaction of its own.
-contract MarketAccounts is IERC165, IParts, SettingsViews, Vault, Vouchers, Delegates {
+/// @dev Balances, vouchers, delegates and mandates, and as the last part, parameters and clock. It is deployed first, by a
+/// transaction of its own.
+contract MarketAccounts is IERC165, IParts, Mandates, SettingsViews, Vault, Vouchers, Delegates {
     constructor(Parameters memory p) State(p) {}
 
     /// @inheritdoc IParts

@@ -165,6 +165,12 @@ class NotAccount(UserError, Misuse):
     category = Category.USAGE
 
 
+class UnknownMandate(UserError, Misuse):
+    """A mandate that was never given, or is revoked."""
+
+    category = Category.USAGE
+
+
 class NotEnoughMoney(UserError, Misuse):
     """Vault and wallet together do not cover what is asked."""
 

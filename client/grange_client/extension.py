@@ -28,7 +28,7 @@ from grange.transfer.retry import RetryPolicy
 from grange.transfer.selection import Candidate, Requirements, asked_rate, choose, unfit_for
 from grange.transfer.slot_upload import Piece
 from grange.transfer.upload import OrderUpload
-from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Terms
+from grange.types import NO_FARMER, Acceptance, Address, Epoch, FarmerId, OrderId, Terms
 from grange.units import format_count
 from grange_client.downloads.rebuild import SlotRebuilder
 from grange_client.errors import CannotExtend, OrderMissing
@@ -43,6 +43,7 @@ from grange_client.orders.tenure_check import TenureCheck
 ReputationsAt = Callable[[Epoch], Awaitable[Reputations]]
 """What is known of farmers, as of an epoch."""
 FEWER_EPOCHS: Final = "extend it for fewer --epochs"
+BEGAN_VACANT: Final = "Nobody took it when it was extended by mandate."
 OpenRebuilder = Callable[[OrderState, Listener], Awaitable[SlotRebuilder]]
 
 
@@ -84,26 +85,28 @@ class Extensions:
         )
         watch(Step(what="Looking at the farmers"))
         by_id = await self.directory.by_id(slot.farmer for slot in order.slots)
-        if unknown := [slot.farmer for slot in order.slots if slot.farmer not in by_id]:
+        holders = [slot.farmer for slot in order.slots if slot.farmer != NO_FARMER]
+        if unknown := [farmer for farmer in holders if farmer not in by_id]:
             raise OrderMissing(
                 f"The endpoint does not show farmer {unknown[0]}, which keeps a slot of this order.",
                 detail="It is behind, or shows an old or another chain. Nothing was sent or paid.",
                 hint="Run this again in a minute, or use another endpoint: `rpc` in config.json.",
             )
-        present = [by_id[slot.farmer] for slot in order.slots]
-        ids = [farmer.id for farmer in present]
+        present = [by_id.get(slot.farmer) for slot in order.slots]
         found = await self.directory.find_candidates(
-            needed, reputations=await reputations_at(clock.epoch), keepers=ids, listener=watch
+            needed, reputations=await reputations_at(clock.epoch), keepers=holders, listener=watch
         )
-        alive = {one.farmer.id: one for one in found.candidates if one.farmer.id in ids}
+        alive = {one.farmer.id: one for one in found.candidates if one.farmer.id in holders}
         reasons = [
-            _reason(alive[farmer.id], found.requirements, slot.rate)
-            if farmer.id in alive
-            else found.silent.get(farmer.id, "It does not answer.")
-            for farmer, slot in zip(present, order.slots, strict=True)
+            _reason(alive[slot.farmer], found.requirements, slot.rate)
+            if slot.farmer in alive
+            else BEGAN_VACANT
+            if slot.farmer == NO_FARMER
+            else found.silent.get(slot.farmer, "It does not answer.")
+            for slot in order.slots
         ]
-        staying = [alive[farmer.id] for farmer, why in zip(present, reasons, strict=True) if not why]
-        others = [one for one in found.candidates if one.farmer.id not in ids]
+        staying = [alive[slot.farmer] for slot, why in zip(order.slots, reasons, strict=True) if not why]
+        others = [one for one in found.candidates if one.farmer.id not in holders]
         candidates = [
             Keeper(farmer=chosen.farmer, rate=chosen.rate)
             for chosen in choose(others, found.requirements, beside=staying).ranked
@@ -127,7 +130,7 @@ class Extensions:
     async def check_not_extended(self, order: OrderState, *, but: OrderId = NO_ORDER) -> None:
         """Raise CannotExtend if the chain shows that an order goes on already, as another than `but`.
 
-        The market would take a second extension, and the same epochs would be paid twice.
+        The market refuses a second extension; here it is said what the order goes on as.
         """
         extension = await self.market.extension_of(order.id, order.block)
         if extension not in (NO_ORDER, but):
@@ -279,17 +282,21 @@ def _reason(candidate: Candidate, needed: Requirements, kept_rate: int) -> str:
 
 
 def _assigned(
-    present: Sequence[Farmer], reasons: Sequence[str], candidates: list[Keeper], needed: Requirements
+    present: Sequence[Farmer | None],
+    reasons: Sequence[str],
+    candidates: list[Keeper],
+    needed: Requirements,
 ) -> tuple[Keeper, ...]:
     keepers = []
     for farmer, reason in zip(present, reasons, strict=True):
-        if not reason:
+        if farmer is not None and not reason:
             keepers.append(Keeper(farmer=farmer, rate=asked_rate(farmer, needed.slot_bytes)))
         elif candidates:
-            keepers.append(replace(candidates.pop(0), reason=f"Farmer {farmer.id} will not: {reason}"))
+            why = reason if farmer is None else f"Farmer {farmer.id} will not: {reason}"
+            keepers.append(replace(candidates.pop(0), reason=why))
         else:
-            failures = {f.id: why for f, why in zip(present, reasons, strict=True) if why}
-            raise _too_few(failures)
+            pairs = zip(present, reasons, strict=True)
+            raise _too_few({NO_FARMER if one is None else one.id: why for one, why in pairs if why})
     return tuple(keepers)
 
 

@@ -58,6 +58,7 @@ from grange_client.extension import Extensions
 from grange_client.files.manifest import Manifest
 from grange_client.keys.config import Config
 from grange_client.keys.recovery_phrase import Identity
+from grange_client.mandates import Mandates
 from grange_client.orders.catalog import Catalog, Known
 from grange_client.orders.cautions import stored_already
 from grange_client.orders.closing import close
@@ -310,6 +311,11 @@ class Renter:
     def delegates(self) -> Delegates:
         """The keys that spend from this account's vault."""
         return Delegates(self.market, first_block=self._first_block)
+
+    @property
+    def mandates(self) -> Mandates:
+        """This account's standing orders."""
+        return Mandates(self.market, first_block=self._first_block)
 
     def notices(self) -> list[str]:
         """What the person should know: of files that were damaged or are not written, and of orders that the

@@ -28,7 +28,8 @@ interface IDelegates {
     /// @notice The delegate may spend `left` in this epoch.
     error DelegateLimitExceeded(address account, address delegate, uint256 amount, uint256 left);
 
-    /// @notice A delegate extends an order with the farmers that have its slots: this one does not have this slot.
+    /// @notice A delegate, and anyone who extends by mandate, extends an order with the farmers that have its slots: this one
+    /// does not have this slot.
     error NotHolder(uint256 slot, FarmerId farmer, FarmerId holder);
 
     /// @notice Sets what a delegate may spend from the caller's vault, from now on. All zero revokes it.

@@ -8,6 +8,8 @@ import {IDelegates} from "./IDelegates.sol";
 import {IFarmers} from "./IFarmers.sol";
 import {IHandOvers} from "./IHandOvers.sol";
 import {ILosses} from "./ILosses.sol";
+import {IMandateExtensions} from "./IMandateExtensions.sol";
+import {IMandates} from "./IMandates.sol";
 import {IOrders} from "./IOrders.sol";
 import {IParts} from "./IParts.sol";
 import {IRecoveries} from "./IRecoveries.sol";
@@ -21,6 +23,7 @@ import {IVouchers} from "./IVouchers.sol";
 /// are never one market.
 bytes4 constant ACCOUNTS_INTERFACE =
     type(IDelegates).interfaceId ^
+        type(IMandates).interfaceId ^
         type(IParts).interfaceId ^
         type(ISettings).interfaceId ^
         type(IVault).interfaceId ^
@@ -39,7 +42,8 @@ bytes4 constant FARMERS_INTERFACE =
         type(ISeeds).interfaceId;
 
 /// @dev What the market answers to, all of it.
-bytes4 constant MARKET_INTERFACE = FARMERS_INTERFACE ^ type(IOrders).interfaceId ^ type(IRepairs).interfaceId;
+bytes4 constant MARKET_INTERFACE =
+    FARMERS_INTERFACE ^ type(IMandateExtensions).interfaceId ^ type(IOrders).interfaceId ^ type(IRepairs).interfaceId;
 
 /// @title Everything that the market answers to at its one address
 // solhint-disable-next-line no-empty-blocks
@@ -51,6 +55,8 @@ interface IMarket is
     IFarmers,
     IHandOvers,
     ILosses,
+    IMandateExtensions,
+    IMandates,
     IOrders,
     IParts,
     IRecoveries,

@@ -20,9 +20,9 @@ interface IOrders {
     /// @notice The order goes on where `previous` ends.
     event OrderExtended(OrderId indexed order, OrderId indexed previous);
 
-    /// @notice The farmer keeps this slot, and is audited and paid for it, from epoch `from` to before `end`: in its book of
-    /// extensions or, if it is not kept on from another order, in that of all else. Until then it asks at most
-    /// `maxEgressPricePerGib` for reading: it has signed that, and the market cannot make it keep its word.
+    /// @notice The farmer keeps this slot (nobody as yet if it is 0), and is audited and paid for it, from epoch `from` to before
+    /// `end`: in its book of extensions or, if it is not kept on from another order, in that of all else. Until then it asks at
+    /// most `maxEgressPricePerGib` for reading: it has signed that, and the market cannot make it keep its word.
     event SlotFilled(
         OrderId indexed order,
         FarmerId indexed farmer,
@@ -78,6 +78,9 @@ interface IOrders {
 
     /// @notice An extension keeps the roots of the order it extends.
     error OtherRoot(uint256 slot, bytes32 root, bytes32 expected);
+
+    /// @notice The order goes on as another.
+    error AlreadyExtended(OrderId previous);
 
     /// @notice Orders that end on `extensible`, the next grid date, can be extended.
     error NotInLastPeriod(OrderId previous, Epoch end, uint256 extensible);

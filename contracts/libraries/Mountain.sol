@@ -36,8 +36,11 @@ library Mountain {
     /// @dev Appends to a range of `count` entries: every trailing set bit is a peak that the new one absorbs.
     function append(bytes32[MAX_PEAKS] storage peaks, uint256 count, bytes32 node) internal {
         uint256 position = Bits.popcount(count);
-        for (uint256 rest = count; rest & 1 == 1; rest >>= 1) {
-            node = Hashes.efficientKeccak256(peak(peaks, --position), node);
+        // There is a peak for every set bit.
+        unchecked {
+            for (uint256 rest = count; rest & 1 == 1; rest >>= 1) {
+                node = Hashes.efficientKeccak256(peak(peaks, --position), node);
+            }
         }
         // solhint-disable-next-line no-inline-assembly
         assembly ("memory-safe") {

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IOrders} from "../interfaces/IOrders.sol";
-import {Epoch, FarmerId, Held, OrderView, Slot} from "../types/Types.sol";
+import {Epoch, FarmerId, Held, OrderId, OrderView, Slot} from "../types/Types.sol";
 import {State} from "./State.sol";
 
 /// @title Orders with their slots, as they are handed in again
@@ -12,19 +12,54 @@ abstract contract HeldOrders is State {
     uint256 internal constant SLOT_WORDS = 5;
 
     /// @dev The order whose slots are handed in.
-    function _heldOrder(Held calldata held) internal view returns (OrderView memory stored) {
-        stored = _orders[held.order];
-        if (stored.renter == address(0)) revert IOrders.UnknownOrder(held.order);
-        bytes32 given = _hashOf(_wordsOf(held));
-        if (given != stored.slotsHash) revert IOrders.WrongSlots(held.order, given, stored.slotsHash);
+    function _heldOrder(Held calldata held) internal view returns (OrderView memory) {
+        return _checked(held, _wordsOf(held));
     }
 
-    /// @dev keccak256(abi.encode(leafCount, pieceLeaves, slots)), where `slots` is a Slot[].
-    function _slotsHash(uint32 leafCount, uint32 pieceLeaves, Slot[] memory slots) internal pure returns (bytes32) {
-        return keccak256(abi.encode(leafCount, pieceLeaves, slots));
+    /// @dev The same with its slots, and the words that are hashed, in which the slots lie: what is changed in a slot is changed
+    /// there too.
+    function _heldSlots(
+        Held calldata held
+    ) internal view returns (OrderView memory stored, Slot[] memory slots, bytes32[] memory words) {
+        words = _wordsOf(held);
+        stored = _checked(held, words);
+        uint256 n = held.slots.length;
+        // Decoded once more they would be the same words elsewhere: 350 gas a slot.
+        // solhint-disable-next-line no-inline-assembly
+        assembly ("memory-safe") {
+            slots := mload(0x40)
+            mstore(slots, n)
+            let next := add(slots, 0x20)
+            let end := add(next, shl(5, n))
+            mstore(0x40, end)
+            for {
+                let slot := add(words, 0xa0)
+            } lt(next, end) {
+                next := add(next, 0x20)
+                slot := add(slot, 0xa0)
+            } {
+                mstore(next, slot)
+            }
+        }
     }
 
-    /// @dev The same for slots of which one goes to a farmer, from an epoch on.
+    /// @dev The order as it is shown.
+    function _shown(OrderId id) internal view returns (OrderView memory) {
+        Order storage stored = _orders[id];
+        return
+            OrderView({
+                renter: stored.renter,
+                from: Epoch.wrap(Epoch.unwrap(stored.end) - stored.termEpochs),
+                end: stored.end,
+                k: stored.k,
+                n: stored.n,
+                handOvers: stored.handOvers,
+                mandate: stored.mandate,
+                slotsHash: stored.slotsHash
+            });
+    }
+
+    /// @dev keccak256(abi.encode(leafCount, pieceLeaves, slots)), where one of the slots goes to a farmer, from an epoch on.
     function _slotsHashWith(
         Held calldata held,
         uint256 index,
@@ -36,6 +71,13 @@ abstract contract HeldOrders is State {
         words[first] = bytes32(uint256(FarmerId.unwrap(farmer)));
         words[first + 4] = bytes32(uint256(Epoch.unwrap(from)));
         return _hashOf(words);
+    }
+
+    function _checked(Held calldata held, bytes32[] memory words) private view returns (OrderView memory stored) {
+        stored = _shown(held.order);
+        if (stored.renter == address(0)) revert IOrders.UnknownOrder(held.order);
+        bytes32 given = _hashOf(words);
+        if (given != stored.slotsHash) revert IOrders.WrongSlots(held.order, given, stored.slotsHash);
     }
 
     /// @dev What is hashed, in words: leafCount, pieceLeaves, the offset of the array, its length, and five for each slot. Those
@@ -54,7 +96,7 @@ abstract contract HeldOrders is State {
         }
     }
 
-    function _hashOf(bytes32[] memory words) private pure returns (bytes32 hash) {
+    function _hashOf(bytes32[] memory words) internal pure returns (bytes32 hash) {
         // keccak256(abi.encodePacked(words)), which would copy what lies in memory just so.
         // solhint-disable-next-line no-inline-assembly
         assembly ("memory-safe") {

@@ -6,7 +6,19 @@ import {IDelegates} from "../interfaces/IDelegates.sol";
 import {IOrders} from "../interfaces/IOrders.sol";
 import {Epochs} from "../libraries/Epochs.sol";
 import {HandOverTallies} from "../types/HandOverTally.sol";
-import {Acceptance, Epoch, FarmerId, Held, OrderId, OrderView, Permit, Rate, Slot, Terms} from "../types/Types.sol";
+import {
+    Acceptance,
+    EXTENDED,
+    Epoch,
+    FarmerId,
+    Held,
+    OrderId,
+    OrderView,
+    Permit,
+    Rate,
+    Slot,
+    Terms
+} from "../types/Types.sol";
 import {HeldOrders} from "./HeldOrders.sol";
 import {Tenures} from "./Tenures.sol";
 
@@ -17,13 +29,20 @@ import {Tenures} from "./Tenures.sol";
 ///   paid(order) = sum(rate of its slots) * (end - from)
 ///   from = the epoch of `place` + 1, or the end of the order it extends, in whose last grid period it was extended
 ///   from < end; end is on the grid and at most MAX_BOOKS dates ahead
-///   an order has at most one slot with a farmer
+///   an order has at most one slot with a farmer, and is extended at most once
 abstract contract Orders is IOrders, Tenures, HeldOrders {
-    /// @dev So many that no call about an order exceeds 15.1 million gas, in whatever state its farmers are.
+    /// @dev So many that no call about an order exceeds 15 million gas, in whatever state its farmers are.
     uint256 private constant MAX_SLOTS = 80;
 
     /// @dev A piece is 1 MiB at most: who keeps or rebuilds a slot has some of its pieces in memory.
     uint256 private constant MAX_PIECE_LEAVES = 2048;
+
+    /// @dev The order that is extended: all zero for one that is placed.
+    struct Extension {
+        OrderId previous;
+        Slot[] slots;
+        address extender; // who is paid for it, by mandate
+    }
 
     /// @inheritdoc IOrders
     function place(Terms calldata terms, Acceptance[] calldata acceptances) external nonReentrant returns (OrderId) {
@@ -75,7 +94,7 @@ abstract contract Orders is IOrders, Tenures, HeldOrders {
 
     /// @inheritdoc IOrders
     function order(OrderId id) external view returns (OrderView memory) {
-        return _orders[id];
+        return _shown(id);
     }
 
     /// @inheritdoc IOrders
@@ -88,39 +107,46 @@ abstract contract Orders is IOrders, Tenures, HeldOrders {
         return OrderId.wrap(keccak256(abi.encode(account, sender, salt)));
     }
 
-    /// @dev The order that is extended, if it can be now and by this; `slots` are those of `previous`. The new one
-    /// is its renter's too.
+    /// @dev The order that is extended with so many acceptances, if it can be now, and its slots. The new one is its renter's
+    /// too.
     function _extensible(
         Held calldata previous,
-        Terms calldata terms,
-        Acceptance[] calldata acceptances,
-        Slot[] memory slots
-    ) internal view returns (OrderView memory old) {
-        old = _heldOrder(previous);
-        if (
-            terms.leafCount != previous.leafCount ||
-            terms.pieceLeaves != previous.pieceLeaves ||
-            terms.k != old.k ||
-            acceptances.length != old.n
-        ) revert OtherShape(previous.order, previous.leafCount, previous.pieceLeaves, old.k, old.n);
-        for (uint256 i = 0; i < acceptances.length; ++i) {
-            bytes32 root = slots[i].root;
-            if (acceptances[i].root != root) revert OtherRoot(i, acceptances[i].root, root);
+        uint256 count
+    ) internal view returns (OrderView memory old, Slot[] memory slots) {
+        (old, slots, ) = _heldSlots(previous);
+        if (count != old.n) {
+            revert OtherShape(previous.order, previous.leafCount, previous.pieceLeaves, old.k, old.n);
         }
         uint256 last = Epochs.firstLiveGrid(_currentEpoch(), GRID_EPOCHS) * GRID_EPOCHS;
         if (Epoch.unwrap(old.end) != last) revert NotInLastPeriod(previous.order, old.end, last);
+        if (old.mandate == EXTENDED) revert AlreadyExtended(previous.order);
     }
 
-    /// @dev Places an order of `account`, whose vault the caller charges with what it costs. From the end of `previous` on,
+    /// @dev An extension keeps leaves, k and roots.
+    function _checkShape(
+        Held calldata previous,
+        OrderView memory old,
+        Terms calldata terms,
+        Slot[] memory slots,
+        Acceptance[] memory acceptances
+    ) private pure {
+        if (terms.leafCount != previous.leafCount || terms.pieceLeaves != previous.pieceLeaves || terms.k != old.k)
+            revert OtherShape(previous.order, previous.leafCount, previous.pieceLeaves, old.k, old.n);
+        for (uint256 i = 0; i < slots.length; ++i) {
+            bytes32 root = slots[i].root;
+            if (acceptances[i].root != root) revert OtherRoot(i, acceptances[i].root, root);
+        }
+    }
+
+    /// @dev Places an order of `account`, whose vault the caller charges with what it costs. From the end of the one that it extends on,
     /// if there is one: the caller has looked whether it can be extended.
     function _fillAll(
         OrderId id,
         address account,
         Terms memory terms,
-        Acceptance[] calldata acceptances,
+        Acceptance[] memory acceptances,
         Epoch from,
-        OrderId previous,
-        Slot[] memory kept
+        Extension memory extension
     ) internal returns (uint256 cost) {
         uint256 current = _currentEpoch();
         uint8 n = _checkedCount(terms, acceptances.length, current, from);
@@ -128,20 +154,30 @@ abstract contract Orders is IOrders, Tenures, HeldOrders {
         emit OrderPlaced(id, account, from, terms.end, terms.leafCount, terms.pieceLeaves, terms.k, n);
 
         SlotAssignment memory assignment = _newAssignment(id, terms.leafCount, current, from, terms.end);
-        assignment.message.previous = OrderId.unwrap(previous);
-        assignment.previous = kept;
+        assignment.message.previous = OrderId.unwrap(extension.previous);
+        assignment.message.repairer = extension.extender;
+        assignment.previous = extension.slots;
+        assignment.extension = OrderId.unwrap(extension.previous) != 0;
         (bytes32 slotsHash, uint256 rates) = _assignAll(assignment, terms.pieceLeaves, acceptances);
         cost = rates * (Epoch.unwrap(terms.end) - Epoch.unwrap(from));
-        _orders[id] = OrderView({
+        _orders[id] = Order({
             renter: account,
-            from: from,
+            termEpochs: uint16(Epoch.unwrap(terms.end) - Epoch.unwrap(from)),
             end: terms.end,
             k: terms.k,
             n: n,
             handOvers: HandOverTallies.begin(terms.allowsHandOver),
+            mandate: assignment.extension ? _goOn(id, extension.previous) : 0,
             slotsHash: slotsHash
         });
-        if (OrderId.unwrap(previous) != 0) emit OrderExtended(id, previous);
+    }
+
+    /// @dev Notes that an order is extended. What extends it has its mandate.
+    function _goOn(OrderId id, OrderId previous) private returns (uint16 mandate) {
+        Order storage old = _orders[previous];
+        mandate = old.mandate;
+        old.mandate = EXTENDED;
+        emit OrderExtended(id, previous);
     }
 
     function _place(
@@ -151,7 +187,8 @@ abstract contract Orders is IOrders, Tenures, HeldOrders {
     ) private returns (OrderId id) {
         id = _orderId(account, msg.sender, terms.salt);
         Epoch from = Epoch.wrap(uint32(_currentEpoch() + 1));
-        uint256 cost = _fillAll(id, account, terms, acceptances, from, OrderId.wrap(0), new Slot[](0));
+        Extension memory none;
+        uint256 cost = _fillAll(id, account, terms, acceptances, from, none);
         _debit(account, msg.sender, cost, false);
     }
 
@@ -160,17 +197,19 @@ abstract contract Orders is IOrders, Tenures, HeldOrders {
         Terms calldata terms,
         Acceptance[] calldata acceptances
     ) private returns (OrderId id) {
-        Slot[] memory slots = previous.slots;
-        OrderView memory old = _extensible(previous, terms, acceptances, slots);
-        if (msg.sender != old.renter) _checkHolders(slots, acceptances);
+        (OrderView memory old, Slot[] memory slots) = _extensible(previous, acceptances.length);
+        Acceptance[] memory accepted = acceptances;
+        _checkShape(previous, old, terms, slots, accepted);
+        if (msg.sender != old.renter) _checkHolders(slots, accepted);
         id = _orderId(old.renter, msg.sender, terms.salt);
-        uint256 cost = _fillAll(id, old.renter, terms, acceptances, old.end, previous.order, slots);
+        Extension memory extension = Extension({previous: previous.order, slots: slots, extender: address(0)});
+        uint256 cost = _fillAll(id, old.renter, terms, accepted, old.end, extension);
         _debit(old.renter, msg.sender, cost, false);
     }
 
     /// @dev Only the renter chooses other farmers for data that is placed: a stolen delegate's key must not move it to the
     /// thief's.
-    function _checkHolders(Slot[] memory slots, Acceptance[] calldata acceptances) private pure {
+    function _checkHolders(Slot[] memory slots, Acceptance[] memory acceptances) private pure {
         for (uint256 i = 0; i < slots.length; ++i) {
             (FarmerId farmer, FarmerId holder) = (acceptances[i].farmer, slots[i].farmer);
             if (FarmerId.unwrap(farmer) != FarmerId.unwrap(holder)) revert IDelegates.NotHolder(i, farmer, holder);
@@ -178,12 +217,12 @@ abstract contract Orders is IOrders, Tenures, HeldOrders {
     }
 
     /// @dev Gives every slot to the farmer that accepted it.
-    /// @return slotsHash As `_slotsHash` gives it.
+    /// @return slotsHash keccak256(abi.encode(leafCount, pieceLeaves, slots)), where `slots` is a Slot[].
     /// @return rates The sum of the slots' rates.
     function _assignAll(
         SlotAssignment memory assignment,
         uint32 pieceLeaves,
-        Acceptance[] calldata acceptances
+        Acceptance[] memory acceptances
     ) private returns (bytes32 slotsHash, uint256 rates) {
         uint256 n = acceptances.length;
         // At most MAX_SLOTS slots with rates below 2**80: nothing here overflows.
@@ -193,19 +232,22 @@ abstract contract Orders is IOrders, Tenures, HeldOrders {
             words[1] = bytes32(uint256(pieceLeaves));
             words[2] = bytes32(uint256(0x60));
             words[3] = bytes32(n);
-            uint256 next = 4;
+            Epoch from = assignment.entry.from;
             for (uint256 slot = 0; slot < n; ++slot) {
                 Acceptance memory acceptance = acceptances[slot];
                 if (Rate.unwrap(acceptance.rate) == 0) revert ZeroRate(slot);
                 _assign(assignment, uint8(slot), acceptance);
                 rates += Rate.unwrap(acceptance.rate);
-                words[next++] = bytes32(uint256(FarmerId.unwrap(acceptance.farmer)));
-                words[next++] = acceptance.root;
-                words[next++] = bytes32(uint256(Rate.unwrap(acceptance.rate)));
-                words[next++] = bytes32(uint256(acceptance.maxEgressPricePerGib));
-                words[next++] = bytes32(uint256(Epoch.unwrap(assignment.entry.from)));
+                // Farmer, root, rate and price for reading are the first words of an acceptance and of a slot: one by one
+                // they cost 300 gas a slot more.
+                // solhint-disable-next-line no-inline-assembly
+                assembly ("memory-safe") {
+                    let word := add(add(words, 0xa0), mul(slot, 0xa0))
+                    mcopy(word, acceptance, 0x80)
+                    mstore(add(word, 0x80), from)
+                }
             }
-            slotsHash = keccak256(abi.encodePacked(words));
+            slotsHash = _hashOf(words);
         }
     }
 

@@ -3,8 +3,9 @@ pragma solidity 0.8.37;
 
 import {IRepairs} from "../interfaces/IRepairs.sol";
 import {Bounty} from "../libraries/Bounty.sol";
+import {Epochs} from "../libraries/Epochs.sol";
 import {FarmerState} from "../types/FarmerState.sol";
-import {Epoch, EvictionView, FarmerId, Held, OrderView, Rate, Slot, Takeover} from "../types/Types.sol";
+import {Epoch, EvictionView, FarmerId, Held, OrderId, OrderView, Rate, Slot, Takeover} from "../types/Types.sol";
 import {Endings} from "./Endings.sol";
 import {Orders} from "./Orders.sol";
 
@@ -36,8 +37,7 @@ abstract contract Repairs is IRepairs, Orders, Endings {
     function refill(Held calldata held, address repairer, Takeover[] calldata takeovers) external {
         if (repairer == address(0)) revert NoRepairer();
         if (takeovers.length == 0) revert NothingToRefill();
-        Slot[] memory slots = held.slots;
-        OrderView memory stored = _heldOrder(held);
+        (OrderView memory stored, Slot[] memory slots, bytes32[] memory words) = _heldSlots(held);
         uint256 current = _currentEpoch();
         Epoch from = Epoch.wrap(uint32(current + 1));
         if (Epoch.unwrap(from) >= Epoch.unwrap(stored.end)) revert OrderEnding(held.order, stored.end);
@@ -46,21 +46,20 @@ abstract contract Repairs is IRepairs, Orders, Endings {
         assignment.message.repairer = repairer;
         Payout memory payout;
         for (uint256 i = 0; i < takeovers.length; ++i) _takeOver(assignment, slots, takeovers[i], payout);
-        _orders[held.order].slotsHash = _slotsHash(held.leafCount, held.pieceLeaves, slots);
+        _orders[held.order].slotsHash = _hashOf(words);
         _credit(stored.renter, payout.refund);
         _earn(repairer, payout.bounty);
     }
 
     /// @inheritdoc IRepairs
     function close(Held calldata held) external {
-        Slot[] memory slots = held.slots;
-        OrderView memory stored = _heldOrder(held);
+        (OrderView memory stored, Slot[] memory slots, ) = _heldSlots(held);
         uint256 current = _currentEpoch();
         uint256 end = Epoch.unwrap(stored.end);
         if (current < end) revert OrderNotOver(held.order, stored.end, current);
         Payout memory payout;
         for (uint256 i = 0; i < slots.length; ++i) {
-            Ending memory ending = _endTenure(held.order, uint8(i), slots[i], end, current);
+            Ending memory ending = _end(held.order, uint8(i), slots[i], end, end, current);
             payout.refund += ending.refund;
             payout.compensation += ending.compensation + ending.collateral;
         }
@@ -90,7 +89,14 @@ abstract contract Repairs is IRepairs, Orders, Endings {
         }
         Slot memory slot = slots[index];
         uint256 from = Epoch.unwrap(assignment.entry.from);
-        Ending memory ending = _endTenure(assignment.entry.order, index, slot, from, assignment.current);
+        Ending memory ending = _end(
+            assignment.entry.order,
+            index,
+            slot,
+            from,
+            Epoch.unwrap(assignment.message.end),
+            assignment.current
+        );
         if (ending.vacantBlock == 0) revert SlotNotVacant(index, slot.farmer);
         uint256 bounty = _bounty(assignment, slot, ending);
         uint256 refund = ending.refund + ending.compensation + ending.collateral - bounty;
@@ -100,6 +106,35 @@ abstract contract Repairs is IRepairs, Orders, Endings {
         _assignTakeover(assignment, slot, takeover);
         slot.farmer = farmer;
         slot.from = assignment.entry.from;
+    }
+
+    /// @dev Closes the books on the time up to the epoch `until` that a slot had its farmer, or none, of an order that ends with
+    /// `end`.
+    function _end(
+        OrderId order,
+        uint8 index,
+        Slot memory slot,
+        uint256 until,
+        uint256 end,
+        uint256 current
+    ) private returns (Ending memory) {
+        if (FarmerId.unwrap(slot.farmer) == 0) return _endVacancy(slot, until, end);
+        return _endTenure(order, index, slot, until, current);
+    }
+
+    /// @dev The same for a slot that began vacant. Its bounty rises from the first block in which it can be taken, so that a
+    /// farmer that had the slot before, and was left out, can take it for nothing.
+    function _endVacancy(Slot memory slot, uint256 until, uint256 end) private view returns (Ending memory ending) {
+        uint256 rate = Rate.unwrap(slot.rate);
+        uint256 from = Epoch.unwrap(slot.from);
+        ending.refund = rate * (until - from);
+        ending.collateral = _vacantCollateral(rate, end - from);
+        ending.vacantBlock = Epochs.firstBlock(from - 1, EPOCH_BLOCKS);
+    }
+
+    /// @dev What is set aside for a slot that begins vacant: the most that its bounty can be.
+    function _vacantCollateral(uint256 rate, uint256 epochs) internal view returns (uint256) {
+        return Bounty.full(rate, type(uint256).max, epochs, PENALTY + FINE, COLLATERAL_EPOCHS);
     }
 
     function _bounty(

@@ -86,6 +86,10 @@ abstract contract Settlement is Books {
         uint256 starts = state.hasStarting() ? (state.sweptGrid() + 1) * GRID_EPOCHS : 0;
         (uint256 starting, uint256 carried) = (0, 0);
         if (starts != 0) (starting, carried) = (_farmers[id].startingRate, _farmers[id].carriedRate);
+        uint256 count = 0;
+        uint256 unproven = 0; // the rates of the missed epochs, added up
+        uint256 last = current - 1;
+        bool lapses = false;
         for (uint256 epoch = first; epoch < current;) {
             state = _swept(id, state, epoch);
             uint256 rate = state.committedRate();
@@ -98,18 +102,25 @@ abstract contract Settlement is Books {
             }
             // What was declared lost in this very epoch is not in `begun`: for that the collateral it left pays, when
             // its tenure is closed.
-            outcome.missed[outcome.count++] = epoch;
-            outcome.compensation += PENALTY * begun;
-            outcome.burnt += FINE * begun;
-            outcome.stake -= (PENALTY + FINE) * begun;
+            stake -= (PENALTY + FINE) * begun;
             if (epoch < starts) rate -= carried;
-            if (state.strikes() + outcome.count >= MAX_MISSES || 2 * outcome.stake < COLLATERAL_EPOCHS * rate) {
-                outcome.state = _swept(id, state, epoch + 1).missed(outcome.count).settled(epoch).lapsed();
-                return outcome;
+            // At most MAX_MISSES epochs, and rates below 2**80: nothing here overflows.
+            unchecked {
+                outcome.missed[count++] = epoch;
+                unproven += begun;
+                if (state.strikes() + count >= MAX_MISSES || 2 * stake < COLLATERAL_EPOCHS * rate) {
+                    (lapses, last) = (true, epoch);
+                    break;
+                }
+                ++epoch;
             }
-            ++epoch;
         }
-        outcome.state = _swept(id, state, current).missed(outcome.count).settled(current - 1);
+        outcome.stake = stake;
+        outcome.compensation = PENALTY * unproven;
+        outcome.burnt = FINE * unproven;
+        outcome.count = count;
+        state = _swept(id, state, last + 1).missed(count).settled(last);
+        outcome.state = lapses ? state.lapsed() : state;
     }
 
     /// @dev How much of what a farmer is committed to its stake need not answer for, since it begins when as much ends.
@@ -144,19 +155,23 @@ abstract contract Settlement is Books {
     function _record(FarmerId id, Farmer storage stored, Outcome memory outcome) private {
         stored.stake = uint96(outcome.stake);
         _earn(BURNT, outcome.burnt);
+        uint256 count = outcome.count;
         uint256 runFrom = 0;
         uint256 bits = 0;
-        for (uint256 i = 0; i < outcome.count; ++i) {
-            uint256 epoch = outcome.missed[i];
-            uint256 next = i + 1 < outcome.count ? outcome.missed[i + 1] : 0;
-            bits |= 1 << (epoch % MISS_BITS);
-            if (next / MISS_BITS != epoch / MISS_BITS || next == 0) {
-                _missMap[id][epoch / MISS_BITS] |= bits;
-                bits = 0;
+        // At most MAX_MISSES epochs: nothing here overflows.
+        unchecked {
+            for (uint256 i = 0; i < count; ++i) {
+                uint256 epoch = outcome.missed[i];
+                uint256 next = i + 1 < count ? outcome.missed[i + 1] : 0;
+                bits |= 1 << (epoch % MISS_BITS);
+                if (next / MISS_BITS != epoch / MISS_BITS || next == 0) {
+                    _missMap[id][epoch / MISS_BITS] |= bits;
+                    bits = 0;
+                }
+                if (next == epoch + 1) continue;
+                emit IAudits.Missed(id, Epoch.wrap(uint32(outcome.missed[runFrom])), Epoch.wrap(uint32(epoch)));
+                runFrom = i + 1;
             }
-            if (next == epoch + 1) continue;
-            emit IAudits.Missed(id, Epoch.wrap(uint32(outcome.missed[runFrom])), Epoch.wrap(uint32(epoch)));
-            runFrom = i + 1;
         }
         emit IFarmers.StakeLost(id, outcome.compensation, outcome.burnt, outcome.stake);
         if (outcome.state.isLapsed()) {

@@ -6,8 +6,9 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 import {MAX_PEAKS} from "../libraries/Mountain.sol";
 import {BookHeader} from "../types/BookHeader.sol";
 import {FarmerState} from "../types/FarmerState.sol";
+import {HandOverTally} from "../types/HandOverTally.sol";
 import {LostRates} from "../types/LostRates.sol";
-import {Epoch, FarmerId, Offer, OrderId, OrderView, Parameters} from "../types/Types.sol";
+import {Epoch, FarmerId, Offer, OrderId, Parameters} from "../types/Types.sol";
 import {Settings} from "./Settings.sol";
 
 /// @title What the market remembers
@@ -83,6 +84,29 @@ abstract contract State is Settings, EIP712, ReentrancyGuardTransient {
         uint96 formerInAll;
     }
 
+    /// @dev Two words, of which only `left` changes often. A mandate that was given has an end.
+    struct Mandate {
+        uint80 highestPrice;
+        uint96 fee;
+        uint32 until;
+        uint32 termEpochs;
+        bool revoked;
+        uint80 highestEgressPrice;
+        uint128 left;
+    }
+
+    /// @dev Two words, of which the first is full. A term is 4,096 epochs at most, so the first epoch is told by the end.
+    struct Order {
+        address renter;
+        uint16 termEpochs;
+        Epoch end; // exclusive
+        uint8 k;
+        uint8 n;
+        HandOverTally handOvers;
+        uint16 mandate; // 0 if it names none, EXTENDED if another order goes on where it ends
+        bytes32 slotsHash;
+    }
+
     /// @dev Takes what is burnt out of circulation; nobody has its key.
     address internal constant BURNT = address(0xdEaD);
 
@@ -102,9 +126,10 @@ abstract contract State is Settings, EIP712, ReentrancyGuardTransient {
     mapping(address operator => uint256) internal _consentNonces;
 
     mapping(Epoch epoch => bytes32) internal _seeds;
-    mapping(OrderId id => OrderView) internal _orders;
+    mapping(OrderId id => Order) internal _orders;
     mapping(address renter => mapping(address signer => mapping(FarmerId farmer => uint256))) internal _redeemed;
     mapping(address account => mapping(address delegate => Delegation)) internal _delegations;
+    mapping(address account => mapping(uint16 number => Mandate)) internal _mandates;
     // slither-disable-end uninitialized-state,unused-state,constable-states
 
     constructor(Parameters memory p) Settings(p) EIP712("Grange", "1") {}

@@ -18,8 +18,9 @@ import {Settlement} from "./Settlement.sol";
 ///
 /// Invariants:
 ///   every entry was signed by its farmer's operator, or by the one before it in its last blocks, for this use: first
-///     placing, extending that order, taking over from that tenure with the bounty for that repairer, or taking over from
-///     that tenure what that farmer hands over; or its farmer takes back what it declared lost
+///     placing, extending that order, by mandate with the fee for that extender, taking over from that tenure with the
+///     bounty for that repairer, or taking over from that tenure what that farmer hands over; or its farmer takes back what it
+///     declared lost
 ///   the committed rate that a farmer has after taking on a slot is at most its ceiling
 ///   a farmer that takes on a slot has not lapsed, and stake >= COLLATERAL_EPOCHS * answeredRate
 ///   answeredRate = committedRate - carriedRate, where carriedRate is at most what ends on the next date, and at most what
@@ -40,13 +41,14 @@ abstract contract Tenures is Settlement {
         Epoch end;
         uint64 deadlineBlock;
         bytes32 previous; // the order that is extended; the first epoch of the tenure that is taken over; or zero
-        address repairer; // zero but for repairs; of a hand-over the number of the farmer that hands over
+        address repairer; // or who extends by mandate, or the number of the farmer that hands over; else zero
     }
 
     /// @dev What is carried from slot to slot. In message and entry what differs is set for each slot.
     struct SlotAssignment {
         uint256 current;
         uint256 endGrid;
+        bool extension;
         Slot[] previous; // the slots of the order that is extended, or none
         Message message;
         Entry entry;
@@ -76,8 +78,12 @@ abstract contract Tenures is Settlement {
         assignment.entry.from = from;
     }
 
-    /// @dev Gives the slot to the farmer that accepted it.
+    /// @dev Gives the slot to the farmer that accepted it. By mandate it may begin with none.
     function _assign(SlotAssignment memory assignment, uint8 slot, Acceptance memory acceptance) internal {
+        if (FarmerId.unwrap(acceptance.farmer) == 0 && _isByMandate(assignment)) {
+            _emitFilled(assignment, slot, acceptance);
+            return;
+        }
         if (block.number > acceptance.deadlineBlock) {
             revert IOrders.AcceptanceExpired(slot, acceptance.deadlineBlock, block.number);
         }
@@ -107,8 +113,12 @@ abstract contract Tenures is Settlement {
         entry.slot = slot;
         entry.root = acceptance.root;
         entry.rate = acceptance.rate;
-        bool extension = _isExtension(assignment);
-        _append(acceptance.farmer, state, assignment.endGrid, extension, entry);
+        _append(acceptance.farmer, state, assignment.endGrid, assignment.extension, entry);
+        _emitFilled(assignment, slot, acceptance);
+    }
+
+    function _emitFilled(SlotAssignment memory assignment, uint8 slot, Acceptance memory acceptance) private {
+        Entry memory entry = assignment.entry;
         emit IOrders.SlotFilled(
             entry.order,
             acceptance.farmer,
@@ -119,8 +129,12 @@ abstract contract Tenures is Settlement {
             entry.leafCount,
             entry.from,
             assignment.message.end,
-            extension
+            assignment.extension
         );
+    }
+
+    function _isByMandate(SlotAssignment memory assignment) private pure returns (bool) {
+        return assignment.extension && assignment.message.repairer != address(0);
     }
 
     /// @dev Checks that the farmer's operator signed. Returns the farmer's stake, which is beside its operator.
@@ -142,7 +156,7 @@ abstract contract Tenures is Settlement {
             acceptance.vs
         );
         if (signer != operator && !_isFormer(stored, signer)) revert IOrders.AcceptanceForged(slot, farmer, signer);
-        // Repairs and hand-overs look for the farmer among the order's slots.
+        // Repairs and hand-overs look for the farmer among the order's slots, and by mandate each goes on with its own.
         if (assignment.message.repairer == address(0)) _enterOnce(assignment.entry.order, slot, farmer);
     }
 
@@ -161,14 +175,13 @@ abstract contract Tenures is Settlement {
         uint256 committed = state.committedRate() + Rate.unwrap(acceptance.rate);
         if (committed > type(uint80).max) revert IBooks.RateTooLarge(farmer, committed, type(uint80).max);
         if (committed > state.ceiling()) revert IFarmers.CeilingExceeded(farmer, committed, state.ceiling());
-        bool extension = _isExtension(assignment);
         uint256 carried =
-            extension
+            assignment.extension
                 ? _addStarting(assignment, assignment.message.slot, acceptance, stored, state)
                 : _carriedRate(stored, state);
         uint256 needed = (committed - carried) * COLLATERAL_EPOCHS;
         if (stake < needed) revert IFarmers.StakeTooSmall(farmer, stake, needed);
-        state = state.committed(committed, assignment.current, extension);
+        state = state.committed(committed, assignment.current, assignment.extension);
         stored.state = state;
     }
 
@@ -210,10 +223,6 @@ abstract contract Tenures is Settlement {
         bytes32 key = OrderId.unwrap(order) ^ bytes32(uint256(FarmerId.unwrap(farmer)));
         if (key.asBoolean().tload()) revert IOrders.DuplicateFarmer(slot, farmer);
         key.asBoolean().tstore(true);
-    }
-
-    function _isExtension(SlotAssignment memory assignment) private pure returns (bool) {
-        return assignment.message.previous != 0 && assignment.message.repairer == address(0);
     }
 
     function _digest(Message memory message, uint8 slot, Acceptance memory acceptance) private view returns (bytes32) {

@@ -2,8 +2,8 @@
 pragma solidity 0.8.37;
 
 /// @dev Whether an order's slots may be handed over, and how many were lately, from the lowest bit: how many (7), in which grid
-/// period, as the number of grid dates from then to the order's end (4), whether it is allowed (1). It lies in the free bits
-/// of an order's first word. Zero for an order whose renter forbids it.
+/// period, as the number of grid dates from then to the order's end (4), whether it is allowed (1). It lies in an
+/// order's first word. Zero for an order whose renter forbids it.
 type HandOverTally is uint16;
 
 using HandOverTallies for HandOverTally global;

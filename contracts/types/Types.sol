@@ -99,6 +99,16 @@ struct Entry {
     Rate rate;
 }
 
+/// @dev What a renter lets others do with its orders. Amounts are in token base units.
+struct MandateTerms {
+    uint80 highestPrice; // for each GiB of a slot and epoch
+    uint80 highestEgressPrice; // for each GiB that is read
+    uint96 fee; // for each extension
+    Epoch until; // no extension ends later
+    uint32 termEpochs; // how long an extension lasts
+    uint128 total; // what extensions may cost in all, with fees, and bounties of slots that begin vacant
+}
+
 /// @dev An ERC-2612 permit for the Market to pull `value` tokens from the caller.
 struct Permit {
     uint256 value;
@@ -166,6 +176,9 @@ struct BookView {
     bytes32[] peaks; // of the mountain range, highest first
 }
 
+/// @dev In place of an order's mandate, once another order goes on where it ends: it is extended no more.
+uint16 constant EXTENDED = type(uint16).max;
+
 /// @dev An order as `order` shows it. All zero when it was never placed.
 struct OrderView {
     address renter;
@@ -174,6 +187,7 @@ struct OrderView {
     uint8 k;
     uint8 n;
     HandOverTally handOvers; // whether farmers may pass its slots on, and how many were in which grid period
+    uint16 mandate; // by which of its renter's it may be extended; 0 if by none, or EXTENDED
     bytes32 slotsHash; // keccak256(abi.encode(leafCount, pieceLeaves, slots))
 }
 
@@ -200,4 +214,15 @@ struct LossView {
 struct EvictionView {
     uint64 vacantBlock; // the first in which its slots are nobody's: from here the bounties rise
     uint256 collateralEpochs; // epochs of its pay that each vacant slot has of the farmer's stake
+}
+
+/// @dev A mandate, as `mandate` shows it. All zero when it was never given.
+struct MandateView {
+    uint80 highestPrice;
+    uint80 highestEgressPrice;
+    uint96 fee;
+    Epoch until;
+    uint32 termEpochs;
+    uint128 left; // of its total
+    bool revoked;
 }

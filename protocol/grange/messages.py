@@ -134,6 +134,11 @@ def order_id(account: Address, salt: bytes, *, sender: Address | None = None) ->
     return OrderId(keccak256(_address(account) + _address(sender or account) + _bytes32(salt)))
 
 
+def extension_id(previous: OrderId, end: Epoch) -> OrderId:
+    """keccak256(abi.encode(previous, end)): the id of what extends an order by mandate, until this end."""
+    return OrderId(keccak256(_bytes32(previous) + _uint(end, 32)))
+
+
 def slots_hash(leaf_count: int, piece_leaves: int, slots: Sequence[Slot]) -> bytes:
     """keccak256(abi.encode(leafCount, pieceLeaves, slots)): what the contract keeps of an order's slots."""
     words = [_uint(leaf_count, 32), _uint(piece_leaves, 32), _uint(3 * 32, 256), _uint(len(slots), 256)]

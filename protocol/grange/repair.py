@@ -157,7 +157,19 @@ def full_bounty_rounded_down(
     `loss_per_miss` and `collateral_epochs` are in epochs of pay. It falls in the last epochs of an order: who
     waits for more in health may wait in vain then, but in danger nobody waits for more than the cost.
     """
-    return min(collateral, rate * min(loss_per_miss * max(0, left_epochs), collateral_epochs) // 2)
+    most = most_bounty_rounded_down(
+        rate=rate,
+        epochs=max(0, left_epochs),
+        loss_per_miss=loss_per_miss,
+        collateral_epochs=collateral_epochs,
+    )
+    return min(collateral, most)
+
+
+def most_bounty_rounded_down(*, rate: int, epochs: int, loss_per_miss: int, collateral_epochs: int) -> int:
+    """The most that a bounty can be with so many epochs left, whatever the collateral: what the contract sets
+    aside for a slot that begins vacant."""
+    return rate * min(loss_per_miss * epochs, collateral_epochs) // 2
 
 
 def bounty_rounded_down(full: int, waited_blocks: int, auction_blocks: int) -> int:

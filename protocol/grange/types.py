@@ -18,6 +18,9 @@ OrderId = NewType("OrderId", bytes)
 FarmerId = NewType("FarmerId", int)
 """Counted from 1 in order of registration; 0 is nobody."""
 
+NO_FARMER: Final = FarmerId(0)
+"""In place of the farmer of a slot that began vacant, as some may when an order is extended by mandate."""
+
 Epoch = NewType("Epoch", int)
 """block.number / epoch_blocks."""
 
@@ -178,6 +181,28 @@ class Voucher:
     def signature(self) -> bytes:
         """By the renter's key, as the market takes it: 64 bytes (EIP-2098)."""
         return self.r + self.vs
+
+
+EXTENDED: Final = (1 << 16) - 1
+"""In place of an order's mandate, once another order goes on where it ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MandateTerms:
+    """What a renter lets others do with its orders. Amounts are in base units."""
+
+    highest_price: int
+    """For each GiB of a slot and epoch."""
+    highest_egress_price: int
+    """For each GiB that is read."""
+    fee: int
+    """For each extension."""
+    until: Epoch
+    """No extension ends later; a multiple of grid_epochs."""
+    term_epochs: int
+    """How long an extension lasts; a multiple of grid_epochs."""
+    total: int
+    """What extensions may cost in all, with fees, and bounties of slots that begin vacant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,10 @@ import pytest
 from chain_support import OFFER, TestFarmer, store
 
 from grange import messages
-from grange.chain import Book, Farmer, Order, Sender, TransactionReverted, Wallet
+from grange.chain import Book, Farmer, Mandate, Order, Sender, TransactionReverted, Wallet
 from grange.chain.abi_types import snake
 from grange.chain.codec import market_abi
-from grange.types import Acceptance, Epoch, FarmerId, Offer, OrderId, Parameters, Permit, Terms
+from grange.types import Acceptance, Epoch, FarmerId, MandateTerms, Offer, OrderId, Parameters, Permit, Terms
 from grange.units import TOKEN
 from grange_devnet import DEVNET_PARAMETERS, Devnet
 
@@ -35,6 +35,8 @@ async def test_the_structs_of_the_abi_are_those_of_python() -> None:
     assert _components(dict(functions["updateFarmer"].inputs.components[2])) == _fields(Offer)
     assert _components(dict(functions["parameters"].outputs.components[0])) == _fields(Parameters)
     assert set(_components(dict(functions["farmer"].outputs.components[0]))) == set(_fields(Farmer)) - {"id"}
+    assert _components(dict(functions["giveMandate"].inputs.components[1])) == _fields(MandateTerms)
+    assert set(_components(dict(functions["mandate"].outputs.components[0]))) == set(_fields(Mandate))
     assert set(_components(dict(functions["book"].outputs.components[0]))) == set(_fields(Book))
     order = set(_components(dict(functions["order"].outputs.components[0])))
     assert order - {"from"} == set(_fields(Order)) - {"start"}

@@ -1,7 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Acceptance, FarmerId, OrderId, Takeover, Terms} from "../../contracts/types/Types.sol";
+import {
+    Acceptance,
+    Epoch,
+    FarmerId,
+    Held,
+    MandateTerms,
+    OrderId,
+    Rate,
+    Slot,
+    Takeover,
+    Terms
+} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {FarmTest} from "./support/FarmTest.sol";
 import {Meter} from "./support/Meter.sol";
@@ -14,6 +25,7 @@ contract GasTest is FarmTest, Meter {
     uint256 private constant EVICT_LIMIT = 150_000;
     uint256 private constant REFILL_PER_SLOT_LIMIT = 60_000;
     uint256 private constant CLOSE_LIMIT = 400_000;
+    uint256 private constant BY_MANDATE_LIMIT = 15_000;
     address private constant STRANGER = address(0x57A46E4);
     uint256 private constant TRANSACTION = 21_000;
 
@@ -55,6 +67,90 @@ contract GasTest is FarmTest, Meter {
         }
         _note("place, per slot, mean after the first", total / orders / 30);
         vm.assertLe(total / orders / 30, PLACE_PER_SLOT_LIMIT, "gas per slot");
+    }
+
+    /// @dev An order of 30 slots with farmers of its own, in its last grid period.
+    function _lastPeriod(uint256 salt) private returns (Held memory held) {
+        uint256 rate = 1e15 + 12345678;
+        Terms memory terms = _terms(bytes32(salt), _date(1), 2048 * 40, 2048, 10);
+        Acceptance[] memory acceptances = new Acceptance[](30);
+        held.slots = new Slot[](30);
+        for (uint256 slot = 0; slot < 30; ++slot) {
+            bytes32 root = keccak256(abi.encode(salt, slot));
+            FarmerId farmer = _register();
+            acceptances[slot] = _accept(terms, farmer, slot, root, rate);
+            Epoch from = Epoch.wrap(uint32(_now() + 1));
+            held.slots[slot] = Slot(
+                farmer,
+                root,
+                Rate.wrap(uint80(rate)),
+                acceptances[slot].maxEgressPricePerGib,
+                from
+            );
+        }
+        vm.prank(renter);
+        held.order = market.place(terms, acceptances);
+        (held.leafCount, held.pieceLeaves) = (2048 * 40, 2048);
+        OrderId[] memory orders = new OrderId[](1);
+        orders[0] = held.order;
+        MandateTerms memory mandate = MandateTerms({
+            highestPrice: type(uint80).max,
+            highestEgressPrice: type(uint80).max,
+            fee: 1e12,
+            until: Epoch.wrap(uint32(_date(9))),
+            termEpochs: uint32(GRID_EPOCHS),
+            total: type(uint128).max
+        });
+        vm.prank(renter);
+        market.giveMandate(uint16(salt), mandate, orders, new uint16[](0));
+    }
+
+    function _byRenter(Held memory held) private returns (uint256) {
+        Terms memory terms = _terms(keccak256("next"), _date(2), held.leafCount, 2048, 10);
+        Acceptance[] memory acceptances = new Acceptance[](30);
+        for (uint256 i = 0; i < 30; ++i) {
+            uint256 rate = Rate.unwrap(held.slots[i].rate);
+            acceptances[i] = _accept(terms, held.slots[i].farmer, i, held.slots[i].root, rate, held.order);
+        }
+        return _transact(renter, abi.encodeCall(market.extend, (held, terms, acceptances)));
+    }
+
+    function _byMandate(Held memory held) private returns (uint256) {
+        Consent memory consent;
+        consent.end = Epoch.wrap(uint32(_date(2)));
+        consent.order = market.extensionId(held.order, consent.end);
+        consent.leafCount = held.leafCount;
+        consent.deadlineBlock = uint64((_now() + 10) * EPOCH_BLOCKS);
+        consent.previous = OrderId.unwrap(held.order);
+        consent.repairer = STRANGER;
+        Acceptance[] memory acceptances = new Acceptance[](30);
+        for (uint256 i = 0; i < 30; ++i) {
+            (consent.farmer, consent.root, consent.rate) = (
+                held.slots[i].farmer,
+                held.slots[i].root,
+                held.slots[i].rate
+            );
+            consent.slot = i;
+            bytes32 digest = _acceptanceDigest(address(market), block.chainid, consent);
+            (bytes32 r, bytes32 vs) = _signCompact(_operatorKey(consent.farmer), digest);
+            acceptances[i] = Acceptance(consent.farmer, consent.root, consent.rate, 0, consent.deadlineBlock, r, vs);
+        }
+        return _transact(STRANGER, abi.encodeCall(market.extendByMandate, (held, acceptances, STRANGER)));
+    }
+
+    /// Must hold: to extend by mandate costs little more than to extend, for somebody who has earned by it before.
+    function test_extendByMandate() external {
+        _enter(_date(1));
+        _deposit(1e24);
+        Held memory first = _lastPeriod(1);
+        Held memory second = _lastPeriod(2);
+        Held memory third = _lastPeriod(3);
+        _byMandate(first);
+        uint256 extend = _byRenter(second);
+        uint256 byMandate = _byMandate(third);
+        _note("extend, 30 slots", extend);
+        _note("extendByMandate, 30 slots", byMandate);
+        vm.assertLe(byMandate, extend + BY_MANDATE_LIMIT, "gas");
     }
 
     /// @dev A slot whose leaves are all alike has on each level nodes that are all alike, so its paths are known at
@@ -122,8 +218,8 @@ contract GasTest is FarmTest, Meter {
     /// @dev A farmer with a book for every date, in both rings, and so much lost in one that no word is spared.
     function _busy() private returns (FarmerId farmer) {
         farmer = _register();
-        OrderId order = _store(farmer, _date(1), 1, 1e12);
         for (uint256 i = 2; i <= MAX_BOOKS; ++i) {
+            OrderId order = _store(farmer, _date(1), 1, 1e12);
             _store(farmer, _date(i), 1, 1e12);
             _extend(order, _one(farmer), _date(i), 1e12);
         }
@@ -135,7 +231,7 @@ contract GasTest is FarmTest, Meter {
         FarmerId farmer = _busy();
         _enter(_now() + 1);
         _prove(farmer);
-        _lose(farmer, 2 * MAX_BOOKS - 1);
+        _lose(farmer, 3 * (MAX_BOOKS - 1));
         _enter(_now() + 40);
         uint256 gas = _transact(STRANGER, abi.encodeCall(market.evict, (farmer)));
         _note("evict", gas);

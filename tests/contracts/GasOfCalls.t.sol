@@ -6,6 +6,7 @@ import {
     Epoch,
     FarmerId,
     Held,
+    MandateTerms,
     OperatorConsent,
     OrderId,
     Passing,
@@ -195,5 +196,27 @@ contract GasOfCallsTest is FarmTest, Meter {
         uint256 gas = _gasOf(_operator(giver), address(market), abi.encodeCall(market.handOver, (giver, passings)));
         _note(what, gas / count);
         for (uint256 i = 0; i < count; ++i) _passed(giver, nth + i, taker);
+    }
+
+    /// What a renter does about its mandates.
+    /// hardhat-config: isolate = true
+    function test_mandates() external {
+        _deposit(1e24);
+        OrderId[] memory orders = new OrderId[](1);
+        orders[0] = _store(_register(), _date(3), 8, RATE);
+        uint16[] memory numbers = new uint16[](1);
+        numbers[0] = 1;
+        MandateTerms memory terms = MandateTerms({
+            highestPrice: 1e18,
+            highestEgressPrice: type(uint80).max,
+            fee: 1e15,
+            until: Epoch.wrap(uint32(_date(9))),
+            termEpochs: uint32(GRID_EPOCHS),
+            total: 1e24
+        });
+        bytes memory give = abi.encodeCall(market.giveMandate, (1, terms, orders, new uint16[](0)));
+        _measure("giveMandate, 1 order", renter, give);
+        _measure("coverOrders, 1 order", renter, abi.encodeCall(market.coverOrders, (0, orders)));
+        _measure("revokeMandates, 1 mandate", renter, abi.encodeCall(market.revokeMandates, (numbers)));
     }
 }

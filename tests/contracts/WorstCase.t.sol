@@ -1,16 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Acceptance, Epoch, FarmerId, Held, OrderId, Parameters, Takeover, Terms} from "../../contracts/types/Types.sol";
+import {
+    Acceptance,
+    Epoch,
+    FarmerId,
+    Held,
+    MandateTerms,
+    OrderId,
+    Parameters,
+    Rate,
+    Takeover,
+    Terms
+} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {Crowd} from "./support/Crowd.sol";
 
-/// @title No call exceeds 15 million gas, but for one, whatever farmers were found to have done or left undone
+/// @title No call exceeds 15 million gas, whatever farmers were found to have done or left undone
 /// @dev Each call is a transaction of its own. What it is made of is made in advance, with nothing settled that could be left.
 contract WorstCaseTest is Crowd {
     uint256 private constant LIMIT = 15_000_000;
-    /// @dev What is meant is LIMIT. It is 0.3 % more: for the largest parameters, with the read price and what is carried over.
-    uint256 private constant EXTEND_LIMIT = 15_050_000;
     uint256 private constant EVICT_LIMIT = 150_000;
     uint256 private constant DELEGATE_LIMIT = 100_000;
     uint256 private constant SLOTS = 80;
@@ -30,13 +39,9 @@ contract WorstCaseTest is Crowd {
     }
 
     function _assertBounded(string memory what, address sender, bytes memory data) private {
-        _assertBounded(what, sender, data, LIMIT);
-    }
-
-    function _assertBounded(string memory what, address sender, bytes memory data, uint256 limit) private {
         uint256 gas = _gasOf(sender, address(market), data);
         _note(what, gas);
-        vm.assertLe(gas, limit, what);
+        vm.assertLe(gas, LIMIT, what);
     }
 
     /// @dev The same with the longest term.
@@ -81,7 +86,7 @@ contract WorstCaseTest is Crowd {
         _place(_largest(), true, "place at the limits");
     }
 
-    function _extend(Parameters memory p, string memory what, uint256 limit) private {
+    function _extend(Parameters memory p, string memory what) private {
         FarmerId[] memory farmers = _farmers(p, true, true);
         uint256 end = _freeDate();
         FarmerId[] memory before = _crowd(SLOTS);
@@ -90,19 +95,19 @@ contract WorstCaseTest is Crowd {
         Held memory held = _heldBy(previous, before, _now() + 1);
         _enter(_now() + 1);
         (Terms memory terms, Acceptance[] memory acceptances) = _signed(farmers, end, previous);
-        _assertBounded(what, renter, abi.encodeCall(market.extend, (held, terms, acceptances)), limit);
+        _assertBounded(what, renter, abi.encodeCall(market.extend, (held, terms, acceptances)));
     }
 
     /// Must hold: to extend, with other farmers, that all have misses to record.
     /// hardhat-config: isolate = true
     function test_extend() external {
-        _extend(_parameters(address(token)), "extend", LIMIT);
+        _extend(_parameters(address(token)), "extend");
     }
 
     /// Must hold: the same with the largest parameters.
     /// hardhat-config: isolate = true
     function test_extendAtTheLimits() external {
-        _extend(_largest(), "extend at the limits", EXTEND_LIMIT);
+        _extend(_largest(), "extend at the limits");
     }
 
     /// @dev What it costs to extend an order of farmers that have nothing yet.
@@ -124,6 +129,95 @@ contract WorstCaseTest is Crowd {
         vm.prank(renter);
         market.authorize(delegate, type(uint96).max, type(uint96).max, Epoch.wrap(type(uint32).max));
         vm.assertLe(_extendedBy(delegate), _extendedBy(renter) + DELEGATE_LIMIT, "by a delegate");
+    }
+
+    /// @dev An order, and farmers that can go on with it until `end`, in books in which all peaks are joined next. For each
+    /// it is looked up whether it has given up its slot.
+    function _lasting(Parameters memory p) private returns (FarmerId[] memory farmers, Held memory held, uint256 end) {
+        _openMarket(p);
+        farmers = _crowd(SLOTS);
+        uint256 last = _now() + p.maxMisses;
+        uint256 from = _now() + 1;
+        uint256 begins = _dateAfter(last);
+        held = _heldBy(_placed(farmers, begins), farmers, from);
+        _burden(farmers);
+        end = begins + 4 * uint256(p.gridEpochs);
+        for (uint256 i = 0; i < SLOTS; ++i) open.grow(farmers[i], Epoch.wrap(uint32(end)), true, FULL_BOOK);
+        _cover(held.order, end - begins);
+        _enter(last);
+    }
+
+    function _keepOn(Parameters memory p, string memory what) private {
+        (FarmerId[] memory farmers, Held memory held, uint256 end) = _lasting(p);
+        (Terms memory terms, Acceptance[] memory acceptances) = _signed(farmers, end, held.order);
+        _assertBounded(what, renter, abi.encodeCall(market.extend, (held, terms, acceptances)));
+    }
+
+    /// Must hold: to extend with the same farmers, that all have misses to record and gave other slots up.
+    /// hardhat-config: isolate = true
+    function test_extendWithTheSame() external {
+        _keepOn(_parameters(address(token)), "extend, same farmers");
+    }
+
+    /// Must hold: the same with the largest parameters.
+    /// hardhat-config: isolate = true
+    function test_extendWithTheSameAtTheLimits() external {
+        _keepOn(_largest(), "extend at the limits, same farmers");
+    }
+
+    function _extendByMandate(Parameters memory p, string memory what) private {
+        (FarmerId[] memory farmers, Held memory held, uint256 end) = _lasting(p);
+        Acceptance[] memory acceptances = _signedFor(held.order, farmers, end);
+        _assertBounded(what, STRANGER, abi.encodeCall(market.extendByMandate, (held, acceptances, STRANGER)));
+    }
+
+    function _cover(OrderId order, uint256 epochs) private {
+        OrderId[] memory orders = new OrderId[](1);
+        orders[0] = order;
+        MandateTerms memory terms = MandateTerms({
+            highestPrice: type(uint80).max,
+            highestEgressPrice: type(uint80).max,
+            fee: 1,
+            until: Epoch.wrap(uint32(1000 * uint256(params.gridEpochs))),
+            termEpochs: uint32(epochs),
+            total: type(uint128).max
+        });
+        vm.prank(renter);
+        market.giveMandate(1, terms, orders, new uint16[](0));
+    }
+
+    function _signedFor(
+        OrderId previous,
+        FarmerId[] memory farmers,
+        uint256 end
+    ) private view returns (Acceptance[] memory acceptances) {
+        acceptances = new Acceptance[](farmers.length);
+        Consent memory consent;
+        consent.order = market.extensionId(previous, Epoch.wrap(uint32(end)));
+        consent.leafCount = 1;
+        consent.rate = Rate.wrap(uint80(RATE));
+        consent.end = Epoch.wrap(uint32(end));
+        consent.deadlineBlock = uint64(block.number + 100);
+        consent.previous = OrderId.unwrap(previous);
+        consent.repairer = STRANGER;
+        for (uint256 i = 0; i < farmers.length; ++i) {
+            (consent.farmer, consent.slot, consent.root) = (farmers[i], i, _root(i));
+            bytes32 digest = _acceptanceDigest(address(market), block.chainid, consent);
+            (bytes32 r, bytes32 vs) = _signCompact(_operatorKey(farmers[i]), digest);
+            acceptances[i] = Acceptance(farmers[i], _root(i), consent.rate, 0, consent.deadlineBlock, r, vs);
+        }
+    }
+
+    /// Must hold: to extend by mandate, with farmers that all have misses to record.
+    /// hardhat-config: isolate = true
+    function test_extendByMandate() external {
+        _extendByMandate(_parameters(address(token)), "extendByMandate");
+    }
+
+    /// Must hold: the same with the largest parameters.
+    /// hardhat-config: isolate = true
+    function test_extendByMandateAtTheLimits() external {
+        _extendByMandate(_largest(), "extendByMandate at the limits");
     }
 
     /// @dev An order whose farmers lapse after so many dates, and are found to have only now.

@@ -156,6 +156,7 @@ class Checking(Playing):
             "k": order.k,
             "n": len(order.slots),
             "hand_overs": order.hand_overs(self.p.grid_epochs),
+            "mandate": order.shown_mandate,
             "slots_hash": messages.slots_hash(held.leaf_count, held.piece_leaves, held.slots),
         }
         for tenure in order.slots:

@@ -27,6 +27,10 @@ CEILING_DIGITS = 18
 MAX_WITHDRAWAL = (1 << 224) - 1
 MAX_SLOTS = 80
 MAX_PIECE_LEAVES = 2048
+EXTENDED = (1 << 16) - 1
+LEAF_BYTES = 512
+NOBODY = 0
+"""In place of a farmer, where a slot began vacant."""
 
 
 class Refused(Exception):
@@ -124,12 +128,32 @@ class Order:
     allows_hand_over: bool = True
     handed_over: dict[int, int] = field(default_factory=dict)
     """By grid period: how many of its slots."""
+    mandate: int = 0
+    extended: bool = False
 
     def hand_overs(self, grid_epochs: int) -> int:
         """As the contract shows them: how many in the last period, when that was, whether they may be."""
         period = max(self.handed_over, default=self.end // grid_epochs)
         left = self.end // grid_epochs - period
         return self.allows_hand_over << 11 | left << 7 | self.handed_over.get(period, 0)
+
+    @property
+    def shown_mandate(self) -> int:
+        """As the contract shows it."""
+        return EXTENDED if self.extended else self.mandate
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Mandate:
+    """What a renter lets others do with its orders."""
+
+    highest_price: int
+    highest_egress_price: int
+    fee: int
+    until: int
+    term_epochs: int
+    left: int
+    revoked: bool = False
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -205,6 +229,7 @@ class Market:
         self.orders: dict[bytes, Order] = {}
         self.bonds: dict[tuple[int, int, int], tuple[int, int]] = {}
         """By giver, taker and epoch of hand-overs: what is bound, and the rate."""
+        self.mandates: dict[tuple[str, int], Mandate] = {}
         self.used_ids: set[bytes] = set()
         self.escrow = 0
         """What was prepaid and not yet paid out, and what orders have of stakes."""
@@ -618,7 +643,8 @@ class Market:
     ) -> None:
         """`shape` is leaf count, piece leaves and k."""
         start = self.epoch + 1
-        self._fill(caller, account, order, start=start, end=end, shape=shape, offered=offered, kept=None)
+        cost = self._fill(account, order, start=start, end=end, shape=shape, offered=offered, old=None)
+        self._pay(account, caller, cost)
 
     def extend(
         self,
@@ -630,20 +656,134 @@ class Market:
         shape: tuple[int, int, int],
         offered: Sequence[Offered],
     ) -> None:
-        old = self._order(previous)
-        if shape != (old.leaf_count, old.piece_leaves, old.k) or len(offered) != len(old.slots):
+        old = self._extensible(previous, len(offered))
+        if shape != (old.leaf_count, old.piece_leaves, old.k):
             raise Refused("OtherShape")
         if [one.root for one in offered] != [one.root for one in old.slots]:
             raise Refused("OtherRoot")
-        grid = self.p.grid_epochs
-        if old.end != (self.epoch // grid + 1) * grid:
-            raise Refused("NotInLastPeriod")
         if caller != old.renter and [one.farmer for one in offered] != [one.farmer for one in old.slots]:
             raise Refused("NotHolder")
         start = old.end
-        self._fill(
-            caller, old.renter, order, start=start, end=end, shape=shape, offered=offered, kept=old.slots
+        cost = self._fill(old.renter, order, start=start, end=end, shape=shape, offered=offered, old=old)
+        self._pay(old.renter, caller, cost)
+
+    def _extensible(self, previous: bytes, count: int) -> Order:
+        """The order that is extended with so many acceptances, if it can be now."""
+        old = self._order(previous)
+        if count != len(old.slots):
+            raise Refused("OtherShape")
+        if old.end != self.date_after(self.epoch):
+            raise Refused("NotInLastPeriod")
+        if old.extended:
+            raise Refused("AlreadyExtended")
+        return old
+
+    # mandates
+
+    def give_mandate(
+        self,
+        caller: str,
+        number: int,
+        given: Mandate,
+        *,
+        orders: Sequence[bytes],
+        revoked: Sequence[int],
+    ) -> None:
+        if number in (0, EXTENDED) or (caller, number) in self.mandates:
+            raise Refused("MandateExists")
+        grid = self.p.grid_epochs
+        can_be_placed = 0 < given.term_epochs < self.p.max_books * grid and given.term_epochs % grid == 0
+        if not can_be_placed or given.until % grid or given.until <= self.epoch:
+            raise Refused("BadMandateTerms")
+        self.mandates[caller, number] = given
+        self._cover(caller, number, orders)
+        self.revoke_mandates(caller, revoked)
+
+    def cover_orders(self, caller: str, number: int, orders: Sequence[bytes]) -> None:
+        if number:
+            self._mandate(caller, number)
+        self._cover(caller, number, orders)
+
+    def revoke_mandates(self, caller: str, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            self._mandate(caller, number).revoked = True
+
+    def extend_by_mandate(
+        self, previous: bytes, *, order: bytes, offered: Sequence[Offered], extender: str
+    ) -> None:
+        """Farmer NOBODY where a slot begins vacant."""
+        old = self._extensible(previous, len(offered))
+        mandate = self.mandates.get((old.renter, old.mandate))
+        if mandate is None or mandate.revoked:
+            raise Refused("NotCovered")
+        if old.end >= mandate.until:
+            raise Refused("MandateOver")
+        end = min(old.end + mandate.term_epochs, mandate.until)
+        highest = -(-mandate.highest_price * old.leaf_count * LEAF_BYTES // (1 << 30))
+        cost = mandate.fee
+        vacant = 0
+        for kept, one in zip(old.slots, offered, strict=True):
+            if one.root != kept.root:
+                raise Refused("OtherRoot")
+            if one.rate > highest:
+                raise Refused("RateAboveMandate")
+            if one.max_egress_price_per_gib > mandate.highest_egress_price:
+                raise Refused("EgressPriceAboveMandate")
+            if one.farmer == NOBODY:
+                vacant += 1
+                if one.rate != min(kept.rate, highest):
+                    raise Refused("OtherRate")
+                if one.max_egress_price_per_gib != min(
+                    kept.max_egress_price_per_gib, mandate.highest_egress_price
+                ):
+                    raise Refused("OtherEgressPrice")
+                cost += self._set_aside(one.rate, end - old.end)
+            elif one.farmer != kept.farmer:
+                raise Refused("NotHolder")
+        too_early = self.epoch < old.end - (self.p.grid_epochs + 1) // 2
+        if vacant and (vacant > (len(old.slots) - old.k) // 2 or too_early):
+            raise Refused("TooManyVacant")
+        shape = (old.leaf_count, old.piece_leaves, old.k)
+        cost += self._fill(
+            old.renter,
+            order,
+            start=old.end,
+            end=end,
+            shape=shape,
+            offered=offered,
+            old=old,
+            by_mandate=True,
         )
+        if cost > mandate.left:
+            raise Refused("MandateSpent")
+        mandate.left -= cost
+        self._pay(old.renter, old.renter, cost)
+        self.escrow -= mandate.fee
+        self.earnings[extender] += mandate.fee
+        self._tell("ExtendedByMandate", order=order, extender=extender)
+
+    def _mandate(self, caller: str, number: int) -> Mandate:
+        mandate = self.mandates.get((caller, number))
+        if mandate is None or mandate.revoked:
+            raise Refused("NoMandate")
+        return mandate
+
+    def _cover(self, caller: str, number: int, orders: Sequence[bytes]) -> None:
+        for order_id in orders:
+            order = self._order(order_id)
+            if order.renter != caller:
+                raise Refused("NotRenter")
+            if order.extended:
+                raise Refused("AlreadyExtended")
+            order.mandate = number
+
+    def _set_aside(self, rate: int, epochs: int) -> int:
+        """For a slot that begins vacant: the most that its bounty can be."""
+        return rate * min((self.p.penalty + self.p.fine) * epochs, self.p.collateral_epochs) // 2
+
+    def _pay(self, account: str, spender: str, cost: int) -> None:
+        self._debit(account, spender, cost)
+        self.escrow += cost
 
     def refill(
         self, caller: str, order_id: bytes, repairer: str, assignments: Sequence[SlotAssignment]
@@ -877,7 +1017,6 @@ class Market:
 
     def _fill(
         self,
-        caller: str,
         account: str,
         order_id: bytes,
         *,
@@ -885,9 +1024,11 @@ class Market:
         end: int,
         shape: tuple[int, int, int],
         offered: Sequence[Offered],
-        kept: Sequence[Tenure] | None,
-    ) -> None:
-        """`kept` are the slots of the order that is extended."""
+        old: Order | None,
+        by_mandate: bool = False,
+    ) -> int:
+        """Give all slots away; what they cost. `old` is the order that is extended; by mandate some may begin
+        vacant."""
         leaf_count, piece_leaves, k = shape
         if not 1 <= len(offered) <= MAX_SLOTS:
             raise Refused("SlotCountOutOfRange")
@@ -909,16 +1050,18 @@ class Market:
         for number, one in enumerate(offered):
             if one.rate == 0:
                 raise Refused("ZeroRate")
+            if one.farmer == NOBODY and by_mandate:
+                slots.append(self._begin(order_id, number, one, start, end, extension=True))
+                continue
             if one.farmer in [tenure.farmer for tenure in slots]:
                 self._check_signed(one)
                 raise Refused("DuplicateFarmer")
-            before = None if kept is None else kept[number]
+            before = None if old is None else old.slots[number]
             slots.append(
-                self._take(order_id, number, one, start, end, extension=kept is not None, before=before)
+                self._take(order_id, number, one, start, end, extension=old is not None, before=before)
             )
-        cost = sum(one.rate for one in slots) * (end - start)
-        self._debit(account, caller, cost)
-        self.escrow += cost
+        if old is not None:
+            old.extended = True
         self.orders[order_id] = Order(
             renter=account,
             start=start,
@@ -927,8 +1070,10 @@ class Market:
             leaf_count=leaf_count,
             piece_leaves=piece_leaves,
             slots=slots,
+            mandate=0 if old is None else old.mandate,
         )
         self.used_ids.add(order_id)
+        return sum(one.rate for one in slots) * (end - start)
 
     def _check_signed(self, offered: Offered) -> Farmer:
         if self.block > offered.deadline_block:
@@ -966,7 +1111,15 @@ class Market:
             raise Refused("StakeTooSmall")
         if extension:
             farmer.carried[start] = carried
-        tenure = Tenure(
+        tenure = self._begin(order_id, slot, offered, start, end, extension=extension)
+        farmer.tenures.append(tenure)
+        self._check_alive(farmer.book(end, extension), all_lost_is_fine=False)
+        return tenure
+
+    def _begin(
+        self, order_id: bytes, slot: int, offered: Offered, start: int, end: int, *, extension: bool
+    ) -> Tenure:
+        return Tenure(
             order=order_id,
             slot=slot,
             farmer=offered.farmer,
@@ -977,12 +1130,16 @@ class Market:
             end=end,
             extension=extension,
         )
-        farmer.tenures.append(tenure)
-        self._check_alive(farmer.book(end, extension), all_lost_is_fine=False)
-        return tenure
 
     def _end(self, caller: str, tenure: Tenure, until: int) -> Ending:
         """Judge every epoch of the tenure before `until`."""
+        if tenure.farmer == NOBODY:
+            return Ending(
+                refund=tenure.rate * (until - tenure.start),
+                compensation=0,
+                collateral=self._set_aside(tenure.rate, tenure.end - tenure.start),
+                vacant_block=(tenure.start - 1) * self.p.epoch_blocks,
+            )
         farmer = self.farmers[tenure.farmer - 1]
         if farmer.recorded_epoch + 1 < until:
             self._record(farmer)
@@ -1033,6 +1190,9 @@ class Market:
 
     def _owed_for(self, tenure: Tenure) -> int:
         """To farmer or renter: the rate of each epoch not proven, compensation, and the slot's collateral."""
+        if tenure.farmer == NOBODY:
+            epochs = tenure.end - tenure.start
+            return tenure.rate * epochs + self._set_aside(tenure.rate, epochs)
         farmer = self.farmers[tenure.farmer - 1]
         lapse = tenure.end if farmer.vacant_from is None else farmer.vacant_from
         lost = tenure.end if tenure.lost_epoch is None else tenure.lost_epoch + 1

@@ -57,6 +57,7 @@ COMPARED = {
     "SlotHandedOver",
     "Released",
     "SlotRecovered",
+    "ExtendedByMandate",
 }
 """Events whose every value is the model's to say."""
 
@@ -309,7 +310,7 @@ class Playing(RuleBasedStateMachine):
         self, order_id: bytes, pairs: list[tuple[int, int]], caller: str, repairer: str, honest: bool
     ) -> None:
         order = self.market.orders[order_id]
-        before = {key_of(one) for one in order.slots}
+        before = list(order.slots)
         takeovers, assignments = [], []
         for slot, farmer in pairs:
             tenure = order.slots[min(slot, len(order.slots) - 1)]
@@ -338,7 +339,6 @@ class Playing(RuleBasedStateMachine):
             )
         call = calls.refill(self.held(order_id), Address(repairer), takeovers)
         if self.attempt(caller, call, lambda market: market.refill(caller, order_id, repairer, assignments)):
-            order = self.market.orders[order_id]
-            for tenure in order.slots:
-                if key_of(tenure) not in before:
+            for old, tenure in zip(before, order.slots, strict=True):
+                if tenure is not old:
                     self.keeper.keep(tenure, order.leaf_count)

@@ -21,14 +21,15 @@ from grange.types import Epoch, FarmerId, OrderId
 from .checking import Checking
 from .errands import Errands, actors
 from .keeper import Key, key_of
-from .model import Farmer, Market, Order, Tenure
+from .mandates import Mandates
+from .model import NOBODY, Farmer, Market, Order, Tenure
 from .playing import MAX_FARMERS, OPERATORS, OWNERS, RENTERS, STRANGER
 
 rates = st.one_of(st.integers(1, 20), st.integers(1, 600))
 lazy_ones = st.frozensets(st.integers(1, MAX_FARMERS), max_size=2)
 
 
-class Story(Errands, Checking):
+class Story(Errands, Mandates, Checking):
     """One story."""
 
     # who there is
@@ -44,7 +45,8 @@ class Story(Errands, Checking):
             self.new_farmer(OWNERS[number % 2].address, OPERATORS[number % 3].address, stake)
         for renter in RENTERS:
             self.deposit(None, renter.address, 200_000)
-            self.place(data, renter, renter.address, leaf_count=3, dates=3, off=0, k=1)
+            self.place(data, renter, renter.address, leaf_count=3, dates=2, off=0, k=1)
+            self.cover_first_orders(renter)
 
     # time and proofs
 
@@ -224,8 +226,8 @@ class Story(Errands, Checking):
         """Slots that could be taken over, by the look of it."""
         found = []
         for number, tenure in enumerate(order.slots):
-            farmer = self.market.farmers[tenure.farmer - 1]
-            if tenure.lost_epoch is not None or farmer.vacant_from is not None:
+            nobody = tenure.farmer == NOBODY
+            if nobody or tenure.lost_epoch is not None or self.market.farmers[tenure.farmer - 1].vacant_from:
                 found.append(number)
         return found if order.start <= self.next_epoch < order.end - 1 else []
 
@@ -289,7 +291,7 @@ class Story(Errands, Checking):
     def hand_over(self, data: st.DataObject, caller: str, honest: int, slip: int, proves: int) -> None:
         """A slot to a farmer that is not in the order, or to its own; mostly when the giver has proven."""
         order = self.market.orders[self._unended(data)]
-        tenure = data.draw(st.sampled_from(order.slots), label="slot")
+        tenure = data.draw(st.sampled_from([one for one in order.slots if one.farmer]), label="slot")
         giver = self.market.farmers[tenure.farmer - 1]
         inside = [one.farmer for one in order.slots if one is not tenure]
         takers = [one for one in range(1, len(self.market.farmers) + 1) if one not in inside]
@@ -313,7 +315,7 @@ class Story(Errands, Checking):
     @rule(data=st.data(), caller=actors, slip=st.integers(0, 9))
     def recover(self, data: st.DataObject, caller: str, slip: int) -> None:
         """Mostly a slot that was declared lost, by its farmer."""
-        slots = [one for order in self.market.orders.values() for one in order.slots]
+        slots = [one for order in self.market.orders.values() for one in order.slots if one.farmer]
         lost = [one for one in slots if one.lost_epoch is not None and one.end > self.next_epoch]
         key = data.draw(st.sampled_from(sorted(key_of(one) for one in (lost if lost and slip else slots))))
         tenure = next(one for one in slots if key_of(one) == key)

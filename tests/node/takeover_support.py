@@ -22,6 +22,7 @@ REPAIRER = Wallet(b"\x05" * 32)
 SALT = hashlib.sha256(b"the order").digest()
 SLOTS = 5
 VACANT = 3
+HOLDER = FarmerId(20 + VACANT)
 
 
 @dataclass(kw_only=True)
@@ -29,6 +30,8 @@ class Rebuilt(Parcel):
     """A slot of the renter's order that a repairer has rebuilt and brings."""
 
     read_price: int = 0
+    holder: FarmerId = HOLDER
+    """Who had it; NO_FARMER where it began vacant."""
 
     @property
     def order(self) -> OrderId:
@@ -37,7 +40,7 @@ class Rebuilt(Parcel):
     def slots(self) -> list[Slot]:
         return [
             Slot(
-                farmer=FarmerId(20 + index),
+                farmer=self.holder if index == self.slot else FarmerId(20 + index),
                 root=self.root if index == self.slot else bytes([index]) * 32,
                 rate=self.rate,
                 max_egress_price_per_gib=self.read_price,

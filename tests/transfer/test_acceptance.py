@@ -132,6 +132,22 @@ def test_what_the_market_would_not_take_is_refused_and_is_not_a_lie(
     assert raised.value.code == code
 
 
+@pytest.mark.parametrize("asked", [4, 5, 6])
+def test_reading_costs_no_more_than_a_mandate_pays_whatever_the_offer_says(asked: int) -> None:
+    """A farmer that wants more is left out, as the market would refuse the extension of all."""
+    terms = replace(TERMS, highest_egress_price=5)
+    farmer = request().keeper.farmer
+    dear = replace(farmer, offer=replace(farmer.offer, egress_price_per_gib=10))
+    of_it = replace(request(), keeper=Keeper(farmer=dear, rate=RATE))
+    answer = answered(of_it, max_egress_price_per_gib=asked)
+    if asked > 5:
+        with pytest.raises(FarmerRefused) as raised:
+            terms.check(answer, of_it, DEADLINE)
+        assert raised.value.code == DEARER_CODE
+    else:
+        assert terms.check(answer, of_it, DEADLINE).max_egress_price_per_gib == asked
+
+
 def test_a_vacant_slot_is_taken_over_at_its_very_rate_and_from_its_present_tenure() -> None:
     asked = request(1)
     good = answered(asked, previous=tenure_word(Epoch(4)))

@@ -11,6 +11,7 @@ from grange.wire.bodies import (
     ExtendRequest,
     HandOverRequest,
     HeldSlot,
+    MandateRequest,
     PlaceRequest,
     TakeOverRequest,
 )
@@ -30,11 +31,12 @@ def test_every_code_stands_beside_its_status() -> None:
     assert told == {(code.value, int(code.status)) for code in ErrorCode}
 
 
-@pytest.mark.parametrize("use", ["place", "extend", "take_over", "hand_over"])
+@pytest.mark.parametrize("use", ["place", "extend", "mandate", "take_over", "hand_over"])
 def test_the_fields_of_each_request_are_named(use: str) -> None:
     shapes = {
         "place": PlaceRequest,
         "extend": ExtendRequest,
+        "mandate": MandateRequest,
         "take_over": TakeOverRequest,
         "hand_over": HandOverRequest,
     }

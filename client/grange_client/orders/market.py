@@ -5,6 +5,7 @@ for so many blocks, unless it is told otherwise.
 """
 
 import asyncio
+from collections.abc import Sequence
 
 from grange.chain import (
     Batch,
@@ -21,7 +22,7 @@ from grange.chain import (
 from grange.chain.market import MarketClient
 from grange.chain.renter_events import OF_ORDER, RenterEvents, Watched
 from grange.messages import NO_ORDER
-from grange.types import Address, Epoch, OrderId
+from grange.types import Address, Epoch, MandateTerms, OrderId
 
 
 class RenterMarket(MarketClient):
@@ -49,6 +50,19 @@ class RenterMarket(MarketClient):
         """Whom this account has authorized in block `since` or later, those that were revoked too."""
         told = await self.logs(since, None, ["DelegateAuthorized"], {"account": self.account})
         return list(dict.fromkeys(event.args["delegate"] for event in told))
+
+    async def give_mandate(self, number: int, terms: MandateTerms, orders: Sequence[OrderId]) -> Receipt:
+        """Let anyone extend orders of this account within these terms."""
+        return await self.sender.send(calls.give_mandate(number, terms, orders=orders))
+
+    async def revoke_mandates(self, numbers: Sequence[int]) -> Receipt:
+        """End mandates of this account."""
+        return await self.sender.send(calls.revoke_mandates(numbers))
+
+    async def mandate_numbers(self, since: int) -> list[int]:
+        """The mandates that this account has given in block `since` or later, those that were revoked too."""
+        told = await self.logs(since, None, ["MandateGiven"], {"account": self.account})
+        return [event.args["number"] for event in told]
 
     async def withdraw(self) -> Receipt:
         """Move what was announced, or what is left of it, from the vault into the wallet."""

@@ -3,5 +3,6 @@
 acceptance_service  signs that we keep a slot: for a new order, an extension, a takeover, a hand-over
 terms               whether to sign: pure
 terms_check         whether renter and farmer can afford it
-extension, takeover, hand_over  what these mean for one slot: pure
+extension, mandate, takeover, hand_over
+                    what these mean for one slot: pure
 """

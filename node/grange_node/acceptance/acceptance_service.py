@@ -7,20 +7,20 @@ Order of things, so that a kill in between signs for nothing that is not here:
 Decided here: that one is signed at a time, so that stake never backs two; how many may wait for theirs, and
 ask the chain for it, at once; that a slot of an order is accepted for one renter, repairer or giver only;
 and when an acceptance is repeated or lasts longer. Left to others: the terms (`terms`), what can be afforded
-(`terms_check`), what is extended or taken over (`extension`, `takeover`, `hand_over`), and the bytes
-(`uploads`).
+(`terms_check`), what is extended, by mandate or not, or taken over (`extension`, `mandate`, `takeover`,
+`hand_over`), and the bytes (`uploads`).
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Final
 
-from grange.chain import ChainError, ChainTimeout, Order, Wallet
+from grange.chain import ChainError, ChainTimeout, Mandate, Order, Wallet
 from grange.executors import Executors
 from grange.messages import (
     NO_GIVER,
@@ -31,10 +31,11 @@ from grange.messages import (
     sign_takeover,
     tenure_word,
 )
-from grange.types import Acceptance, Address, FarmerId, Held, OrderId, Takeover
+from grange.types import EXTENDED, NO_FARMER, Acceptance, Address, FarmerId, Held, OrderId, Takeover
 from grange.units import format_tokens
 from grange_node.acceptance.extension import check_same, start_of
 from grange_node.acceptance.hand_over import check_giver, check_hand_over
+from grange_node.acceptance.mandate import check_prices, end_of
 from grange_node.acceptance.takeover import TAKEOVER_LIFE_BLOCKS, terms_of
 from grange_node.acceptance.terms import (
     ACCEPTANCE_LIFE_BLOCKS,
@@ -48,7 +49,15 @@ from grange_node.acceptance.terms_check import TermsCheck
 from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.config import Config
-from grange_node.errors import AlreadyAccepted, ChainDown, Conflict, Foreign, NotFound, TooBusy
+from grange_node.errors import (
+    AlreadyAccepted,
+    ChainDown,
+    Conflict,
+    Foreign,
+    NotFound,
+    TermsRefused,
+    TooBusy,
+)
 from grange_node.ledger.ledger import Ledger
 from grange_node.limits.fair_shares import Allowance, FairShares
 from grange_node.limits.networks import Network
@@ -57,6 +66,7 @@ from grange_node.pieces.slot_locks import SlotLocks
 from grange_node.pieces.store import Store
 from grange_node.records import SlotRecord, SlotState, SlotTerms
 from grange_node.slot_key import SlotKey
+from grange_node.uploads.price import asked_rate
 from grange_node.uploads.uploads import Uploads
 
 MAX_WAITING: Final = 200
@@ -130,13 +140,13 @@ class AcceptanceService:
         with self._in_line(key.renter, network):
             return await self._accept(key, terms)
 
-    async def _accept(self, key: SlotKey, terms: SlotTerms) -> Acceptance:
+    async def _accept(self, key: SlotKey, terms: SlotTerms, *, extender: Address = NOBODY) -> Acceptance:
         check_shape(terms)
         async with self._signing.turn():
             with self._locks.using(key):
                 terms = await self._with_egress_price(key, terms)
                 deadline_block = await self._commit(key, terms, self._terms_check.check, is_takeover=False)
-        message = self._message(key, terms, deadline_block, previous=terms.previous)
+        message = self._message(key, terms, deadline_block, previous=terms.previous, repairer=extender)
         return sign_acceptance(self._config.domain, self._wallet.private_key, message)
 
     async def _with_egress_price(self, key: SlotKey, terms: SlotTerms) -> SlotTerms:
@@ -187,17 +197,68 @@ class AcceptanceService:
         if kept is None or kept.state is not SlotState.PLACED:
             return await self._accept(key, terms)
         check_same(kept, terms)
+        async with self._keeping_on(kept, key, network):
+            return await self._accept(key, terms)
+
+    @asynccontextmanager
+    async def _keeping_on(self, kept: SlotRecord, key: SlotKey, network: Network) -> AsyncIterator[None]:
+        """What is kept has the name of the new slot, too; unless that is not accepted."""
         known = await self._executors.in_database(self._ledger.slot, key)
         try:
             if known is None or known.state is SlotState.STAGED:
                 await self._uploads.keep_on(
                     kept.key, key, kept.agreed.slot_bytes, kept.agreed.pieces, network=network
                 )
-            return await self._accept(key, terms)
+            yield
         finally:
             record = await self._executors.in_database(self._ledger.slot, key)
             if record is not None and record.state is SlotState.STAGED and not self._locks.count(key):
                 await self._uploads.remove(key)
+
+    async def extend_by_mandate(
+        self, order_id: OrderId, slot: int, previous: OrderId, *, extender: Address, network: Network
+    ) -> tuple[SlotTerms, Acceptance]:
+        """Accept a slot that we keep for longer, by a mandate of its renter; `extender` has the fee.
+
+        Everybody who asks gets the same terms, at our price: only one of them can use it, so it binds stake
+        once. Raises NotFound for a slot that we do not keep or an order that cannot be extended so, and what
+        `extend` raises.
+        """
+        kept = await self._executors.in_database(self._ledger.acceptance, previous, slot)
+        if kept is None or kept.state is not SlotState.PLACED:
+            raise NotFound("nothing of this slot is here")
+        with self._in_line(extender, network):
+            view = await self._follower.recent()
+            order, mandate = await self._mandate(previous)
+            renter, grid = order.renter, self._config.parameters.grid_epochs
+            start = start_of(order, renter, slot, epoch=view.head.epoch, grid_epochs=grid)
+            end = end_of(mandate, order, previous, order_id)
+            assert mandate is not None
+            key = SlotKey(renter=renter, order=order_id, slot=slot)
+            known = await self._executors.in_database(self._ledger.slot, key)
+            agreed = kept.agreed
+            offer = self._config.offer
+            rate, egress_price = asked_rate(offer, agreed.slot_bytes), offer.egress_price_per_gib
+            if known is not None and known.state is not SlotState.STAGED:
+                rate, egress_price = known.agreed.rate, known.agreed.max_egress_price_per_gib
+            check_prices(mandate, rate=rate, egress_price=egress_price, slot_bytes=agreed.slot_bytes)
+            terms = replace(agreed, rate=rate, end=end, previous=previous, start=start)
+            async with self._keeping_on(kept, key, network):
+                return terms, await self._accept(key, terms, extender=extender)
+
+    async def _mandate(self, previous: OrderId) -> tuple[Order, Mandate | None]:
+        """An order, and the mandate that covers it. Raises NotFound, TermsRefused, ChainDown."""
+        try:
+            async with self._asking.turn():
+                order = await self._market.order(previous)
+                if order is None:
+                    raise NotFound("there is no such order on chain, or it is closed")
+                if order.mandate == EXTENDED:
+                    raise TermsRefused("the order is extended already")
+                mandate = await self._market.mandate(order.renter, order.mandate) if order.mandate else None
+        except ChainError as error:
+            raise ChainDown.because(error) from error
+        return order, mandate
 
     async def take_over(self, key: SlotKey, held: Held, network: Network) -> tuple[SlotTerms, Takeover]:
         """Take over a vacant slot of a placed order, with the bounty for the one that sent its pieces.
@@ -225,6 +286,8 @@ class AcceptanceService:
 
         async def require_giver(order: Order, view: View) -> None:
             slot = held.slots[key.slot]
+            if slot.farmer == NO_FARMER:
+                raise Conflict("this slot began vacant: it is for repairers")
             giver, loss = await self._market.holder(key.order, key.slot, slot)
             check_giver(giver, key.renter, is_lost=loss is not None)
             grid = self._config.parameters.grid_epochs

@@ -31,7 +31,7 @@ from grange.chain import (
 from grange.chain.market import MarketClient
 from grange.chain.rpc import Rpc
 from grange.tasks import together
-from grange.types import Address, Epoch, FarmerId, Held, OrderId, Passing, Slot, Voucher
+from grange.types import NO_FARMER, Address, Epoch, FarmerId, Held, OrderId, Passing, Slot, Voucher
 from grange_node.chain.funding import GasReserve, read_gas_reserve
 from grange_node.chain.order_state import OrderLookup, ReadableOrder
 from grange_node.config import Config, endpoint_notes, expected
@@ -96,7 +96,9 @@ class FarmMarket(MarketClient):
         return await together(self.farmer(slot.farmer), self.loss(order, index, slot.start))
 
     async def is_vacant(self, order: OrderId, index: int, slot: Slot) -> bool:
-        """Whether the slot's holder has lapsed, or declared it lost."""
+        """Whether the slot began vacant, or its holder has lapsed, or declared it lost."""
+        if slot.farmer == NO_FARMER:
+            return True
         holder, loss = await self.holder(order, index, slot)
         return holder.lapsed or loss is not None
 

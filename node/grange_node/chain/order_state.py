@@ -19,7 +19,7 @@ from grange.chain.orders import REORG_BLOCKS, OrderIncomplete, OrderMisshapen, O
 from grange.messages import NO_ORDER
 from grange.repair import counted_on, is_eager
 from grange.tasks import together
-from grange.types import Address, Epoch, OrderId
+from grange.types import NO_FARMER, Address, Epoch, OrderId
 
 SLOT_EVENTS: Final = ("OrderPlaced", "SlotFilled", "OrderExtended")
 """From these all slots of an order follow."""
@@ -47,7 +47,7 @@ class ReadableOrder:
 
 def state_of(
     order_state: OrderState,
-    holders: Sequence[Farmer],
+    holders: Sequence[Farmer | None],
     losses: Sequence[Loss | None],
     *,
     next_epoch: Epoch,
@@ -56,20 +56,21 @@ def state_of(
     """What follows from an order's slots, their farmers, and what was declared lost; `next_epoch` is that of
     the next block.
 
-    As `repair.assessment` counts: a slot is live unless its farmer lapsed or declared it lost, and vacant
-    once the contract lets another have it, which is the epoch after a loss was declared.
+    As `repair.assessment` counts: a slot is live unless it began vacant or its farmer lapsed or declared it
+    lost, and vacant once the contract lets another have it, which is the epoch after a loss was declared.
+    `holders` has None for a slot that began vacant.
     """
-    live = [slot for slot, (holder, loss) in enumerate(zip(holders, losses, strict=True))
-            if not holder.lapsed and loss is None]  # fmt: skip
-    late = sum(holders[slot].strikes > 0 for slot in live)
+    live = [holder for holder, loss in zip(holders, losses, strict=True)
+            if holder is not None and not holder.lapsed and loss is None]  # fmt: skip
+    late = sum(holder.strikes > 0 for holder in live)
     is_vacant = any(
-        holder.lapsed or (loss is not None and loss.lost_epoch <= holder.settled_epoch)
+        holder is None or holder.lapsed or (loss is not None and loss.lost_epoch <= holder.settled_epoch)
         for holder, loss in zip(holders, losses, strict=True)
     )
     previous = () if order_state.previous == NO_ORDER else (order_state.previous,)
     return ReadableOrder(
         renter=order_state.renter,
-        operators=frozenset(holders[slot].operator for slot in live),
+        operators=frozenset(holder.operator for holder in live),
         is_vacant=is_vacant and order_state.start <= next_epoch + 1 < order_state.end,
         is_eager=is_eager(counted_on(len(live), late, order_state.k), order_state.k, order_state.n),
         family=(*previous, *extensions),
@@ -119,10 +120,11 @@ class OrderLookup:
         found = await self._look(order)
         if found is None:
             return None
-        holders = await self._chain.farmers_by_id([slot.farmer for slot in found.state.slots])
+        there = {slot.farmer for slot in found.state.slots} - {NO_FARMER}
+        holders = {one.id: one for one in await self._chain.farmers_by_id(sorted(there))}
         return state_of(
             found.state,
-            holders,
+            [holders.get(slot.farmer) for slot in found.state.slots],
             found.losses,
             next_epoch=Epoch((found.head.number + 1) // self._chain.parameters.epoch_blocks),
             extensions=await self._extensions(order, found.known, found.head.number),

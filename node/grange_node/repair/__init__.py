@@ -4,6 +4,7 @@
     Assessment    an order -> what is live, what is vacant, for how much  assessment.py
     RepairMarket  what a repairer asks of the chain and sends to it       market.py
     evict, close  farmers that lapsed; orders that are over               housekeeping.py
+    mandates      orders that are extended by their renters' mandates     mandate_extender.py
     sources       whom to read from, and what that costs                  sources.py, costs.py
     takers        what anyone who takes a slot must be able to do         takers.py
     takeovers     the new farmers' signatures                             takeovers.py

@@ -22,8 +22,9 @@ from grange.repair import (
     counted_on,
     full_bounty_rounded_down,
     last_recovery_block,
+    most_bounty_rounded_down,
 )
-from grange.types import Epoch, FarmerId, Parameters, Slot
+from grange.types import NO_FARMER, Epoch, FarmerId, Parameters, Slot
 from grange_node.repair.market import RepairMarket
 
 
@@ -63,6 +64,11 @@ async def assess(
     late = 0
     vacancies: list[Vacancy] = []
     for index, slot in enumerate(order_state.slots):
+        if slot.farmer == NO_FARMER:
+            since = began_vacant(slot, order_state.end, parameters)
+            full = full_bounty(slot.rate, since.collateral, order_state.end - first, parameters)
+            vacancies.append(Vacancy(slot=index, since_block=since.since_block, full_bounty=full))
+            continue
         holder = farmers[slot.farmer]
         loss = await market.loss(order_state.id, index, slot.start) if index in order_state.lost else None
         eviction = await market.eviction(slot.farmer) if holder.lapsed else None
@@ -109,6 +115,19 @@ def ending(
         )
     return Ended(
         since_block=(holder.settled_epoch + 1) * parameters.epoch_blocks, collateral=epochs * slot.rate
+    )
+
+
+def began_vacant(slot: Slot, end: Epoch, parameters: Parameters) -> Ended:
+    """A slot that nobody had, of an order that ends with `end`: as much is set aside as a bounty can be."""
+    return Ended(
+        since_block=(slot.start - 1) * parameters.epoch_blocks,
+        collateral=most_bounty_rounded_down(
+            rate=slot.rate,
+            epochs=end - slot.start,
+            loss_per_miss=parameters.penalty + parameters.fine,
+            collateral_epochs=parameters.collateral_epochs,
+        ),
     )
 
 

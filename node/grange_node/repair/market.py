@@ -29,7 +29,7 @@ from grange.chain.orders import ORDER_EVENTS
 from grange.chain.registry import Registered
 from grange.executors import Executors
 from grange.tasks import together
-from grange.types import Epoch, FarmerId, Held, OrderId, Takeover
+from grange.types import Acceptance, Epoch, FarmerId, Held, OrderId, Takeover
 from grange.units import format_tokens
 from grange_node.errors import RepairStopped
 
@@ -165,6 +165,10 @@ class RepairMarket(MarketClient):
         receipt = await self.sender.send(calls.evict(farmer))
         self._farmers = None
         return receipt
+
+    async def extend_by_mandate(self, held: Held, acceptances: Sequence[Acceptance]) -> Receipt:
+        """Extend an order by its renter's mandate, with the fee for us."""
+        return await self.sender.send(calls.extend_by_mandate(held, acceptances, self.address))
 
     async def refill(self, held: Held, takeovers: Sequence[Takeover]) -> Receipt:
         """Give vacant slots to those who signed, with the bounties for us."""

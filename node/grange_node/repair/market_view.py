@@ -65,6 +65,10 @@ class MarketView:
         """Orders with a slot that was declared lost, or whose farmer is one of those."""
         return await self.executors.in_database(self.orders.troubled, lapsed)
 
+    async def ending(self, end: Epoch) -> list[OrderState]:
+        """Orders that end with this epoch and that no other extends."""
+        return await self.executors.in_database(self.orders.ending, end)
+
     async def ended(self, epoch: Epoch, renters: Collection[Address]) -> list[OrderState]:
         """Those orders of some renters that are over in an epoch, and not closed."""
         return await self.executors.in_database(self.orders.ended, epoch, renters)

@@ -24,7 +24,7 @@ from grange.executors import Executors
 from grange.reads import READ_THIRDS
 from grange.repair import Wait, decide, doubling_blocks, first_block, paying_since
 from grange.transfer.retry import RetryPolicy
-from grange.types import Address, Epoch, FarmerId, OrderId
+from grange.types import NO_FARMER, Address, Epoch, FarmerId, OrderId
 from grange_node.config import ORDERS_NAME
 from grange_node.errors import NodeWorldError, ReadsClosed, RepairStopped
 from grange_node.files import FOLDER_MODE
@@ -34,6 +34,7 @@ from grange_node.repair.costs import affordable, gas_cost, pass_cost
 from grange_node.repair.directory import FollowedDirectory, open_directory
 from grange_node.repair.housekeeping import close_ended, evict_lapsed
 from grange_node.repair.jobs import NOBODY, Job, Jobs, Outcome
+from grange_node.repair.mandate_extender import MandateExtender
 from grange_node.repair.market import RepairMarket
 from grange_node.repair.market_view import MarketView
 from grange_node.repair.run import RepairRun
@@ -92,6 +93,7 @@ class Repairer:
             start_block=settings.start_block,
             kept_renters=settings.close_for,
         )
+        self._mandates = MandateExtender(self.view, directory, gas_price=settings.gas_price)
         self._clock = clock
         self._tasks = tasks
         self._running: dict[OrderId, asyncio.Task[None]] = {}
@@ -136,10 +138,12 @@ class Repairer:
     async def tick(self) -> None:
         """Look at the chain, and begin what is to be begun. Raises ChainError."""
         epoch = await self.view.refresh()
-        lapsed = {farmer.id for farmer in self.view.farmers.values() if farmer.lapsed}
+        # Slots that began vacant are in trouble like those of farmers that lapsed.
+        lapsed = {NO_FARMER, *(farmer.id for farmer in self.view.farmers.values() if farmer.lapsed)}
         troubled = await self.view.troubled(lapsed)
         if await evict_lapsed(self.view.market, self.view.farmers.values(), self.settings.gas_price):
             epoch = await self.view.refresh()
+        await self._mandates.tick()
         if self.settings.close_for:
             over = await self.view.ended(epoch, self.settings.close_for)
             await close_ended(self.view.market, over)
@@ -224,7 +228,7 @@ class Repairer:
             # It is open by what we know: the others have not seen the newest block.
             self._rest(order)
             return
-        lapsed = {farmer.id for farmer in self.view.farmers.values() if farmer.lapsed}
+        lapsed = {NO_FARMER, *(farmer.id for farmer in self.view.farmers.values() if farmer.lapsed)}
         self._closed[order] = Epoch(self.view.head.epoch + 1), len(_live(order_state, lapsed))
         self._rests[order] = self._clock() + LONGEST_RETRY_SECONDS
         self._pauses.pop(order, None)

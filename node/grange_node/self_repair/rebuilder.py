@@ -138,7 +138,7 @@ async def _shown(
         for index, slot in enumerate(order_state.slots)
     ]
     next_epoch = Epoch((head.number + 1) // market.parameters.epoch_blocks)
-    holders = [farmers[slot.farmer] for slot in order_state.slots]
+    holders = [farmers.get(slot.farmer) for slot in order_state.slots]
     state = state_of(order_state, holders, losses, next_epoch=next_epoch)
     share = share_of(Reader.FARMER, is_vacant=state.is_vacant, is_eager=state.is_eager)
     return [piece for piece in pieces if share is Share.EVERYTHING or is_open(piece, head.epoch)]

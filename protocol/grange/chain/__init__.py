@@ -55,7 +55,7 @@ from grange.chain.pace import read_block_clock
 from grange.chain.proofs import some_proven
 from grange.chain.receipts import Receipt, read_receipt
 from grange.chain.sender import Making, Sender
-from grange.chain.views import Book, Eviction, Farmer, Head, Loss, Order, Withdrawal
+from grange.chain.views import Book, Eviction, Farmer, Head, Loss, Mandate, Order, Withdrawal
 from grange.chain.wallet import Wallet
 from grange.types import Permit
 
@@ -80,6 +80,7 @@ __all__ = [
     "InsufficientFunds",
     "Loss",
     "Making",
+    "Mandate",
     "MarketNotFound",
     "NonceTaken",
     "Order",

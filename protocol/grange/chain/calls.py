@@ -14,8 +14,10 @@ from grange.types import (
     Epoch,
     FarmerId,
     Held,
+    MandateTerms,
     Offer,
     OperatorConsent,
+    OrderId,
     Passing,
     Permit,
     Takeover,
@@ -157,6 +159,30 @@ def extend(
     if permit is None:
         return Call(function="extend", args=(previous, terms, acceptances))
     return Call(function="extendWithPermit", args=(previous, terms, acceptances, permit))
+
+
+def extend_by_mandate(previous: Held, acceptances: Sequence[Acceptance], extender: Address) -> Call:
+    """Extend somebody's order by its mandate, for the fee, which `extender` gets; an acceptance of farmer 0
+    where a slot begins vacant."""
+    return Call(function="extendByMandate", args=(previous, acceptances, extender))
+
+
+def give_mandate(
+    number: int, terms: MandateTerms, *, orders: Sequence[OrderId] = (), revoked: Sequence[int] = ()
+) -> Call:
+    """Let anyone extend orders of the sender within these terms. Mandates that this one takes the place of
+    are revoked."""
+    return Call(function="giveMandate", args=(number, terms, orders, revoked))
+
+
+def cover_orders(number: int, orders: Sequence[OrderId]) -> Call:
+    """Let a mandate of the sender cover some of its orders, or none do if `number` is 0."""
+    return Call(function="coverOrders", args=(number, orders))
+
+
+def revoke_mandates(numbers: Sequence[int]) -> Call:
+    """End mandates of the sender."""
+    return Call(function="revokeMandates", args=(numbers,))
 
 
 def close(held: Held) -> Call:

@@ -35,7 +35,17 @@ from grange.chain.permit import PERMIT_LIFE_SECONDS, PermitBasis
 from grange.chain.refusals import translate_revert
 from grange.chain.rpc import Rpc
 from grange.chain.topics import event_topics
-from grange.chain.views import Book, Delegation, Eviction, Farmer, Head, Loss, Order, Withdrawal
+from grange.chain.views import (
+    Book,
+    Delegation,
+    Eviction,
+    Farmer,
+    Head,
+    Loss,
+    Mandate,
+    Order,
+    Withdrawal,
+)
 from grange.chain.wallet import Wallet
 from grange.messages import NEW_FARMER, Domain, sign_operator_consent
 from grange.seeds import is_long, seed_block
@@ -218,6 +228,11 @@ class Chain:
     def decode_order(self, answer: object) -> Order | None:
         """The same, out of what an endpoint answered to the question. Raises AnswerUnreadable."""
         return _order(_decode(market_abi(), "order", answer))
+
+    async def mandate(self, account: Address, number: int) -> Mandate | None:
+        """A mandate of an account; None if it gave none of this number."""
+        mandate = Mandate(**await self.read("mandate", account, number))
+        return mandate if mandate.until else None
 
     async def book(self, farmer: FarmerId, end: Epoch, *, extension: bool = False) -> Book:
         """The farmer's book that ends with epoch `end`, or that of extensions; count 0 if it has none."""

@@ -161,6 +161,15 @@ class OrderIndex:
         )
         return self._find(condition, SHOWN, epoch, json.dumps(sorted(renters)))
 
+    def ending(self, end: Epoch) -> list[OrderState]:
+        """Orders that end with this epoch and that no other extends."""
+        condition = (
+            "gone = ?1 AND closed_block IS NULL AND end = ?2"
+            " AND NOT EXISTS (SELECT 1 FROM orders AS other WHERE other.previous = orders.id"
+            " AND other.gone = ?1)"
+        )
+        return self._find(condition, SHOWN, end)
+
     def troubled(self, lapsed: Iterable[FarmerId]) -> list[OrderState]:
         """Orders with a slot that was declared lost, or whose farmer is one of those."""
         condition = (

@@ -18,7 +18,7 @@ from grange.chain.gateway import Chain
 from grange.chain.proofs import some_proven
 from grange.chain.views import Farmer, Head
 from grange.tasks import together
-from grange.types import Epoch, FarmerId, Parameters
+from grange.types import NO_FARMER, Epoch, FarmerId, Parameters
 
 MAX_READ = 1_000
 """Farmers that are read for a choice, however many are registered."""
@@ -103,7 +103,11 @@ async def _read_sample(
 
 
 async def read_some(registry: Registry, farmers: Sequence[FarmerId]) -> dict[FarmerId, Farmer]:
-    """Those of some farmers that the endpoint knows: one that is behind does not know the newest."""
+    """Those of some farmers that the endpoint knows: one that is behind does not know the newest. NO_FARMER
+    is none."""
+    farmers = [one for one in farmers if one != NO_FARMER]
+    if not farmers:
+        return {}
     try:
         found = await registry.farmers_by_id(farmers)
     except TransactionReverted as error:

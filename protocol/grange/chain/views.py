@@ -66,6 +66,8 @@ class Order:
     hand_overs: int = 0
     """How many of its slots were handed over in which grid period, and whether they may be, as the contract
     packs it (contracts/types/HandOverTally.sol)."""
+    mandate: int = 0
+    """By which of its renter's mandates it may be extended; 0 if by none, or EXTENDED once it was."""
 
     @property
     def allows_hand_over(self) -> bool:
@@ -80,6 +82,23 @@ class Order:
         is_counted_now = self.hand_overs >> _COUNT_BITS & _MAX_DATES == dates_left
         count = self.hand_overs & _MAX_COUNT if is_counted_now else 0
         return max(0, (self.n - self.k) // 2 - count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mandate:
+    """What a renter lets others do with its orders. Amounts are in base units."""
+
+    highest_price: int
+    """For each GiB of a slot and epoch."""
+    highest_egress_price: int
+    """For each GiB that is read."""
+    fee: int
+    """For each extension."""
+    until: Epoch
+    term_epochs: int
+    left: int
+    """What extensions may still cost in all."""
+    revoked: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,11 +32,13 @@ from grange.peer import (
 from grange.transfer.directory import OpenPeer
 from grange.transfer.retry import LAPSES_CODE, RetryPolicy
 from grange.types import Acceptance, Address, Epoch, FarmerId, Held, OrderId
+from grange.units import MAX_RATE
 from grange.wire.bodies import (
     AcceptanceAnswer,
     AcceptanceRequest,
     ExtendRequest,
     HandOverRequest,
+    MandateRequest,
     PlaceRequest,
     TakeOverRequest,
 )
@@ -82,7 +84,10 @@ class AcceptanceTerms:
     previous: OrderId = NO_ORDER
     """The order that this one extends."""
     repairer: Address = NOBODY
+    """Who is paid the bounties, or the fee for extending by mandate."""
     giver: FarmerId = NO_GIVER
+    highest_egress_price: int = MAX_RATE
+    """The most that may be asked for reading a GiB, whatever a farmer's offer says."""
     held: Held | None = None
 
     def body(self, request: SlotRequest) -> AcceptanceRequest:
@@ -91,6 +96,8 @@ class AcceptanceTerms:
             return HandOverRequest.showing(self.held)
         if self.held is not None:
             return TakeOverRequest.showing(self.held, self.repairer)
+        if self.repairer != NOBODY:
+            return MandateRequest(previous=self.previous)
         placing = PlaceRequest(
             salt=self.salt,
             k=self.geometry.k,
@@ -175,9 +182,9 @@ class AcceptanceTerms:
         farmer, most = request.keeper.farmer, answer.max_egress_price_per_gib
         if self.held is not None and most != self.held.slots[request.slot].max_egress_price_per_gib:
             raise FarmerLied(f"Farmer {farmer.id} accepts another price for reading than the slot has.")
-        if self.held is None and most > farmer.offer.egress_price_per_gib:
+        if self.held is None and most > min(farmer.offer.egress_price_per_gib, self.highest_egress_price):
             raise FarmerRefused(
-                f"Farmer {farmer.id} wants to be paid more for reading than its offer on chain says.",
+                f"Farmer {farmer.id} wants more for reading than its offer on chain says, or we pay.",
                 status=0,
                 code=DEARER_CODE,
             )

@@ -20,6 +20,7 @@ from grange.wire.fields import (
     EpochNumber,
     FarmerNumber,
     Hash,
+    HolderNumber,
     OrderHash,
     PieceInPath,
     SlotNumber,
@@ -157,13 +158,21 @@ class ExtendRequest(_NewSlot):
     previous: OrderHash
 
 
+class MandateRequest(_Request):
+    """Asks for one to extend the order `previous` with by its renter's mandate, with the fee for the one that
+    signs this. The farmer knows the rest: what it keeps, its price, and the mandate."""
+
+    use: Literal["mandate"] = "mandate"
+    previous: OrderHash
+
+
 class HeldSlot(_Request):
     """A slot as the chain binds it: its farmer, root, rate, highest price for reading, and the first epoch
     that it is paid for."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
-    farmer: FarmerNumber
+    farmer: HolderNumber
     root: Hash
     rate: Rate
     max_egress_price_per_gib: EgressPrice
@@ -238,7 +247,7 @@ class HandOverRequest(_PlacedSlot):
         return cls(**cls._shown(held))
 
 
-AcceptanceRequest = PlaceRequest | ExtendRequest | TakeOverRequest | HandOverRequest
+AcceptanceRequest = PlaceRequest | ExtendRequest | MandateRequest | TakeOverRequest | HandOverRequest
 ACCEPTANCE_REQUEST: Final[TypeAdapter[AcceptanceRequest]] = TypeAdapter(
     Annotated[AcceptanceRequest, Field(discriminator="use")], config=ConfigDict(defer_build=True)
 )

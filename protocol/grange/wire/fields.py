@@ -55,6 +55,8 @@ AccountText = Annotated[Address, Field(pattern="^0x[0-9a-fA-F]{40}$", max_length
 Amount = Annotated[int, Field(ge=0, lt=1 << 256)]
 """Base units."""
 FarmerNumber = Annotated[FarmerId, Field(gt=0, le=MAX_UINT32)]
+HolderNumber = Annotated[FarmerId, Field(ge=0, le=MAX_UINT32)]
+"""Who has a slot: NO_FARMER where it began vacant."""
 EpochNumber = Annotated[Epoch, Field(ge=0, le=MAX_UINT32)]
 BlockNumber = Annotated[int, Field(ge=0, lt=1 << 64)]
 SlotNumber = Annotated[int, Field(ge=0, lt=MAX_SLOTS)]

@@ -22,7 +22,7 @@ import {Meter} from "./Meter.sol";
 /// @title Many farmers, burdened with whatever makes settling them dear, and what a transaction about them costs
 /// @dev All slots are of one leaf. Epochs run around a date on which a new word of the miss map begins.
 abstract contract Crowd is MarketTest, Meter {
-    uint256 private constant RATE = 1e12;
+    uint256 internal constant RATE = 1e12;
     /// @dev Of a book's slots as few are left as may be.
     uint256 private constant HEIGHT = 8;
     uint256 internal constant ENTRIES = 1 << HEIGHT;
@@ -76,7 +76,8 @@ abstract contract Crowd is MarketTest, Meter {
         uint256 dates = uint256(params.maxMisses) / params.gridEpochs + 2;
         OrderId lost = _placed(farmers, _dateAhead(dates + 2));
         uint256 earlyEnd = _dateAfter(_now() + 1);
-        OrderId early = _placed(farmers, earlyEnd);
+        OrderId[] memory early = new OrderId[](dates);
+        for (uint256 i = 0; i < dates; ++i) early[i] = _placed(farmers, earlyEnd);
         uint256 lostEnd = _dateAhead(dates + 2);
         uint256 from = _now() + 1;
         _enter(_now() + 1);
@@ -84,7 +85,7 @@ abstract contract Crowd is MarketTest, Meter {
         for (uint256 ahead = 1; ahead <= dates; ++ahead) {
             uint256 end = _dateAhead(ahead);
             if (end > _now() + 1) _placed(farmers, end);
-            if (end > earlyEnd) _extended(early, from, farmers, end);
+            if (end > earlyEnd) _extended(early[ahead - 1], from, farmers, end);
         }
     }
 

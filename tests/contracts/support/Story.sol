@@ -2,7 +2,17 @@
 pragma solidity 0.8.37;
 
 import {IBooks} from "../../../contracts/interfaces/IBooks.sol";
-import {Epoch, FarmerId, FarmerView, LossView, OrderId, Rate, Slot, Voucher} from "../../../contracts/types/Types.sol";
+import {
+    EXTENDED,
+    Epoch,
+    FarmerId,
+    FarmerView,
+    LossView,
+    OrderId,
+    Rate,
+    Slot,
+    Voucher
+} from "../../../contracts/types/Types.sol";
 import {vm} from "./Cheats.sol";
 import {Owed} from "./Owed.sol";
 
@@ -147,7 +157,7 @@ abstract contract Story is Owed {
         if (_placed.length == 0 || _placed.length >= MOST_ORDERS) return;
         OrderId previous = _placed[_pick(_placed.length)];
         Stored storage stored = _stored[previous];
-        if (stored.closed || stored.end != _date(1)) return;
+        if (stored.closed || stored.end != _date(1) || market.order(previous).mandate == EXTENDED) return;
         uint256 rate = 1 + _pick(300);
         FarmerId[] memory farmers = _ready(stored.slots.length, rate);
         if (farmers.length < stored.slots.length) return;

@@ -25,7 +25,7 @@ from takeover_support import RENTER, VACANT, Rebuilt, claimed, order_state, put_
 from grange.chain import Farmer, Wallet
 from grange.chain.orders import OrderState
 from grange.messages import AcceptanceMessage, acceptance_digest, recover, signature_from, tenure_word
-from grange.types import NO_LIMIT, Epoch, FarmerId, OrderId
+from grange.types import NO_FARMER, NO_LIMIT, Epoch, FarmerId, OrderId
 from grange.units import TOKEN
 from grange_node.acceptance.takeover import TAKEOVER_LIFE_BLOCKS
 from grange_node.acceptance.terms import HIGHEST_HAND_OVER_FACTOR
@@ -93,6 +93,11 @@ async def asked(farm: Farm, slot: Passed, status: int, code: str, **changes: Any
     response = await claimed(farm, slot, **changes)
     assert (response.status_code, error_of(response)) == (status, code), response.text
     return response
+
+
+async def test_a_slot_that_began_vacant_is_handed_over_by_nobody(farm: Farm) -> None:
+    slot = await brought(farm, holder=NO_FARMER)
+    await asked(farm, slot, 409, "conflict")
 
 
 async def test_a_farmer_signs_for_a_slot_that_the_giver_hands_over(farm: Farm) -> None:

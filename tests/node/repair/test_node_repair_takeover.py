@@ -44,12 +44,20 @@ from grange.messages import (
     slots_hash,
     tenure_word,
 )
-from grange.types import Epoch, OrderId, Slot
+from grange.types import NO_FARMER, Epoch, OrderId, Slot
 from grange.units import TOKEN
 from grange_node.acceptance.takeover import TAKEOVER_LIFE_BLOCKS
 from grange_node.config import OfferFile
 from grange_node.ledger.books import books_from
 from grange_node.records import SlotState
+
+
+async def test_a_slot_that_began_vacant_is_taken_over_like_one_that_fell_vacant(farm: Farm) -> None:
+    """As some may when an order is extended by mandate: nobody had it before."""
+    slot = await brought(farm, holder=NO_FARMER)
+    response = await claimed(farm, slot)
+    assert response.status_code == 200, response.text
+    assert response.json()["farmer"] == FARMER
 
 
 async def test_a_farmer_signs_for_a_vacant_slot_with_the_bounty_for_the_repairer(farm: Farm) -> None:

@@ -6,5 +6,6 @@ commands   `init`                                    init.py
            `extend`, `close`                         terms.py
            `balance`, `deposit`, `withdraw`          money.py
            `keys delegate`                           keys.py
+           `mandate`                                 mandate.py
            what they have in common                  common.py
 """

@@ -138,11 +138,13 @@ async def _put(  # noqa: PLR0917
     else:
         speed = speed_text(quote.scan.content_bytes, seconds)
         left_out = f" {len(quote.scan.skipped):,} left out." if quote.scan.skipped else ""
+        short = stored.order.id.hex()[:ID_CHARACTERS]
         common.out.print(
-            f"Stored in {seconds:.1f} s{speed}, order "
-            f"{stored.order.id.hex()[:ID_CHARACTERS]}.{left_out} "
+            f"Stored in {seconds:.1f} s{speed}, order {short}.{left_out} "
             + burial_text(stored.order.block, stored.confirmations)
         )
+        if renter.market.account == renter.market.address:
+            common.out.print(f"To let it live on without you: grange mandate give {short} --epochs ...")
     if quote.scan.skipped:
         raise typer.Exit(ExitCode.LEFT_OUT)
 

@@ -15,6 +15,7 @@ from grange.wire.bodies import (
     ExtendRequest,
     HandOverRequest,
     Listing,
+    MandateRequest,
     PiecePath,
     PlaceRequest,
     TakeOverRequest,
@@ -125,6 +126,10 @@ async def _accept(
             return await service.take_over(key, asked.held(key.order), network)
         case HandOverRequest():
             return await service.receive_hand_over(key, asked.held(key.order), network)
+        case MandateRequest():
+            return await service.extend_by_mandate(
+                key.order, key.slot, asked.previous, extender=signed.renter, network=network
+            )
         case ExtendRequest():
             terms = _terms(asked)
             signed_for = await service.extend(

@@ -1,0 +1,206 @@
+"""`mandate`: standing orders by which files live on without us.
+
+Decides what is asked and shown. Leaves the work to `mandates`.
+"""
+
+from typing import Annotated, Any
+
+import typer
+
+from grange.chain.orders import OrderState
+from grange.cli.confirm import confirm
+from grange.times import BlockClock
+from grange.types import Epoch, MandateTerms
+from grange.units import format_count, format_tokens, format_tokens_rounded_up, parse_tokens
+from grange_client.cli.commands import common
+from grange_client.cli.commands.common import Home, Json, Verbose
+from grange_client.cli.screens.display import Display
+from grange_client.cli.screens.tables import ID_CHARACTERS, facts, new_table
+from grange_client.mandates import MandateState, next_cost, propose
+from grange_client.renter import Renter
+
+mandate = typer.Typer(
+    help="Standing orders: anyone may extend your orders for a fee, within bounds.", no_args_is_help=True
+)
+
+
+@mandate.command("give")
+def give(  # noqa: PLR0917
+    wanted: Annotated[
+        list[str], typer.Argument(metavar="NAME|ORDER...", help="What is to be kept alive, by name or id.")
+    ],
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="For how many epochs from now, at least.")],
+    fee: Annotated[
+        str, typer.Option("--fee", metavar="TOKENS", help="What anyone who extends an order gets each time.")
+    ] = "0.1",
+    max_price: Annotated[
+        str | None,
+        typer.Option(
+            "--max-price",
+            metavar="TOKENS",
+            help="The most that a GiB may cost in an epoch; a quarter more than now if not given.",
+        ),
+    ] = None,
+    max_read_price: Annotated[
+        str | None,
+        typer.Option(
+            "--max-read-price",
+            metavar="TOKENS",
+            help="The most that farmers may ask for reading a GiB; a quarter more than now if not given.",
+        ),
+    ] = None,
+    in_all: Annotated[
+        str | None,
+        typer.Option("--in-all", metavar="TOKENS", help="The most that all of it may cost."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Let orders live on without you: anyone who extends them is paid a fee out of your vault."""
+
+    async def run() -> None:
+        async with common.renter(home) as renter:
+            with Display(common.err) as display:
+                orders = [(await renter.find(one, display)).order for one in wanted]
+            clock, funds = await renter.market.clock(), await renter.funds()
+            terms = propose(
+                orders,
+                fee=parse_tokens(fee),
+                until=Epoch(clock.epoch + epochs),
+                parameters=renter.market.parameters,
+                highest_price=None if max_price is None else parse_tokens(max_price),
+                highest_egress_price=None if max_read_price is None else parse_tokens(max_read_price),
+                total=None if in_all is None else parse_tokens(in_all),
+            )
+            if not as_json:
+                common.out.print(_terms_screen(terms, orders, funds.vault, clock))
+            if not yes:
+                confirm("Give this mandate?")
+            number, receipt = await renter.mandates.give(terms, [order.id for order in orders])
+        if as_json:
+            common.print_json({"number": number, "block": receipt.block, **_terms_json(terms)})
+        else:
+            common.out.print(f"Given, in block {receipt.block}. To end it: grange mandate revoke {number}")
+
+    common.run(run())
+
+
+@mandate.command("list")
+def list_mandates(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> None:
+    """Show every mandate, what it covers, and whether the vault suffices."""
+
+    async def run() -> None:
+        async with common.renter(home) as renter:
+            orders = {known.order.id: known.order for known in await renter.orders()}
+            listed = await renter.mandates.listed(orders.values())
+            clock = await renter.market.clock()
+            if as_json:
+                common.print_json([_json(one) for one in listed])
+                return
+            if not listed:
+                common.out.print("You gave no mandate yet.")
+                return
+            common.out.print(_table(listed, clock))
+            await _warn(renter, listed, list(orders.values()), clock)
+
+    common.run(run())
+
+
+@mandate.command("revoke")
+def revoke(
+    numbers: Annotated[list[int], typer.Argument(metavar="NUMBER...", help="Which mandates.")],
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """End mandates. What was extended by them goes on."""
+
+    async def run() -> None:
+        async with common.renter(home) as renter:
+            receipt = await renter.mandates.revoke(numbers)
+            common.err.print(f"Revoked, in block {receipt.block}.")
+
+    common.run(run())
+
+
+def _terms_screen(terms: MandateTerms, orders: list[OrderState], vault: int, clock: BlockClock) -> Any:
+    """The bounds in tokens and dates, and what the vault must hold."""
+    needed = sum(next_cost(order, terms) for order in orders)
+    rows = [
+        ("keeps alive", format_count(len(orders), "order")),
+        ("until", clock.describe_epoch(terms.until)),
+        ("at most, for a GiB and epoch", f"{format_tokens_rounded_up(terms.highest_price)} tokens"),
+        ("at most, for a GiB that is read", f"{format_tokens_rounded_up(terms.highest_egress_price)} tokens"),
+        ("fee for each extension", f"{format_tokens(terms.fee)} tokens"),
+        ("each extension lasts", format_count(terms.term_epochs, "epoch")),
+        ("at most, in all", f"{format_tokens_rounded_up(terms.total)} tokens"),
+        ("the vault must hold, next time", f"up to {format_tokens_rounded_up(needed)} tokens"),
+    ]
+    if vault < needed:
+        held = f"{format_tokens(vault)} tokens: move more in with `grange deposit`"
+        rows.append(("the vault holds now", held))
+    return facts(rows)
+
+
+async def _warn(
+    renter: Renter, listed: list[MandateState], orders: list[OrderState], clock: BlockClock
+) -> None:
+    by_id = {order.id: order for order in orders}
+    needed = sum(
+        next_cost(by_id[order], one.mandate)
+        for one in listed
+        if one.is_open(clock.epoch)
+        for order in one.covers
+    )
+    vault = (await renter.funds()).vault
+    if vault < needed:
+        common.err.print(
+            f"The vault holds {format_tokens(vault)} tokens, and the next extensions may cost "
+            f"{format_tokens_rounded_up(needed)}. What it cannot pay is not extended. Money in it is not "
+            "kept for mandates: reads and new orders are paid from it too.",
+            style="yellow",
+            soft_wrap=True,
+        )
+
+
+def _table(listed: list[MandateState], clock: BlockClock) -> Any:
+    table = new_table("mandate|", "orders", ">fee", ">at most, a GiB and epoch", ">left", "until")
+    for one in listed:
+        shown = one.mandate
+        state = "revoked" if shown.revoked else clock.describe_epoch(shown.until)
+        table.add_row(
+            str(one.number),
+            ", ".join(order.hex()[:ID_CHARACTERS] for order in one.covers),
+            format_tokens(shown.fee),
+            format_tokens_rounded_up(shown.highest_price),
+            format_tokens(shown.left),
+            state if one.is_open(clock.epoch) or shown.revoked else "over",
+        )
+    return table
+
+
+def _terms_json(terms: MandateTerms) -> dict[str, Any]:
+    return {
+        "highest_price": str(terms.highest_price),
+        "highest_egress_price": str(terms.highest_egress_price),
+        "fee": str(terms.fee),
+        "until_epoch": terms.until,
+        "term_epochs": terms.term_epochs,
+        "total": str(terms.total),
+    }
+
+
+def _json(one: MandateState) -> dict[str, Any]:
+    shown = one.mandate
+    return {
+        "number": one.number,
+        "orders": [order.hex() for order in one.covers],
+        "highest_price": str(shown.highest_price),
+        "highest_egress_price": str(shown.highest_egress_price),
+        "fee": str(shown.fee),
+        "until_epoch": shown.until,
+        "term_epochs": shown.term_epochs,
+        "left": str(shown.left),
+        "revoked": shown.revoked,
+    }
