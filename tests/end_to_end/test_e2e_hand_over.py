@@ -150,3 +150,37 @@ async def test_what_a_renter_forbade_does_not_pass(
     [refused] = asked.json["refused"]
     assert (refused["order"], refused["obstacle"]) == (shown["order"], "its renter does not allow it")
     assert asked.json["slots"] == []
+
+
+@pytest.mark.long
+async def test_of_two_slots_one_passes_and_the_other_is_proven(
+    town: Town, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """From within its book: an audit may draw what is gone, and is shown that it is."""
+    folder, person = tmp_path_factory.mktemp("renter"), await town.person()
+    sources = [plain_file(folder / name, FEW_MB, seed=seed) for name, seed in (("a.bin", 53), ("b.bin", 54))]
+    kept, passed_on = [(await stored(person.config, source, CODE)).order for source in sources]
+    slot, giver = next(
+        (number, town.fleet.by_id(one.farmer))
+        for number, one in enumerate(passed_on.slots)
+        if one.farmer in {other.farmer for other in kept.slots}
+    )
+    epoch = await town.quiet()
+    rate = await town.chain.rate_at(giver.farmer, epoch)
+    asked = await grange(
+        "farm", "hand-over", "--order", passed_on.id.hex()[:12], "--yes", "--home", giver.home
+    )
+    assert asked.code == 0, asked
+
+    async def passed() -> bool:
+        return (await holders(town, passed_on.id))[slot] != giver.farmer
+
+    await eventually(passed, "the slot has passed", WAIT_SECONDS)
+    for _ in range(3):
+        epoch = await town.next_epoch()
+        paid = await town.proven(epoch, [giver])
+        assert paid[giver.farmer] == rate - passed_on.slots[slot].rate
+    for source in sources:
+        got = await grange("get", source.name, folder / "back", "--yes", "--home", person.home)
+        assert got.code == 0, got
+        assert (folder / "back" / source.name).read_bytes() == source.read_bytes()

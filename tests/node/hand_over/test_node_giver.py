@@ -11,6 +11,7 @@ from grange.chain import Receipt
 from grange.types import Epoch, FarmerId
 from grange_node.errors import ChainDown
 from grange_node.hand_over.giver import FIRST_REST_SECONDS
+from grange_node.hand_over.passing import MAX_HANDED_OVER
 from grange_node.pieces.slot_folder import piece_name, slot_path
 
 
@@ -111,6 +112,16 @@ async def test_several_pass_in_one_transaction(tmp_path: Path) -> None:
         given.taker_proves()
         await given.farm.node.bonds.tick()
         assert len(given.market.events("Released")) == 1, "what went to one farmer in one epoch is one bond"
+
+
+async def test_a_farm_hands_over_all_in_as_many_transactions_as_it_takes(tmp_path: Path) -> None:
+    """To the last slot, whatever an audit would have left to draw from."""
+    async with giving(tmp_path, MAX_HANDED_OVER + 6) as given:
+        given.ask(*given.slots)
+        for _ in range(2):
+            await given.tick()
+        assert [len(takers) for takers in given.market.hand_overs] == [MAX_HANDED_OVER, 6]
+        assert given.farm.node.ledger.committed_rate(Epoch(given.market.epoch)) == 0
 
 
 async def test_only_those_that_are_wanted_are_asked(tmp_path: Path) -> None:
