@@ -25,7 +25,7 @@ from grange.chain.deployment import (
     immutable_words,
     runtime_code,
 )
-from grange.chain.errors import MarketForged, OriginUnknown
+from grange.chain.errors import MarketForged, MarketNotFound, OriginUnknown
 from grange.chain.market_check import check_market
 from grange.chain.network_file import open_network
 from grange.chain.rlp import encode_rlp
@@ -235,3 +235,12 @@ async def test_addresses_are_those_that_the_standards_say(devnet: Devnet) -> Non
         code = creation_code(part, parameters, one)
         content = b"\xff" + bytes.fromhex(FACTORIES[0][2:]) + SALT + keccak256(code)
         assert address[2:].lower() == keccak256(content)[-20:].hex()
+
+
+async def test_a_first_block_that_is_still_to_come_is_refused(devnet: Devnet) -> None:
+    """A home that begins to read there would not find what it stored, nor would its recovery card."""
+    later = devnet.network.model_copy(update={"first_block": 10**9})
+    for trust in (True, False):
+        with pytest.raises(MarketNotFound, match="since block 1000000000"):
+            async with open_network(later, trust=trust):
+                pass

@@ -57,6 +57,10 @@ def test_endpoint_and_market_are_enough_and_what_is_not_known_is_left_out(tmp_pa
     ("field", "value", "words"),
     [
         ("rpc", f"ftp://chain.example/{SECRET}", "rpc: it should begin with http:// or https://"),
+        ("rpc", f"https://chain.example/{SECRET}\nmarket: 0x", "rpc: it should have no blanks"),
+        ("rpc", ["https://a.example", f"https://b.example/{SECRET}\x1b[2J"], "rpc: it should have no blanks"),
+        ("rpc", f"https://chain.example/{SECRET} ", "rpc: it should have no blanks"),
+        ("explorer", f"https://chain.example/{SECRET}\u2028", "explorer: it should have no blanks"),
         ("market", "0x12", "market: "),
         ("token", 7, "token: "),
         ("chain_id", 0, "chain_id: "),

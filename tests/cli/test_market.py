@@ -12,15 +12,16 @@ from typing import Any, get_args
 import pytest
 from typer.testing import CliRunner, Result
 
-from grange.chain import Wallet
+from grange.chain import Timeouts, Wallet
 from grange.chain.chain_probe import Finding
 from grange.chain.network_file import write_network
 from grange.chain.presets import PRESETS
+from grange.chain.rpc import Rpc
 from grange.cli import market
 from grange.cli.exit_codes import ExitCode
 from grange.cli.market import PresetName, app
 from grange_devnet import DEVNET_PARAMETERS, Devnet
-from grange_devnet.engines import DEV_KEY
+from grange_devnet.engines import DEV_ADDRESS, DEV_KEY
 
 TOKEN = Wallet.random().address
 
@@ -67,6 +68,40 @@ def test_the_presets_are_those_that_there_are() -> None:
 )
 def test_half_of_what_deploying_needs_is_wrong_usage(tmp_path: Path, options: list[str]) -> None:
     assert run("deploy", "--key-file", key_file(tmp_path), *options).exit_code == ExitCode.USAGE
+
+
+def test_what_is_wrong_with_the_networks_file_is_said_before_anything_is_paid(tmp_path: Path) -> None:
+    """Its name, its endpoints, and where it is to be written."""
+    with devnet_file(tmp_path) as (devnet, _):
+        before = asyncio.run(_nonce(devnet))
+        deploying = ["deploy", "--preset", "test", "--key-file", key_file(tmp_path), "--yes"]
+        there, mine = ["--rpc", devnet.rpc_url], ["--output", tmp_path / "mine.json"]
+        named = run(*deploying, *there, *mine, "--name", "My Town")
+        assert (named.exit_code, "--name: " in named.stderr) == (ExitCode.SETUP, True), named.output
+        twice = run(*deploying, *there, *there, *mine)
+        assert (twice.exit_code, "given twice" in twice.stderr) == (ExitCode.SETUP, True), twice.output
+        nowhere = run(*deploying, *there, "--output", tmp_path / "none" / "mine.json")
+        assert nowhere.exit_code == ExitCode.USAGE, nowhere.output
+        assert asyncio.run(_nonce(devnet)) == before
+
+
+async def _nonce(devnet: Devnet) -> int:
+    async with Rpc(devnet.rpc_url, Timeouts()) as rpc:
+        return int(await rpc.call("eth_getTransactionCount", DEV_ADDRESS, "latest"), 16)
+
+
+def test_what_an_endpoint_says_does_nothing_to_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unfit(_: object) -> list[Finding]:
+        return [Finding(what="events", is_right=False, text="refused: \x1b]0;mine\x07\x1b[2J")]
+
+    monkeypatch.setattr(market, "probe_chain", unfit)
+    deploying = ["deploy", "--preset", "test", "--rpc", "http://127.0.0.1:1", "--output", tmp_path / "mine"]
+    refused = run(*deploying, "--key-file", key_file(tmp_path), "--yes")
+    assert refused.exit_code == ExitCode.WRONG_CHAIN, refused.output
+    assert "refused: ?]0;mine" in refused.stdout
+    assert "\x1b" not in refused.output
 
 
 def test_a_key_that_others_can_read_or_that_is_none_is_refused_and_not_shown(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ has the market's address; `check` is of all lines together. Errors show nothing 
 be the words. Pure: files and screens are left to the commands.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -70,6 +71,8 @@ class RecoveryCard:
         if missing is not None:
             raise BadCard(f"The card has no line that begins with {missing!r}.", hint=_COMPARE)
         given = {FIELDS[name]: values[0] for name, values in lines.items() if name in FIELDS}
+        if not re.fullmatch(r"0[xX][0-9a-fA-F]*", given["market"]):
+            raise BadCard("The card's market is not an address.", hint=_COMPARE)
         urls = lines["rpc"]
         try:
             network = Network.model_validate({**given, "rpc": urls[0] if len(urls) == 1 else tuple(urls)})
@@ -137,8 +140,12 @@ def _read(text: str) -> Mapping[str, list[str]]:
 
 
 def _check_version(text: str) -> None:
-    if text != str(VERSION):
-        raise BadCard(
-            f"This version of Grange reads cards {VERSION}, and this one is {text!r}.",
-            hint="Use the version of Grange that made it, or a newer one.",
-        )
+    if text == str(VERSION):
+        return
+    if not re.fullmatch(r"[0-9]{1,4}", text):
+        # Not shown: where all lines have become one, the words stand behind the title.
+        raise BadCard("The line with the card's title does not end with the card's version.", hint=_COMPARE)
+    raise BadCard(
+        f"This version of Grange reads cards {VERSION}, and this one is {text!r}.",
+        hint="Use the version of Grange that made it, or a newer one.",
+    )

@@ -2,6 +2,7 @@
 its user name."""
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 
 from yarl import URL
 
@@ -21,6 +22,15 @@ def public_part(url: str) -> str:
         return str(URL(url).origin())
     except (ValueError, TypeError):
         return "that address"
+
+
+def is_of_this_computer(url: str) -> bool:
+    """Whether nobody but this computer can answer there: a loopback address."""
+    try:
+        host = URL(url).host or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except (ValueError, TypeError):
+        return False
 
 
 def without_secrets(text: str, url: str) -> str:

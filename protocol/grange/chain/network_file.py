@@ -45,6 +45,10 @@ def _checked_url(url: str) -> str:
         raise ValueError("it should begin with http:// or https://")
     if len(url) > MAX_URL_CHARACTERS:
         raise ValueError(f"it should have {MAX_URL_CHARACTERS} characters at most")
+    if not url.isprintable() or any(map(str.isspace, url)):
+        # Those who give us a file are strangers: a line of theirs must not become two on a recovery card, nor
+        # act on a terminal.
+        raise ValueError("it should have no blanks and no control characters")
     return url
 
 
@@ -166,6 +170,7 @@ async def open_network(
                 chain.market,
                 f"the market's token is {chain.token}, and {network.token} is expected",
             )
+        await _check_first_block(chain, network.first_block)
         if not trust:
             await check_market(chain, first_block=network.first_block)
         genesis = await chain.genesis_hash()
@@ -175,6 +180,17 @@ async def open_network(
             "genesis_hash": genesis.hex() if genesis else None,
         }
         yield chain, network.model_copy(update=found)
+
+
+async def _check_first_block(chain: Chain, first_block: int) -> None:
+    """From a block that is still to come on, nothing of what is stored until then would be found again."""
+    newest = (await chain.head()).number
+    if first_block > newest:
+        raise MarketNotFound(
+            chain.rpc.url,
+            chain.market,
+            f"it should be there since block {first_block}, and the newest one is {newest}",
+        )
 
 
 def _parsed(path: Path | Traversable) -> Network:

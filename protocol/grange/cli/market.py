@@ -11,12 +11,14 @@ must be to `market_check` and what its parameters mean to `presets`.
 
 import asyncio
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -30,7 +32,13 @@ from grange.chain.endpoint import public_part
 from grange.chain.fees import SendPolicy, current_fees
 from grange.chain.key_file import key_from_file
 from grange.chain.market_check import check_market
-from grange.chain.network_file import FILE_MODE, Network, open_network, write_network
+from grange.chain.network_file import (
+    FILE_MODE,
+    Network,
+    NetworkInvalid,
+    open_network,
+    write_network,
+)
 from grange.chain.presets import PRESETS, Preset, differences, nearest_preset
 from grange.chain.rpc import Rpc
 from grange.chain.token_facts import TokenFacts, read_token_facts
@@ -43,8 +51,9 @@ from grange.cli.network_options import (
     chosen_network,
     one_or_several,
 )
-from grange.cli.presenter import explained, print_prose
+from grange.cli.presenter import explained, plain_text, print_prose
 from grange.messages import NOBODY
+from grange.plain_errors import describe_invalid
 from grange.storage.atomic_file import PRIVATE_MODE
 from grange.times import format_duration
 from grange.types import Address, Parameters, address_from
@@ -81,10 +90,13 @@ def deploy(
         raise typer.BadParameter("Give --token: only for tests a token is made.")
     if output.exists():
         raise typer.BadParameter(f"{output} exists already: move it away, or choose another --output.")
+    if not os.access(output.absolute().parent, os.W_OK):
+        raise typer.BadParameter(f"{output} can't be written: choose another --output.")
     with explained():
+        planned = _planned(rpc, name)
         wallet = key_from_file(key_file)
         address = address_from(token) if token else None
-        network = asyncio.run(_deploy(rpc, wallet, PRESETS[preset], address, name=name, agreed=yes))
+        network = asyncio.run(_deploy(planned, wallet, PRESETS[preset], address, agreed=yes))
         has_secret = any(public_part(url) != url.rstrip("/") for url in rpc)
         write_network(output, network, mode=PRIVATE_MODE if has_secret else FILE_MODE)
         _say(f"\nWritten to {output}: give it to farmers and renters, for --network.")
@@ -131,10 +143,22 @@ def presets() -> None:
         _out.print()
 
 
+def _planned(rpc: Sequence[str], name: str) -> Network:
+    """The network before there is a market: what is wrong with it is said before anything is paid. Raises
+    NetworkInvalid."""
+    try:
+        return Network(name=name, rpc=one_or_several(rpc), market=NOBODY)
+    except ValidationError as error:
+        raise NetworkInvalid(
+            f"{describe_invalid(error, '--')}.",
+            hint="--name takes small letters, digits and -; --rpc an endpoint, such as https://example.org.",
+        ) from None
+
+
 async def _deploy(
-    urls: Sequence[str], wallet: Wallet, preset: Preset, token: Address | None, *, name: str, agreed: bool
+    planned: Network, wallet: Wallet, preset: Preset, token: Address | None, *, agreed: bool
 ) -> Network:
-    async with Rpc(urls, Timeouts()) as rpc:
+    async with Rpc(planned.rpc, Timeouts()) as rpc:
         findings = await probe_chain(rpc)
         for one in findings:
             _say(f"  {'ok' if one.is_right else 'NO':<3} {one.what}: {one.text}")
@@ -161,13 +185,8 @@ async def _deploy(
             _say(f"It took {deployed.gas_used:,} gas: {format_gas_tokens(deployed.fee_wei)} gas tokens.")
         for depth in range(default_confirmations(chain_id)):
             await sender.comes_block_after(deployed.first_block + depth)
-    made = Network(
-        name=name,
-        rpc=one_or_several(urls),
-        market=deployed.market,
-        chain_id=chain_id,
-        first_block=deployed.first_block,
-    )
+    found = {"market": deployed.market, "chain_id": chain_id, "first_block": deployed.first_block}
+    made = planned.model_copy(update=found)
     async with open_network(made, trust=True) as (chain, network):
         await _show_verified(chain, network)
         return network
@@ -275,4 +294,5 @@ def _table(*columns: str) -> Table:
 
 
 def _say(text: str) -> None:
-    print_prose(_out, text)
+    """Endpoints and tokens are others': what a terminal would act on is replaced."""
+    print_prose(_out, plain_text(text))

@@ -600,6 +600,26 @@ def test_a_devnet_that_was_started_again_is_moved_to(tmp_path: Path, monkeypatch
     assert load(home).expected_genesis == b"\xbb" * 32
 
 
+def test_no_file_of_a_stranger_moves_a_home_to_another_chain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One with the same id, where what is signed would count on the real one too: a real chain never begins
+    anew."""
+    genesis = "aa" * 32
+    home, file = tmp_path / "home", tmp_path / "network.json"
+    file.write_text(json.dumps({"rpc": "https://127.0.0.1.example", "market": MARKET, "chain_id": 8453}))
+
+    async def network(given: Network, trust: bool) -> Network:
+        return given.model_copy(update={"genesis_hash": genesis})
+
+    monkeypatch.setattr(init, "_checked_network", network)
+    options = ["init", "--home", str(home), "--network", str(file)]
+    assert CliRunner().invoke(cli.app, options).exit_code == 0
+    genesis = "bb" * 32
+    assert isinstance(CliRunner().invoke(cli.app, options).exception, AlreadySetUp)
+    assert load(home).network.genesis_hash == "aa" * 32
+
+
 def test_a_card_alone_sets_up_a_new_computer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a file or from standard input; by other endpoints, if those of the card are gone."""
 

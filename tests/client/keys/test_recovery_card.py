@@ -72,6 +72,8 @@ def test_a_line_that_is_left_out_is_noticed(line: int) -> None:
     ("before", "after", "said"),
     [
         ("card 1", "card 2", "this one is '2'"),
+        ("card 1\n", f"card 1 words: {WORDS} ", "does not end with the card's version"),
+        (f"market: {MARKET}", f"market: {WORDS}", "market is not an address"),
         ("chain: 1337", "chain: one", "chain_id: "),
         ("chain: 1337", "chain: 1337\nchain: 1337", "two lines that begin with 'chain'"),
         ("chain: 1337", "abandon ability", "Line 6 is not one"),
