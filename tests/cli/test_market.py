@@ -20,6 +20,7 @@ from grange.chain.rpc import Rpc
 from grange.cli import market
 from grange.cli.exit_codes import ExitCode
 from grange.cli.market import PresetName, app
+from grange_client.cli.app import app as client
 from grange_devnet import DEVNET_PARAMETERS, Devnet
 from grange_devnet.engines import DEV_ADDRESS, DEV_KEY
 
@@ -123,6 +124,9 @@ def test_parameters_that_no_preset_has_are_explained_and_nothing_is_deployed_twi
         assert "are not those of a preset. Beside test" in verified.stdout
         assert "epoch_blocks is 100, not 10. Epochs are longer" in verified.stdout
         assert "max_misses is 3, not 4. A farmer is out after fewer misses" in verified.stdout
+        told = CliRunner().invoke(client, ["init", "--network", str(file), "--home", str(tmp_path / "home")])
+        assert told.exit_code == 0, told.output
+        assert "epoch_blocks is 100, not 10, max_misses is 3, not 4" in told.stderr
         described = run("describe", "--network", file)
         assert described.exit_code == 0
         for said in ("Epochs are longer", devnet.market, "GRNG, 18 decimals", "MarketSlots"):

@@ -15,6 +15,7 @@ from pathlib import Path
 from grange.chain import Call, Chain, ChainError, Farmer, Receipt, Sender, Wallet, calls
 from grange.chain.network_file import Network, open_network
 from grange.chain.sender import burying_sender
+from grange.cli.parameter_words import describe_unusual
 from grange.json_text import parse_json
 from grange.storage.home_lock import HomeLock
 from grange.types import Address, FarmerId, Offer, Parameters
@@ -116,6 +117,8 @@ async def _set_up(home: Path, wallet: Wallet, plan: FarmPlan, tell: Callable[[st
         stake = max(plan.stake, farmer.stake if farmer else 0)
         parameters = chain.parameters
         offer = plan.offer(parameters.grid_epochs * parameters.max_books)
+        if unusual := await describe_unusual(chain):
+            tell(unusual)
         tell(describe_coverage(stake, offer, parameters.collateral_epochs))
         start_block = known.start_block if known else await _note_start(home, chain)
         registered_now = farmer is None

@@ -7,6 +7,7 @@ chain_words  the words for errors of the chain
 confirm      asking before something is paid or given up
 network_options  --network, or --rpc and --market
 market       `grange market`
+parameter_words  a sentence about a market's parameters
 
 Importing one of them loads nothing that takes time: the command has to begin at once.
 """

@@ -61,6 +61,8 @@ from grange.units import format_gas_tokens
 
 PresetName = Literal["mainnet", "rollup", "test"]
 TEST_TOKEN_SUPPLY: Final = 10**27
+MEASURABLE_BLOCKS: Final = 100
+"""From that height on a chain's pace says something."""
 
 app = typer.Typer(
     help="Deploy a market, describe one, and see whether one is Grange's.", no_args_is_help=True
@@ -171,6 +173,7 @@ async def _deploy(
             facts = await read_token_facts(sender.chain)
             _say(f"\ntoken  {facts.text}")
             parameters = preset.parameters(token, decimals=facts.decimals)
+        await _show_epochs(unmarketed(rpc, chain_id, parameters), preset)
         await _check_money(rpc, sender, parameters)
         factory = await find_factory(rpc)
         if factory is None:
@@ -190,6 +193,18 @@ async def _deploy(
     async with open_network(made, trust=True) as (chain, network):
         await _show_verified(chain, network)
         return network
+
+
+async def _show_epochs(chain: Chain, preset: Preset) -> None:
+    """How long an epoch will be at the chain's own pace: a preset is made for one pace."""
+    clock = await read_block_clock(chain)
+    if clock.block < MEASURABLE_BLOCKS:
+        return
+    _say(
+        f"\nBlocks come every {clock.block_seconds:.3g} s, and an epoch of {chain.parameters.epoch_blocks:,} "
+        f"blocks is {format_duration(clock.epoch_seconds)}. The preset {preset.name} is made for one every "
+        f"{preset.block_seconds:g} s."
+    )
 
 
 async def _check_money(rpc: Rpc, sender: Sender, parameters: Parameters) -> None:
@@ -217,6 +232,7 @@ async def _describe(chosen: Network, *, as_json: bool) -> None:
             ("market", chain.market),
             ("chain id", str(chain.chain_id)),
             ("first block", str(network.first_block or "not known")),
+            *([("shown at", f"{network.explorer}/address/{chain.market}")] if network.explorer else []),
             ("token", facts.text),
             ("blocks", f"one every {clock.block_seconds:.3g} s"),
             ("epochs", format_duration(clock.epoch_seconds)),

@@ -22,6 +22,8 @@ from grange.cli.network_options import (
     chosen_network,
     with_endpoints,
 )
+from grange.cli.parameter_words import describe_unusual
+from grange.cli.presenter import print_prose
 from grange_client.cli.card_source import read_card
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Verbose
@@ -135,7 +137,9 @@ def _may_begin_anew(given: Network, config: Config) -> bool:
 
 async def _checked_network(network: Network, trust: bool) -> Network:
     """Look whether the market is there and is Grange's, and remember what its chain says of itself."""
-    async with open_network(network, trust=trust) as (_, found):
+    async with open_network(network, trust=trust) as (chain, found):
+        if unusual := await describe_unusual(chain):
+            print_prose(common.err, unusual)
         return found
 
 
