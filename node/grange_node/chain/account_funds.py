@@ -1,4 +1,4 @@
-"""Whether a renter or a repairer has any money, asked before its first bytes are taken.
+"""Whether a renter, a repairer or a giver has any money, asked before its first bytes are taken.
 
 Limits for each address keep nobody out, since an address costs nothing; money on chain does. What was earned
 counts: a farm that repairs may have all its other tokens in its stake.
@@ -45,5 +45,5 @@ class AccountFunds:
         funds = await self._cache.find(account, network, lambda funds: funds >= needed)
         if funds < needed:
             raise VaultTooSmall(
-                "the renter has too little money to begin a slot here", funds=funds, needed=needed
+                "this account has too little money to begin a slot here", funds=funds, needed=needed
             )

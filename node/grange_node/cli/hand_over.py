@@ -25,9 +25,9 @@ from grange_node.hand_over.list_file import HandOver, HandOverList
 from grange_node.ledger.ledger import Ledger
 from grange_node.records import Entry
 
-HAND_OVER_GAS: Final = 230_000
+HAND_OVER_GAS: Final = 240_000
 """For a slot of an order of 30 that goes alone; of several at once each costs less."""
-RELEASE_GAS: Final = 80_000
+RELEASE_GAS: Final = 60_000
 ORDERS_ASKED_AT_ONCE: Final = 50
 MIN_ID_CHARACTERS: Final = 2
 MAX_NAMED: Final = 5
@@ -77,6 +77,8 @@ class Plan:
     strikes: int
     gas_wei: int
     """At the fees of now, at most."""
+    money: int
+    """What the operator has in vault, wallet and earnings: takers look at it before they take in bytes."""
     lost_stake: int | None
     """How much of the stake the operator may give up in an epoch; None without a limit."""
 
@@ -118,6 +120,8 @@ async def plan_hand_over(
         await check_not_lapsed(chain, farmer)
         await _check_takers(chain, config.farmer, takers)
         known = await _read_orders(chain, [one.order for one in wanted])
+        operator = farmer.operator
+        held = await together(chain.vault(operator), chain.token_balance(operator), chain.earnings(operator))
         head = await chain.head()
     epochs = config.parameters.collateral_epochs
     covered = min(epochs, farmer.stake // farmer.committed_rate) if farmer.committed_rate else 0
@@ -131,6 +135,7 @@ async def plan_hand_over(
         slots=slots,
         strikes=farmer.strikes,
         gas_wei=count * (HAND_OVER_GAS + RELEASE_GAS) * fees["maxFeePerGas"],
+        money=sum(held),
         lost_stake=farmer.loss_limit * epochs if is_limited else None,
     )
 
@@ -164,6 +169,11 @@ def describe_plan(plan: Plan, takers: Collection[FarmerId]) -> str:
         lines.append(
             f"  - It costs up to {format_gas_tokens(plan.gas_wei)} gas tokens at today's fees, out of the "
             "operator's account."
+        )
+    if plan.money < rate:
+        lines.append(
+            f"  - Takers want to see {format_tokens(rate)} tokens in the operator's account, an epoch's pay "
+            f"of what they are sent. It has {format_tokens(plan.money)}: send it some, or some will refuse."
         )
     if plan.strikes:
         lines.append(

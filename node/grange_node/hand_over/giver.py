@@ -206,6 +206,10 @@ class Giver:
         except GrangeError as error:
             self._put_off(hand_over, error)
             return None
+        except Exception as error:
+            log.exception("%s is not handed over: this is a bug; going on with the others", hand_over)
+            self._put_off(hand_over, error)
+            return None
         return transfer
 
     async def _forbidden(self, order: OrderId) -> str:

@@ -23,6 +23,7 @@ from grange.transfer.retry import RetryPolicy
 from grange.transfer.selection import asked_rate
 from grange.types import Epoch, FarmerId
 from grange_node.acceptance.terms import HIGHEST_HAND_OVER_FACTOR
+from grange_node.errors import HandOverStopped
 from grange_node.repair.directory import FollowedDirectory, open_directory
 from grange_node.repair.market import RepairMarket
 from grange_node.repair.takers import find_taker
@@ -45,7 +46,7 @@ class TakerDirectory(Protocol):
         would take it. Raises ChainError."""
 
     def farmer(self, farmer: FarmerId) -> Farmer:
-        """One of them."""
+        """One of them. Raises HandOverStopped if the chain does not show it."""
 
     def peer(self, farmer: Farmer) -> Peer:
         """To send it what it takes."""
@@ -92,7 +93,10 @@ class _LiveTakerDirectory:
         )
 
     def farmer(self, farmer: FarmerId) -> Farmer:
-        return self.directory.farmers[farmer]
+        found = self.directory.farmers.get(farmer)
+        if found is None:
+            raise HandOverStopped(f"the endpoint does not show farmer {farmer}")
+        return found
 
     def peer(self, farmer: Farmer) -> Peer:
         return self.directory.peer(farmer)

@@ -77,14 +77,21 @@ async def test_the_command_says_what_can_pass_and_begins_only_that(devnet: Devne
         assert json.loads(await command("--json")) == []
 
 
-def plan(*slots: Planned, strikes: int = 0, lost_stake: int | None = None, gas_wei: int = 0) -> Plan:
-    return Plan(slots=slots, strikes=strikes, lost_stake=lost_stake, gas_wei=gas_wei)
+def plan(
+    *slots: Planned,
+    strikes: int = 0,
+    lost_stake: int | None = None,
+    gas_wei: int = 0,
+    money: int = 100 * TOKEN,
+) -> Plan:
+    return Plan(slots=slots, strikes=strikes, lost_stake=lost_stake, gas_wei=gas_wei, money=money)
 
 
 def test_what_it_means_is_said_with_amounts() -> None:
     waiting = replace(SLOT, order=OrderId(b"\xcd" * 32), obstacle="it waits for something")
     never = replace(SLOT, order=OrderId(b"\xef" * 32), obstacle="its renter does not allow it", never=True)
-    said = describe_plan(plan(SLOT, waiting, never, strikes=2, lost_stake=5 * TOKEN, gas_wei=10**16), [])
+    told = plan(SLOT, waiting, never, strikes=2, lost_stake=5 * TOKEN, gas_wei=10**16, money=TOKEN)
+    said = describe_plan(told, [])
     assert said.startswith("2 slots, 2.1 MB, to be handed over to farmers that take them.")
     assert "Of order cdcdcdcdcdcd: it waits for something." in said
     assert "Of order efefefefefef: its renter does not allow it." in said
@@ -93,6 +100,7 @@ def test_what_it_means_is_said_with_amounts() -> None:
     assert "2 strikes" in said
     assert "5 tokens of the stake in an epoch" in said
     assert "0.01 gas tokens" in said
+    assert "It has 1: send it some" in said
 
 
 def test_what_does_not_apply_is_not_said() -> None:
@@ -100,6 +108,7 @@ def test_what_does_not_apply_is_not_said() -> None:
     assert "to farmer 7, 8." in said
     assert "strike" not in said
     assert "gas tokens" not in said
+    assert "send it some" not in said
     assert "in an epoch, so not all" not in said
     never = replace(SLOT, obstacle="its renter does not allow it", never=True)
     assert "What it means" not in describe_plan(plan(never), [])

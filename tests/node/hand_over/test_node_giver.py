@@ -8,6 +8,8 @@ from giving_support import ALLOWED, giving, lets
 from node_support import parcel, pass_blocks
 
 from grange.chain import Receipt
+from grange.chain.orders import OrderState
+from grange.errors import GrangeError
 from grange.types import Epoch, FarmerId
 from grange_node.errors import ChainDown
 from grange_node.hand_over.giver import FIRST_REST_SECONDS
@@ -283,6 +285,22 @@ async def test_what_the_order_does_not_let_pass_is_not_sent(
         assert given.market.hand_overs == [[8]], "the other goes"
         assert [words in one.note for one in given.listed() if one.order == given.slots[0].order] == [True]
         assert (given.slots[0].order, given.slots[0].slot) not in given.takers[FarmerId(8)].pieces
+
+
+@pytest.mark.parametrize("error", [GrangeError("no"), RuntimeError("a bug")])
+async def test_whatever_is_wrong_with_one_the_others_pass(tmp_path: Path, error: Exception) -> None:
+    async with giving(tmp_path, 2) as given:
+        find = given.directory.find
+
+        async def find_or_fail(order_state: OrderState, *args: Any, **named: Any) -> FarmerId | None:
+            if order_state.id == given.slots[0].order:
+                raise error
+            return await find(order_state, *args, **named)
+
+        given.directory.find = find_or_fail  # type: ignore[method-assign]
+        given.ask(*given.slots)
+        await given.tick()
+        assert given.market.hand_overs == [[8]]
 
 
 async def test_what_is_refused_keeps_no_other_from_passing(tmp_path: Path) -> None:
