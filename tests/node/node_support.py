@@ -507,8 +507,13 @@ class FakeMarket(FakeChain, FarmMarket):
         if self.strikes:
             raise TransactionReverted("handOver", "HasStrikes", {"farmer": FARMER, "strikes": self.strikes})
         events: list[tuple[str, dict[str, Any]]] = []
-        for passing in passings:
-            events += self._passed(passing, epoch)
+        orders, bonds = dict(self.orders), dict(self.bonds)
+        try:
+            for passing in passings:
+                events += self._passed(passing, epoch)
+        except TransactionReverted:
+            self.orders, self.bonds = orders, bonds
+            raise
         self.hand_overs.append([passing.takeover.farmer for passing in passings])
         block = self.mine(events=events)
         if self.lose_answer:
@@ -523,6 +528,9 @@ class FakeMarket(FakeChain, FarmMarket):
             raise TransactionReverted("handOver", refusal, {"farmer": taker})
         if (refusal := self.refused_orders.get(order)) is not None:
             raise TransactionReverted("handOver", refusal, {"order": order})
+        held = passing.held
+        if self.orders[order].slots_hash != slots_hash(held.leaf_count, held.piece_leaves, held.slots):
+            raise TransactionReverted("handOver", "WrongSlots", {"order": order})
         [book] = [one for one in books_from(self.entries()) if one.entries[:1] and _has(one, passing)]
         entry = book.entries[passing.index]
         assert (entry.order, entry.slot, entry.first) == (order, takeover.slot, passing.first)
@@ -534,7 +542,6 @@ class FakeMarket(FakeChain, FarmMarket):
         known = self.orders[order]
         slots = list(passing.held.slots)
         slots[takeover.slot] = replace(slot, farmer=taker, start=Epoch(epoch + 1))
-        held = passing.held
         changed = slots_hash(held.leaf_count, held.piece_leaves, slots)
         self.orders[order] = replace(known, slots_hash=changed)
         over = {"order": order, "farmer": FARMER, "slot": takeover.slot, "from": slot.start, "epoch": epoch}

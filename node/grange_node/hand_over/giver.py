@@ -52,6 +52,7 @@ NOT_HERE_SECONDS: Final = 60.0
 TOO_MUCH_AT_ONCE: Final = (
     "no more may go in this epoch: of what is left of its book, or by the limit of the farm's owner"
 )
+NOT_SHOWN: Final = "by its events it is closed, or another farmer's"
 LONGEST_WAIT_SECONDS: Final = 1800.0
 """For a proof. After that the takers are asked again what they have: they would forget it else."""
 
@@ -122,13 +123,13 @@ class Giver:
         view = await self._follower.newest()
         if view.farmer.lapsed:
             return False
-        found = await self._executors.in_database(self._find, due, view.head.epoch)
+        found, books = await self._executors.in_database(self._find, due, view.head.epoch)
         for place in {one.place for one in due} - {one.hand_over.place for one in found}:
             # It has passed, or it has not begun.
             self._rests[place] = self._steady() + NOT_HERE_SECONDS, 0.0
         for book in {id(one.book): one.book for one in found}.values():
             await self._declarer.cut_front(book, view.head.epoch)
-        chosen = _within(_passable(found, view), MAX_HANDED_OVER, MAX_BROUGHT_BYTES)
+        chosen = _within(_passable(found, books, view), MAX_HANDED_OVER, MAX_BROUGHT_BYTES)
         if not chosen:
             await self._wait_all(found)
             return False
@@ -140,8 +141,8 @@ class Giver:
 
     # What is to be handed over.
 
-    def _find(self, listed: Sequence[HandOver], epoch: Epoch) -> list[_Found]:
-        """Those of the list that are ours and have begun."""
+    def _find(self, listed: Sequence[HandOver], epoch: Epoch) -> tuple[list[_Found], list[BookState]]:
+        """Those of the list that are ours and have begun, and all our books."""
         entries = self._ledger.entries(epoch)
         books = {(book.end, book.extension): book for book in books_from(entries)}
         places = {(one.order, one.slot): one for one in entries if not one.lost and one.start <= epoch}
@@ -152,7 +153,7 @@ class Giver:
             if entry is not None and record is not None and entry.end > epoch + 1:
                 book = books[entry.end, entry.extension]
                 found.append(_Found(hand_over=hand_over, record=record, book=book, index=entry.index))
-        return found
+        return found, list(books.values())
 
     def _rest_ends(self, hand_over: HandOver) -> float:
         """Until when it is left alone."""
@@ -194,6 +195,7 @@ class Giver:
         try:
             order_state = await self._order_of(hand_over.order)
             if order_state is None or not order_state.holds(hand_over.slot, self._setting.farmer):
+                self._put_off(hand_over, NOT_SHOWN)
                 return None
             transfer = Transfer(hand_over, found.record.key, order_state, directory, self._setting)
             if why := await self._forbidden(hand_over.order):
@@ -246,17 +248,26 @@ class Giver:
         """Hand over what can be in one transaction, and what the market refuses then, alone."""
         listed = await self._executors.in_database(self._setting.hand_overs.all)
         listed = [one for one in listed if one.place in brought]
-        here = await self._executors.in_database(self._find, listed, view.head.epoch)
+        here, books = await self._executors.in_database(self._find, listed, view.head.epoch)
         accepted = dict[Place, Takeover]()
         deadline_block = view.head.number + MIN_ACCEPTANCE_BLOCKS
 
         async def ask(one: _Found) -> None:
+            transfer = brought[one.hand_over.place]
             try:
-                accepted[one.hand_over.place] = await brought[one.hand_over.place].accept(deadline_block)
-            except HandOverStopped as error:
+                # Another of its slots may have passed since.
+                order_state = await self._order_of(one.hand_over.order)
+                if order_state is None or not order_state.holds(one.hand_over.slot, self._setting.farmer):
+                    self._put_off(one.hand_over, NOT_SHOWN)
+                    return
+                transfer.order_state = order_state
+                accepted[one.hand_over.place] = await transfer.accept(deadline_block)
+            except (EndsNode, ChainUnavailable):
+                raise
+            except GrangeError as error:
                 self._put_off(one.hand_over, error)
 
-        passable = _passable(here, view)
+        passable = _passable(here, books, view)
         await all_of(map(ask, passable))
         ready = [
             _Accepted(
@@ -308,14 +319,14 @@ def _may_pass(view: View) -> bool:
     return view.farmer.settled_epoch >= view.head.epoch and not view.farmer.strikes
 
 
-def _passable(found: Sequence[_Found], view: View) -> list[_Found]:
-    """Those that the market lets pass in this epoch, in the order in which it does."""
+def _passable(found: Sequence[_Found], books: Sequence[BookState], view: View) -> list[_Found]:
+    """Those that the market lets pass in this epoch, in the order in which it does. `books` are all of ours:
+    what was given up in one counts against what may be in the others."""
     epoch = view.head.epoch
-    books = {id(one.book): one.book for one in found}
-    most = left_to_lose(view.farmer, books.values(), epoch)
+    most = left_to_lose(view.farmer, books, epoch)
     chosen: list[_Found] = []
-    for name, book in books.items():
-        named = {one.index: one for one in found if id(one.book) == name}
+    for book in books:
+        named = {one.index: one for one in found if one.book is book}
         for index in passable(book, named, epoch, most=most):
             most -= book.entries[index].rate
             chosen.append(named[index])

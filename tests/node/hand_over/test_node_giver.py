@@ -1,5 +1,7 @@
 """Handing slots over: brought to a taker, passed by one transaction, answered for until it has proven."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +9,11 @@ import pytest
 from giving_support import ALLOWED, giving, lets
 from node_support import parcel, pass_blocks
 
-from grange.chain import Receipt
+from grange.audit import BookState
+from grange.chain import Farmer, Receipt
 from grange.chain.orders import OrderState
 from grange.errors import GrangeError
-from grange.types import Epoch, FarmerId
+from grange.types import NO_LIMIT, Epoch, FarmerId, OrderId
 from grange_node.errors import ChainDown
 from grange_node.hand_over.giver import FIRST_REST_SECONDS
 from grange_node.hand_over.passing import MAX_HANDED_OVER
@@ -321,6 +324,54 @@ async def test_the_limit_of_the_owner_is_kept(tmp_path: Path, monkeypatch: pytes
         given.ask(*given.slots)
         await given.tick()
         assert given.market.hand_overs == [[8, 8]]
+
+
+async def test_what_was_given_up_in_another_book_counts_against_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def left(_: Farmer, books: Iterable[BookState], epoch: Epoch) -> int:
+        seen.append(len(list(books)))
+        return NO_LIMIT
+
+    monkeypatch.setattr("grange_node.hand_over.giver.left_to_lose", left)
+    async with giving(tmp_path) as given:
+        await given.farm.keep(parcel(seed=7, end=given.slots[0].end - given.market.rules.grid_epochs))
+        await given.next_epoch()
+        given.ask(*given.slots)
+        await given.tick()
+        assert set(seen) == {2}
+
+
+async def test_an_order_that_changes_while_it_is_brought_is_shown_as_it_is(tmp_path: Path) -> None:
+    """Another slot of it was refilled, or passed: nobody would sign for it as it was."""
+    async with giving(tmp_path) as given:
+        [slot] = given.slots
+        find, order = given.directory.find, given.order
+        changed = False
+
+        async def now(wanted: OrderId) -> OrderState | None:
+            found = await order(wanted)
+            if found is None or not changed:
+                return found
+            first = replace(found.slots[0], farmer=FarmerId(77), start=Epoch(given.market.epoch + 1))
+            return replace(found, slots=(first, *found.slots[1:]))
+
+        async def find_and_change(*args: Any, **named: Any) -> FarmerId | None:
+            nonlocal changed
+            taker, changed = await find(*args, **named), True
+            held = await now(slot.order)
+            assert held is not None
+            known = given.market.orders[slot.order]
+            given.market.orders[slot.order] = replace(known, slots_hash=held.slots_hash)
+            return taker
+
+        given.farm.node.giver._order_of = now
+        given.directory.find = find_and_change  # type: ignore[method-assign]
+        given.ask(slot)
+        await given.tick()
+        assert given.market.hand_overs == [[8]]
 
 
 async def test_what_is_withdrawn_while_it_is_brought_stays(tmp_path: Path) -> None:
