@@ -69,6 +69,8 @@ async def test_a_market_is_deployed_verified_and_used_by_network_file_and_card(
         assert refused.code == ExitCode.WRONG_CHAIN, refused
         async with as_devnet(running, file) as devnet, Fleet.start(devnet, FARMERS, tmp_path / "farms"):
             await use(devnet, file, tmp_path)
+            if engine == "anvil":
+                await one_byte_of_its_code_is_another(devnet, file, tmp_path)
 
 
 async def use(devnet: Devnet, file: Path, folder: Path) -> None:
@@ -90,3 +92,20 @@ async def use(devnet: Devnet, file: Path, folder: Path) -> None:
     assert differences(source, folder / "back" / "source") == []
     drill = await grange("keys", "card", "--check", "-", "--home", new, typed=told.out)
     assert drill.code == 0, drill
+
+
+async def one_byte_of_its_code_is_another(devnet: Devnet, file: Path, folder: Path) -> None:
+    """In each part: nobody verifies it, and nobody begins to use it. Put right, it is as before."""
+    rpc = devnet.chain.rpc
+    for part in (*await devnet.chain.read("parts"), devnet.market):
+        code = await rpc.call("eth_getCode", part, "latest")
+        middle = len(code) // 2
+        other = "0" if code[middle] != "0" else "1"
+        await rpc.call("anvil_setCode", part, code[:middle] + other + code[middle + 1 :])
+        try:
+            refused = await grange("market", "verify", "--network", file)
+        finally:
+            await rpc.call("anvil_setCode", part, code)
+        assert refused.code == ExitCode.WRONG_CHAIN, refused
+        assert f"at {part} is not that of this version" in refused.err
+    assert (await grange("init", "--network", file, "--home", folder / "another")).code == 0
