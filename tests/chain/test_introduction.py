@@ -101,7 +101,7 @@ async def test_what_was_shown_is_asked_for_again_only_when_it_is_old(
         ("eth_getBlockByNumber", {"error": {"code": -32000, "message": "pruned"}}, RpcError),
     ],
 )
-async def test_what_was_wrong_once_is_looked_at_anew(
+async def test_what_was_wrong_once_is_looked_at_again(
     method: str, answer: dict[str, Any], error: type[Exception]
 ) -> None:
     """A node that is still syncing has no market yet; nothing of that is remembered as its answer."""

@@ -58,7 +58,7 @@ def test_a_call_that_goes_there_would_be_found() -> None:
         assert Counter(calls_of(f"x = {call.replace(',', ', ')});"))[call] == 1
 
 
-def test_time_is_counted_in_blocks_and_no_coin_is_taken() -> None:
+def test_time_is_counted_in_blocks_and_no_gas_token_is_taken() -> None:
     words = Counter(
         re.findall(r"block\.\w+|\btx\.\w+|\bpayable\b|\bselfdestruct\b", "".join(sources().values()))
     )

@@ -1,7 +1,7 @@
 """What an endpoint has to show before it is asked anything else: the right chain, and the market on it.
 
     check = ChainCheck(chain_id=1, genesis=None, market=market)
-    chain_id, parameters = await check.check(connection, shown_so_far, now)
+    chain_id, parameters = await check.check(connection, shown_before, now)
 
 Each of several endpoints is looked at in this way when it is first asked, so that none of another chain is
 ever believed. Decides what is looked at, in one request where the endpoint takes several questions at once;
@@ -36,7 +36,7 @@ _TRUE: Final = "0x" + (1).to_bytes(32).hex()
 
 
 @dataclass(slots=True, kw_only=True)
-class ShownSoFar:
+class ShownBefore:
     """What an endpoint that failed in between has answered of what it has to show. Otherwise one that answers
     every second question would begin again and again, and never come to the end."""
 
@@ -44,7 +44,7 @@ class ShownSoFar:
     since: float = -math.inf
 
     def forget(self, now: float) -> None:
-        """Begin anew."""
+        """Begin again."""
         self.answers, self.since = {}, now
 
 
@@ -59,19 +59,19 @@ class ChainCheck:
     market: Address
 
     async def check(
-        self, connection: Connection, shown_so_far: ShownSoFar, now: float
+        self, connection: Connection, shown_before: ShownBefore, now: float
     ) -> tuple[int, Parameters]:
         """The chain's id and the market's parameters. Raises WrongChain, ChainReplaced, MarketNotFound and
         what the connection raises. `now` is in seconds that only go forward.
 
         An endpoint that does not show block 0 cannot be checked by it, and is taken.
         """
-        if now - shown_so_far.since > KEPT_SECONDS:
-            shown_so_far.forget(now)
-        answers = shown_so_far.answers
+        if now - shown_before.since > KEPT_SECONDS:
+            shown_before.forget(now)
+        answers = shown_before.answers
         await _ask_what_is_left(connection, self._questions(), answers)
-        # All is there to be judged, once: what is asked after this is asked anew.
-        shown_so_far.forget(now)
+        # All is there to be judged, once: what is asked after this is asked again.
+        shown_before.forget(now)
         chain_id = _chain_id_from(connection, _unless_refused(answers["chain id"]))
         if self.chain_id is not None and chain_id != self.chain_id:
             raise WrongChain(connection.url, self.chain_id, chain_id)

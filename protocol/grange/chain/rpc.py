@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from grange.chain.answers import check_answer
-from grange.chain.chain_check import BLOCK_METHOD, ChainCheck, ShownSoFar
+from grange.chain.chain_check import BLOCK_METHOD, ChainCheck, ShownBefore
 from grange.chain.connection import BatchRefused, Connection, Timeouts, log_blocks_of
 from grange.chain.endpoint import as_urls
 from grange.chain.endpoint_notes import EndpointNotes
@@ -83,7 +83,7 @@ class Rpc:
         self._timeouts = timeouts
         self._expected = expected
         self._shown: dict[Connection, tuple[int, Parameters]] = {}
-        self._shown_so_far = {connection: ShownSoFar() for connection in self.connections}
+        self._shown_before = {connection: ShownBefore() for connection in self.connections}
         self._introducing: dict[Connection, asyncio.Task[None]] = {}
         self._excluded: dict[Connection, tuple[ChainError, float]] = {}
         """Those that serve something else, and until when they are not asked."""
@@ -413,7 +413,7 @@ class Rpc:
 
     async def _look_at(self, connection: Connection, expected: ChainCheck) -> None:
         try:
-            shown = await expected.check(connection, self._shown_so_far[connection], self._clock())
+            shown = await expected.check(connection, self._shown_before[connection], self._clock())
         except RpcError as error:
             if self.is_alone:
                 raise

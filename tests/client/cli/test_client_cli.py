@@ -604,7 +604,7 @@ def test_no_file_of_a_stranger_moves_a_home_to_another_chain(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One with the same id, where what is signed would count on the real one too: a real chain never begins
-    anew."""
+    again."""
     genesis = "aa" * 32
     home, file = tmp_path / "home", tmp_path / "network.json"
     file.write_text(json.dumps({"rpc": "https://127.0.0.1.example", "market": MARKET, "chain_id": 8453}))

@@ -109,7 +109,7 @@ def _rows(config: Config) -> list[tuple[str, str]]:
 def _move_or_refuse(folder: Path, given: Network | None, trust: bool) -> None:
     """A home that is set up is left as it is, unless its devnet is gone and another runs in its place."""
     config = load(folder)
-    if given is not None and config.network.genesis_hash is not None and _may_begin_anew(given, config):
+    if given is not None and config.network.genesis_hash is not None and _may_begin_again(given, config):
         was, now = config.network, common.run(_checked_network(given, trust))
         if now.genesis_hash != was.genesis_hash and (now.chain_id, now.market) == (was.chain_id, was.market):
             moved = move_to(folder, now)
@@ -128,8 +128,8 @@ def _move_or_refuse(folder: Path, given: Network | None, trust: bool) -> None:
     )
 
 
-def _may_begin_anew(given: Network, config: Config) -> bool:
-    """Whether the home's chain is a devnet. No other begins anew: a stranger that shows another chain under
+def _may_begin_again(given: Network, config: Config) -> bool:
+    """Whether the home's chain is a devnet. No other begins again: a stranger that shows another chain under
     its id wants signatures that count on the real one."""
     is_here = all(map(is_of_this_computer, as_urls(given.rpc)))
     return is_here or config.network.chain_id in DEVNET_CHAIN_IDS
