@@ -33,6 +33,7 @@ from grange_devnet.engines import (
     DEV_KEY,
     EngineName,
     EngineOptions,
+    Hardfork,
     RunningEngine,
     run_engine,
 )
@@ -102,16 +103,22 @@ class Devnet:
         port: int = 0,
         chain_id: int = 1337,
         first_block: int = 0,
+        hardfork: Hardfork = "prague",
         parameters: Parameters = DEVNET_PARAMETERS,
     ) -> AsyncIterator["Devnet"]:
         """Start a chain in a process of its own, deploy token and market, end it on leaving.
 
         `block_seconds` None: each transaction gets its block at once, and nothing else moves the chain but
         `mine`. Otherwise a block is made every so many seconds. `first_block` is the number of the first
-        one, if the engine is anvil.
+        one, if the engine is anvil; `hardfork` has the rules, which only anvil can choose.
         """
         options = EngineOptions(
-            engine=engine, block_seconds=block_seconds, port=port, chain_id=chain_id, first_block=first_block
+            engine=engine,
+            block_seconds=block_seconds,
+            port=port,
+            chain_id=chain_id,
+            first_block=first_block,
+            hardfork=hardfork,
         )
         async with AsyncExitStack() as stack:
             running = await stack.enter_async_context(run_engine(options))

@@ -36,7 +36,9 @@ from grange.types import Address
 from grange_devnet.errors import EngineFailed, EngineMissing, PortTaken
 
 EngineName = Literal["py-evm", "anvil", "hardhat"]
+Hardfork = Literal["prague", "osaka"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+HARDFORKS: tuple[Hardfork, ...] = get_args(Hardfork)
 
 HOST = "127.0.0.1"
 DEV_MNEMONIC = "test test test test test test test test test test test junk"
@@ -66,7 +68,7 @@ class EngineOptions:
     port: int = 0
     chain_id: int = 1337
     first_block: int = 0
-    hardfork: Literal["prague", "osaka"] = "prague"
+    hardfork: Hardfork = "prague"
     """The rules; only anvil has others."""
 
 

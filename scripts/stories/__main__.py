@@ -7,32 +7,38 @@ import asyncio
 import json
 import sys
 import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from grange.errors import GrangeError
 from grange.memory import keep_freed_memory
 from grange_client.cli.app import KEPT_MEMORY_BYTES
-from grange_devnet.engines import ENGINES, EngineName
-from stories import repair, spine
-from stories.tale import Outcome, Setting
+from grange_devnet.engines import ENGINES, HARDFORKS
+from stories.renewal import Renewal
+from stories.repair import Repair
+from stories.spine import Spine
+from stories.tale import Outcome, Setting, Tale
 
 WIDTH = 96
-STORIES = ("spine", "repair")
+STORIES: dict[str, Callable[[Setting, Console], Tale[Any]]] = {
+    "spine": Spine,
+    "repair": Repair,
+    "renewal": Renewal,
+}
 
 
-def play(
-    story: str, keep: Path | None, engine: EngineName, directory: Path | None, console: Console
-) -> Outcome:
+def play(story: str, keep: Path | None, setting: Setting, console: Console) -> Outcome:
     """A story, in a temporary folder unless it is to be kept."""
     with tempfile.TemporaryDirectory(prefix="grange-demo-") as temporary:
         if keep is not None:
             keep.mkdir(parents=True)
-        setting = Setting(folder=keep or Path(temporary), engine=engine, directory=directory)
-        if story == "repair":
-            return asyncio.run(repair.Repair(setting, console).play())
-        return asyncio.run(spine.Spine(setting, console).play())
+        setting = replace(setting, folder=keep or Path(temporary))
+        outcome: Outcome = asyncio.run(STORIES[story](setting, console).play())
+        return outcome
 
 
 def main() -> int:
@@ -41,6 +47,9 @@ def main() -> int:
     parser.add_argument("--story", choices=STORIES, default="spine", help="which one; spine if not given")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line on stdout")
     parser.add_argument("--engine", choices=ENGINES, default="py-evm", help="which chain to run")
+    parser.add_argument(
+        "--hardfork", choices=HARDFORKS, default="prague", help="the chain's rules; with anvil only"
+    )
     parser.add_argument("--keep", type=Path, help="leave everything in this new folder")
     parser.add_argument("--svg", type=Path, help="write a picture of the terminal here")
     options = parser.parse_args()
@@ -48,11 +57,16 @@ def main() -> int:
     console = Console(stderr=options.json, record=options.svg is not None)
     if options.svg is not None:
         console.width = WIDTH
+    if options.hardfork != "prague" and options.engine != "anvil":
+        parser.error("--hardfork takes --engine anvil")
     if options.directory is not None and not options.directory.is_dir():
         console.print(f"[red]{options.directory} is not a directory.")
         return 2
     try:
-        result = play(options.story, options.keep, options.engine, options.directory, console)
+        setting = Setting(
+            folder=Path(), engine=options.engine, hardfork=options.hardfork, directory=options.directory
+        )
+        result = play(options.story, options.keep, setting, console)
     except KeyboardInterrupt:
         return 130
     except (GrangeError, ExceptionGroup) as error:

@@ -142,9 +142,9 @@ class Repair(Tale[Outcome]):
         return self._conclude()
 
     async def _start_chain(self, stack: AsyncExitStack) -> Devnet:
-        stage, engine = self._stage, self._setting.engine
-        with stage.step("devnet", f"A chain of our own ({engine}), with a token and a market on it"):
-            devnet = await stack.enter_async_context(Devnet.start(engine=engine, block_seconds=BLOCK_SECONDS))
+        stage = self._stage
+        with stage.step("devnet", self._setting.heading):
+            devnet = await stack.enter_async_context(self._setting.devnet())
             rules = devnet.chain.parameters
             stage.say(f"market  {devnet.market} on {devnet.rpc_url}, a block every {BLOCK_SECONDS:g} s")
             stage.say(

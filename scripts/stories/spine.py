@@ -148,11 +148,9 @@ class Spine(Tale[Outcome]):
         return self._conclude()
 
     async def _start_chain(self, stack: AsyncExitStack) -> Devnet:
-        stage, engine = self._stage, self._setting.engine
-        with stage.step("devnet", f"A chain of our own ({engine}), with a token and a market on it"):
-            devnet = await stack.enter_async_context(
-                Devnet.start(engine=engine, block_seconds=BLOCK_SECONDS, parameters=RULES)
-            )
+        stage = self._stage
+        with stage.step("devnet", self._setting.heading):
+            devnet = await stack.enter_async_context(self._setting.devnet(parameters=RULES))
             rules = devnet.chain.parameters
             stage.say(f"chain   {devnet.rpc_url}, a block every {BLOCK_SECONDS:g} s")
             stage.say(f"market  {devnet.market}")

@@ -11,6 +11,7 @@ import shutil
 import sysconfig
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -18,13 +19,14 @@ from typing import Generic, TypeVar
 from rich.console import Console
 
 from grange.chain.network_file import Network
+from grange.types import OrderId, Parameters
 from grange.units import TOKEN
 from grange_client.keys.config import Config, set_up
 from grange_client.orders.pending import Stored
 from grange_client.orders.plan import StoreOptions
 from grange_client.renter import Renter
-from grange_devnet.devnet import Devnet
-from grange_devnet.engines import EngineName
+from grange_devnet.devnet import DEVNET_PARAMETERS, Devnet
+from grange_devnet.engines import EngineName, Hardfork
 from grange_devnet.fleet import FarmerProcess
 from stories.compare import differences
 from stories.stage import Stage
@@ -43,6 +45,19 @@ class Setting:
     folder: Path
     engine: EngineName
     directory: Path | None
+    hardfork: Hardfork = "prague"
+
+    @property
+    def heading(self) -> str:
+        """What is said of the chain."""
+        rules = "" if self.hardfork == "prague" else f", {self.hardfork.title()}'s rules"
+        return f"A chain of our own ({self.engine}{rules}), with a token and a market on it"
+
+    def devnet(self, *, parameters: Parameters = DEVNET_PARAMETERS) -> AbstractAsyncContextManager[Devnet]:
+        """The chain, with a market on it. Open it with `async with`."""
+        return Devnet.start(
+            engine=self.engine, block_seconds=BLOCK_SECONDS, hardfork=self.hardfork, parameters=parameters
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -119,16 +134,24 @@ class Tale(ABC, Generic[AnyOutcome]):
             f"a slot of {geometry.slot_bytes / MIB:.1f} MiB"
         )
 
-    async def _kill_and_get(self, killed: Sequence[FarmerProcess], phrase: str, devnet: Devnet) -> Path:
-        """End farmers, and read the newest order on a computer that has only the recovery phrase; gives where
-        it is."""
+    async def _kill_and_get(
+        self,
+        killed: Sequence[FarmerProcess],
+        phrase: str,
+        devnet: Devnet,
+        *,
+        order: OrderId | None = None,
+    ) -> Path:
+        """End farmers, and read an order, the newest if none is named, on a computer that has only the
+        recovery phrase; gives where it is."""
         for farmer in killed:
             await farmer.kill()
         back = self._setting.folder / "back"
         config = _renter_config(self._second_home, phrase, devnet)
         async with Renter.open(config) as renter:
             with self._stage.work() as watch:
-                known = (await renter.orders(watch))[0]
+                orders = await renter.orders(watch)
+                known = next(one for one in orders if order in (None, one.order.id))
                 await renter.get(known.order, back, watch=watch)
         return back
 
