@@ -36,7 +36,7 @@ from grange.chain.health import (
     Health,
     LogRange,
 )
-from grange.chain.rpc import Rpc
+from grange.chain.rpc import BUSY_FACTOR, Rpc
 
 ONCE = Timeouts(connect_seconds=2.0, request_seconds=2.0, retries=0, pause_seconds=0.01)
 HASTY = Timeouts(connect_seconds=0.1, request_seconds=0.1, retries=0, pause_seconds=0.01)
@@ -241,10 +241,10 @@ async def test_the_only_endpoint_is_left_alone_too_and_the_error_says_for_how_lo
 @pytest.mark.parametrize("value", ["soon", "-5", "nan", "inf", "1e999", ""])
 async def test_a_time_to_stay_away_that_is_none_is_no_reason_to_stay_away(value: str) -> None:
     busy = FakeEndpoint(status=429, headers={"Retry-After": value})
-    async with endpoints(busy, timeouts=IMPATIENT) as rpc:
+    async with endpoints(busy, timeouts=IMPATIENT, clock=FakeClock()) as rpc:
         with pytest.raises(RateLimited):
             await rpc.call("eth_blockNumber")
-    assert len(busy.asked) == IMPATIENT.retries + 1
+    assert len(busy.asked) == BUSY_FACTOR * IMPATIENT.retries + 1
 
 
 def test_nobody_stays_away_for_ever_because_an_endpoint_said_so() -> None:

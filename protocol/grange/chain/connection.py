@@ -51,7 +51,8 @@ class Timeouts:
     """How long to wait for an endpoint, and how often to ask again.
 
     At worst a question to one endpoint ends after (retries + 1) * request_seconds plus the pauses, which
-    double. Of several endpoints each is asked in every turn.
+    double. Of several endpoints each is asked in every turn. Those that want fewer questions are asked more
+    often in that time: see `rpc.BUSY_FACTOR`.
     """
 
     connect_seconds: float = 5.0

@@ -22,6 +22,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from itertools import count
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -52,6 +53,10 @@ from grange.types import Parameters
 from grange.units import format_count
 
 MAX_BATCH_REQUESTS: Final = 100
+BUSY_FACTOR: Final = 3
+"""So many times as often as those that do not answer, those are asked again that want fewer questions: they
+say so at once, and one that refuses every second question soon takes this one."""
+LONGEST_PAUSE_BEFORE_A_TURN_SECONDS: Final = 1.0
 FOREIGN: Final = (WrongChain, ChainReplaced, MarketNotFound)
 """What an endpoint of another chain comes to. It is not asked again."""
 
@@ -297,8 +302,8 @@ class Rpc:
     ) -> _Answered:
         """Ask one endpoint after the other, in turns, until one answers. `log_blocks` is how many blocks'
         logs are asked for."""
-        pause = self._timeouts.pause_seconds
-        for turn in range(self._timeouts.retries + 1):
+        pause, began = self._timeouts.pause_seconds, self._clock()
+        for turn in count():
             failures: list[ChainError] = []
             for connection in [only] if only is not None else await self._whom_to_ask():
                 try:
@@ -313,11 +318,19 @@ class Rpc:
                 else:
                     self._last = connection
                     return answer
-            if turn == self._timeouts.retries or not self._may_answer_yet():
+            if turn >= self._retries_after(failures, began) or not self._may_answer_yet():
                 raise _worst([*failures, *self._foreign()])
             await asyncio.sleep(pause)
-            pause *= 2
+            pause = max(pause, min(2 * pause, LONGEST_PAUSE_BEFORE_A_TURN_SECONDS))
         raise AssertionError("unreachable")
+
+    def _retries_after(self, failures: Sequence[ChainError], began: float) -> int:
+        """How often to ask again when a turn came to this."""
+        longest_seconds = (self._timeouts.retries + 1) * self._timeouts.request_seconds
+        is_quota = all(isinstance(failure, RateLimited) for failure in failures)
+        if is_quota and self._clock() - began < longest_seconds:
+            return BUSY_FACTOR * self._timeouts.retries
+        return self._timeouts.retries
 
     async def _asked(
         self, connection: Connection, ask: Callable[[Connection], Awaitable[_Answered]]
