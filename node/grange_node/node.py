@@ -264,6 +264,7 @@ class Node:
                     follower=follower,
                     uploads=uploads,
                     locks=locks,
+                    is_to_go=hand_overs.has,
                     clock=clock,
                     executors=executors,
                 ),

@@ -98,10 +98,12 @@ class AcceptanceService:
         follower: ChainFollower,
         uploads: Uploads,
         locks: SlotLocks,
+        is_to_go: Callable[[OrderId, int], bool],
         clock: Callable[[], float],
         executors: Executors,
     ) -> None:
-        """`clock` gives seconds."""
+        """`is_to_go` says, in a database thread, whether a slot is to be handed over; `clock` gives
+        seconds."""
         self._config = config
         self._wallet = wallet
         self._store = store
@@ -111,6 +113,7 @@ class AcceptanceService:
         self._follower = follower
         self._uploads = uploads
         self._locks = locks
+        self._is_to_go = is_to_go
         self._terms_check = TermsCheck(
             config=config,
             operator=wallet.address,
@@ -197,8 +200,15 @@ class AcceptanceService:
         if kept is None or kept.state is not SlotState.PLACED:
             return await self._accept(key, terms)
         check_same(kept, terms)
+        await self._require_to_stay(kept)
         async with self._keeping_on(kept, key, network):
             return await self._accept(key, terms)
+
+    async def _require_to_stay(self, kept: SlotRecord) -> None:
+        """A farm that hands a slot over does not go on with it: else it would never be rid of it where a term
+        is no longer than a grid period. The one that takes it goes on."""
+        if await self._executors.in_database(self._is_to_go, kept.key.order, kept.key.slot):
+            raise TermsRefused("this slot is being handed over to another farmer")
 
     @asynccontextmanager
     async def _keeping_on(self, kept: SlotRecord, key: SlotKey, network: Network) -> AsyncIterator[None]:
@@ -227,6 +237,7 @@ class AcceptanceService:
         kept = await self._executors.in_database(self._ledger.acceptance, previous, slot)
         if kept is None or kept.state is not SlotState.PLACED:
             raise NotFound("nothing of this slot is here")
+        await self._require_to_stay(kept)
         with self._in_line(extender, network):
             view = await self._follower.recent()
             order, mandate = await self._mandate(previous)

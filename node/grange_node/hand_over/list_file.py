@@ -94,6 +94,11 @@ class HandOverList:
         rows = self._read(f"SELECT {_COLUMNS} FROM hand_overs ORDER BY order_id, slot")
         return [_hand_over(row) for row in rows]
 
+    def has(self, order: OrderId, slot: int) -> bool:
+        """Whether a slot is among them."""
+        rows = self._read("SELECT 1 FROM hand_overs WHERE order_id = ? AND slot = ?", (order, slot))
+        return any(True for _ in rows)
+
     def add(self, places: Iterable[tuple[OrderId, int]], wanted: Collection[FarmerId]) -> None:
         """These are to be handed over, to one of the farmers that are named if any is. Of what was asked for
         before, what is under way goes on if it may."""

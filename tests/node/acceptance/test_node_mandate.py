@@ -10,7 +10,7 @@ import httpx
 import pytest
 from node_support import Parcel, error_of
 from test_node_devnet import LiveFarm, funded, registered, running
-from test_node_extension import begun, devnet, kept
+from test_node_extension import begun, devnet, kept, longer
 
 from grange.chain import Sender, Wallet, calls
 from grange.messages import extension_id
@@ -18,6 +18,8 @@ from grange.types import Acceptance, Epoch, FarmerId, Held, MandateTerms, OrderI
 from grange.units import GIB, LEAF_BYTES, TOKEN
 from grange.wire import paths
 from grange_devnet import Devnet
+from grange_node.config import HAND_OVERS_NAME
+from grange_node.hand_over.list_file import HandOverList
 
 __all__ = ["devnet"]
 
@@ -84,6 +86,27 @@ async def test_anyone_may_ask_and_everybody_is_given_the_same(devnet: Devnet, tm
         assert await devnet.chain.earnings(other.address) == TOKEN
         late = await ask(farm, one, slot.order, order)
         assert (late.status_code, error_of(late)) == (409, "terms_refused")
+
+
+async def test_what_is_being_handed_over_is_not_kept_on(devnet: Devnet, tmp_path: Path) -> None:
+    """By its renter or by mandate: its next farmer goes on with it. When it is to stay after all, it is."""
+    config = await registered(devnet, tmp_path)
+    end = await begun(devnet)
+    grid = devnet.chain.parameters.grid_epochs
+    async with running(devnet, tmp_path, config) as farm:
+        slot = await kept(devnet, farm, end)
+        await cover(devnet, slot, 1)
+        order, by = extension_id(slot.order, Epoch(end + grid)), Wallet.random()
+        with HandOverList.open(config.data_folder / HAND_OVERS_NAME) as listed:
+            listed.add([(slot.order, slot.slot)], [])
+            for refused in (
+                await ask(farm, by, slot.order, order),
+                await farm.accept(longer(slot, end + grid), previous=slot.order.hex()),
+            ):
+                assert (refused.status_code, error_of(refused)) == (409, "terms_refused")
+                assert "being handed over" in refused.text
+            listed.remove([(slot.order, slot.slot)])
+        assert (await ask(farm, by, slot.order, order)).status_code == 200
 
 
 async def extend(devnet: Devnet, slot: Parcel, by: Wallet, answer: dict[str, Any]) -> None:
