@@ -223,6 +223,12 @@ class Giving:
         await self.farm.node.giver.tick()
         await self.farm.node.follower.refresh()
 
+    async def settle_bonds(self) -> None:
+        """What can be is released, the event read, and what was released let go."""
+        await self.farm.node.bonds.tick()
+        await self.farm.node.follower.refresh()
+        await self.farm.node.bonds.tick()
+
     def taker_proves(self, *takers: int) -> None:
         """These have proven up to now."""
         for taker in map(FarmerId, takers or self.takers):

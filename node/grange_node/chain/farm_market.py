@@ -52,7 +52,7 @@ class FarmMarket(MarketClient):
             EventFilter(events=("SlotFilled",), args=farmer),
             EventFilter(events=("Proven", "Missed"), args=farmer),
             EventFilter(events=("LossDeclared", "SlotHandedOver"), args=farmer),
-            EventFilter(events=("FrontCut",), args=farmer),
+            EventFilter(events=("FrontCut", "Released"), args=farmer),
         )
         # One is kept: it has learned how many blocks the endpoint gives at once.
         self._follower = EventFollower(self, filters, read=self.logs_and_hashes, log_blocks=self.log_blocks)

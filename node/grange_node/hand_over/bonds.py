@@ -2,16 +2,15 @@
 
     passed, collateral bound --the taker has proven once, or lapsed--> released, and free to be removed
 
-The ledger knows from the chain what was handed over, to whom and when. All that passed to one farmer in one
-epoch is released together. Until then the bytes stay here. Decides when the market is asked; leaves removing
-them to the collector, which looks at the chain once more.
+The ledger knows from the chain what was handed over, to whom and when, and what was released. All that passed
+to one farmer in one epoch is released together, also when its order is long over. Until then the bytes stay
+here. Decides when the market is asked; leaves removing them to the collector, which looks at the chain once
+more.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
-from collections.abc import Sequence
 from typing import Final
 
 from grange.chain import Farmer, TransactionReverted
@@ -22,7 +21,6 @@ from grange_node.chain.chain_follower import ChainFollower
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.hand_over.list_file import HandOverList
 from grange_node.ledger.ledger import Ledger
-from grange_node.records import Entry
 
 MAX_ASKED: Final = 20
 """Bonds that the market is asked for in one tick."""
@@ -49,10 +47,8 @@ class Bonds:
         self._market = market
         self._follower = follower
         self._executors = executors
-        self._free: set[tuple[FarmerId, Epoch]] = set()
-        """By taker and epoch, what we answer for no more."""
         self._asked: dict[tuple[FarmerId, Epoch], int] = {}
-        """In which round each was looked at last."""
+        """By taker and epoch, in which round each was looked at last."""
         self._rounds = 0
         self._looked_in = Epoch(-1)
 
@@ -65,8 +61,9 @@ class Bonds:
         if self._looked_in != view.head.epoch:
             await self._executors.in_database(self._forget_others, view.head.epoch)
             self._looked_in = view.head.epoch
+        await self._executors.in_database(self._let_go, view.head.epoch)
         bonds = await self._executors.in_database(self._bonds)
-        due = [bond for bond in bonds if bond not in self._free and bond[1] < view.head.epoch]
+        due = [bond for bond in bonds if bond[1] < view.head.epoch]
         if not due:
             return False
         # Those that were asked for last come last: one whose taker proves nothing keeps no other bound.
@@ -74,33 +71,33 @@ class Bonds:
         self._rounds += 1
         self._asked |= dict.fromkeys(due, self._rounds)
         takers = {one.id: one for one in await self._market.farmers_by_id([taker for taker, _ in due])}
-        for bond in due:
-            if await self._release(takers[bond[0]], bond[1]):
-                await self._executors.in_database(self._let_go, bonds[bond], view.head.epoch)
-                self._free.add(bond)
+        for taker, epoch in due:
+            await self._release(takers[taker], epoch)
         return True
 
-    def _bonds(self) -> dict[tuple[FarmerId, Epoch], list[Entry]]:
-        """What was handed over, by taker and epoch."""
-        bonds: dict[tuple[FarmerId, Epoch], list[Entry]] = defaultdict(list)
-        for entry in self._ledger.handed_over():
+    def _bonds(self) -> set[tuple[FarmerId, Epoch]]:
+        """By taker and epoch, what we still answer for."""
+        bonds: set[tuple[FarmerId, Epoch]] = set()
+        for entry in self._ledger.bound():
             assert entry.taker is not None, "it was handed over"
             assert entry.lost_epoch is not None, "it was handed over"
-            bonds[entry.taker, entry.lost_epoch].append(entry)
+            bonds.add((entry.taker, entry.lost_epoch))
         return bonds
 
-    async def _release(self, taker: Farmer, epoch: Epoch) -> bool:
-        """Whether nothing is bound any more by what passed to a farmer in an epoch."""
+    async def _release(self, taker: Farmer, epoch: Epoch) -> None:
+        """Have released what is bound by what passed to a farmer in an epoch, if it can be."""
         if taker.settled_epoch <= epoch and not taker.lapsed:
-            return False
+            return
         if not await self._market.bound(self._farmer, taker.id, epoch):
-            return True
+            # Another had it released. That counts when its event is read: then no reorg has taken it back.
+            return
         try:
             receipt = await self._market.release(taker.id, epoch)
         except TransactionReverted as error:
             # Another had it released, or the taker has missed all epochs so far.
             log.debug("what farmer %d answers for is not released: %s", taker.id, error)
-            return False
+            return
+        self._follower.read_soon()
         for event in receipt.events:
             if event.name == "Released":
                 burnt = event.args["burnt"]
@@ -111,12 +108,16 @@ class Bonds:
                     format_tokens(event.args["returned"]),
                     f", {format_tokens(burnt)} are lost for epochs that it missed" if burnt else "",
                 )
-        return True
 
-    def _let_go(self, entries: Sequence[Entry], epoch: Epoch) -> None:
-        """These may be removed: we asked for it, another has them, and has not handed them back since."""
-        listed, again = {hand_over.place for hand_over in self._hand_overs.all()}, self._here(epoch)
-        places = {(entry.order, entry.slot) for entry in entries} & listed - again
+    def _let_go(self, epoch: Epoch) -> None:
+        """What was released may be removed, if we brought it to the farmer that has it, and it has not come
+        back since, nor passed on again."""
+        listed = {hand_over.place: hand_over.taker for hand_over in self._hand_overs.all()}
+        if not listed:
+            return
+        passed = {((entry.order, entry.slot), entry.taker) for entry in self._ledger.handed_over()}
+        bound = {(entry.order, entry.slot) for entry in self._ledger.bound()}
+        places = {place for place in listed if (place, listed[place]) in passed} - bound - self._here(epoch)
         for place in places:
             self._ledger.note_given_up(*place)
         self._hand_overs.remove(places)

@@ -15,6 +15,7 @@ from grange_node.records import Entry
 from grange_node.slot_key import SlotKey
 
 MAX_SUMS: Final = 16
+_BOUND: Final = "taker IS NOT NULL AND released_block IS NULL"
 
 
 class EntryTable(Tables):
@@ -65,6 +66,11 @@ class EntryTable(Tables):
         rows = self._read(f"SELECT {ENTRY_COLUMNS} FROM entries WHERE taker IS NOT NULL", ())
         return [_entry(row) for row in rows]
 
+    def bound(self) -> list[Entry]:
+        """Those of them for which we still answer with our collateral, however long their orders are over."""
+        rows = self._read(f"SELECT {ENTRY_COLUMNS} FROM entries WHERE {_BOUND}", ())
+        return [_entry(row) for row in rows]
+
     def rate_at_start(self, epoch: Epoch) -> int:
         """What proving an epoch is paid with: the rates of all slots whose time includes it, but for those
         that were declared lost before."""
@@ -113,10 +119,11 @@ class EntryTable(Tables):
 
     def forget_ended(self, epoch: Epoch) -> None:
         """Drop the entries of books that ended at or before an epoch, but those of slots that are still
-        here."""
+        here, and those by which collateral is bound."""
         query = (
             "DELETE FROM entries WHERE end <= ? AND NOT EXISTS (SELECT 1 FROM slots WHERE"
             " slots.order_id = entries.order_id AND slots.slot = entries.slot AND state != 'staged')"
+            f" AND NOT ({_BOUND})"
         )
         with self._changing_entries():
             self._note(lambda write: write.execute(query, (epoch,)))

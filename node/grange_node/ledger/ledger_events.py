@@ -109,6 +109,7 @@ def roll_back(write: sqlite3.Connection, block: int) -> None:
         "UPDATE entries SET lost_epoch = NULL, lost_block = NULL, taker = NULL WHERE lost_block > ?", (block,)
     )
     write.execute("UPDATE entries SET cut_epoch = NULL, cut_block = NULL WHERE cut_block > ?", (block,))
+    write.execute("UPDATE entries SET released_block = NULL WHERE released_block > ?", (block,))
 
 
 def apply_event(write: sqlite3.Connection, event: Event) -> None:
@@ -131,6 +132,11 @@ def apply_event(write: sqlite3.Connection, event: Event) -> None:
             _give_up(write, event, args["lost_epoch"])
         case "SlotHandedOver":
             _give_up(write, event, args["epoch"], taker=args["taker"])
+        case "Released":
+            write.execute(
+                "UPDATE entries SET released_block = ? WHERE taker = ? AND lost_epoch = ?",
+                (event.block, args["taker"], args["epoch"]),
+            )
         case "FrontCut":
             _cut_front(write, event)
         case _:

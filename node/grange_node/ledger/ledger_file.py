@@ -114,6 +114,10 @@ _TAKERS = """
 ALTER TABLE entries ADD COLUMN taker INTEGER;
 """
 """To whom a slot was handed over. It has a lost epoch then, as one that was declared lost."""
+_RELEASED = """
+ALTER TABLE entries ADD COLUMN released_block INTEGER;
+"""
+"""In which block the collateral was released that was bound by a hand-over."""
 _FROM_1 = f"""
 ALTER TABLE slots ADD COLUMN previous BLOB NOT NULL DEFAULT x'';
 ALTER TABLE slots ADD COLUMN start INTEGER NOT NULL DEFAULT 0;
@@ -146,6 +150,7 @@ _STEPS: Final = {
     7: _CUT,
     8: _READ_PRICES,
     9: _TAKERS,
+    10: _RELEASED,
 }
 """What each version lacks of the next."""
 

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from giving_support import ALLOWED, giving, lets
-from node_support import parcel, pass_blocks
+from giving_support import ALLOWED, giving, lets, order_of
+from node_support import FARMER, parcel, pass_blocks
 
 from grange.audit import BookState
 from grange.chain import Farmer, Receipt
 from grange.chain.orders import OrderState
 from grange.errors import GrangeError
+from grange.messages import slots_hash
 from grange.types import NO_LIMIT, Epoch, FarmerId, OrderId
 from grange_node.errors import ChainDown
 from grange_node.hand_over.giver import FIRST_REST_SECONDS
@@ -68,6 +69,8 @@ async def test_the_bytes_stay_until_the_taker_has_proven_and_go_then(tmp_path: P
         given.market.missing.clear()
         await node.bonds.tick()
         assert not given.market.bonds
+        assert given.listed(), "a reorg may still take it back"
+        await given.settle_bonds()
         assert given.listed() == []
         await node.follower.refresh()
         await node.collector.collect()
@@ -263,7 +266,7 @@ async def test_what_comes_back_to_us_is_not_let_go(tmp_path: Path) -> None:
         given.market.place(slot.placed())
         given.taker_proves()
         await given.farm.node.follower.refresh()
-        await given.farm.node.bonds.tick()
+        await given.settle_bonds()
         assert not given.market.bonds
         record = given.farm.node.ledger.acceptance(slot.order, slot.slot)
         assert record is not None
@@ -405,7 +408,7 @@ async def test_after_a_restart_it_goes_on_with_the_same_taker(tmp_path: Path) ->
         assert market.hand_overs == [[8]]
         await again.next_epoch()
         again.taker_proves()
-        await again.farm.node.bonds.tick()
+        await again.settle_bonds()
         assert again.listed() == []
         await again.farm.node.follower.refresh()
         pass_blocks(again.farm, market.rules.epoch_blocks)
@@ -466,3 +469,102 @@ async def test_a_slot_that_has_not_begun_waits(tmp_path: Path) -> None:
         await given.tick()
         assert given.market.hand_overs == []
         assert given.farm.node.ledger.handed_over() == []
+
+
+async def test_what_is_bound_is_released_also_when_the_order_is_long_over(tmp_path: Path) -> None:
+    """The taker proved nothing to the end, and the farm forgets all else of the order."""
+    async with giving(tmp_path) as given:
+        [slot] = given.slots
+        node = given.farm.node
+        given.ask(slot)
+        await given.tick()
+        given.market.missing.add(FarmerId(8))
+        given.market.mine_to_epoch(slot.end + 3)
+        given.farm.clock.now += 10**7
+        node.follower.read_soon()
+        await node.follower.refresh()
+        for _ in range(2):
+            await given.settle_bonds()
+            await node.collector.collect()
+        assert node.ledger.acceptance(slot.order, slot.slot) is None, "the bytes are gone"
+        assert given.market.bonds
+        given.market.missing.clear()
+        given.taker_proves()
+        await given.settle_bonds()
+        assert not given.market.bonds
+        await node.collector.collect()
+        assert node.ledger.handed_over() == []
+
+
+async def test_what_came_back_and_passed_on_again_stays_until_the_last_taker_has_proven(
+    tmp_path: Path,
+) -> None:
+    """Also after a restart: what was released of the first hand-over says nothing of the second."""
+    async with giving(tmp_path) as given:
+        [slot] = given.slots
+        market, clock = given.market, given.farm.clock
+        given.ask(slot, wanted=[8])
+        await given.tick()
+        await given.next_epoch()
+        given.taker_proves(8)
+        await given.settle_bonds()
+        assert given.listed() == []
+        market.place(slot.placed())
+        order = order_of(slot, FARMER, Epoch(market.epoch + 1))
+        hashed = slots_hash(order.geometry.leaf_count, order.geometry.piece_leaves, order.slots)
+        market.orders[slot.order] = replace(market.orders[slot.order], slots_hash=hashed)
+        await given.next_epoch()
+        given.ask(slot, wanted=[9])
+        await given.tick()
+        assert market.hand_overs == [[8], [9]]
+    async with giving(tmp_path, market=market, clock=clock, begin=False) as again:
+        again.slots = [slot]
+        market.missing.add(FarmerId(9))
+        await again.next_epoch()
+        again.taker_proves()
+        await again.settle_bonds()
+        assert [one.taker for one in again.listed()] == [9], "the second taker has proven nothing"
+        market.missing.clear()
+        await again.settle_bonds()
+        assert again.listed() == []
+
+
+async def test_bytes_go_when_the_release_is_read_not_when_the_market_says_that_nothing_is_bound(
+    tmp_path: Path,
+) -> None:
+    """An endpoint may say so of a block that a reorg takes back, or lie."""
+    async with giving(tmp_path) as given:
+        [slot] = given.slots
+        given.ask(slot)
+        await given.tick()
+        await given.next_epoch()
+        given.taker_proves()
+        bound = dict(given.market.bonds)
+        given.market.bonds.clear()
+        for _ in range(2):
+            await given.settle_bonds()
+        record = given.farm.node.ledger.acceptance(slot.order, slot.slot)
+        assert record is not None
+        assert not record.given_up
+        given.market.bonds = bound
+        await given.settle_bonds()
+        assert given.listed() == []
+
+
+async def test_a_release_that_a_reorg_takes_back_is_asked_for_again(tmp_path: Path) -> None:
+    async with giving(tmp_path) as given:
+        given.ask(*given.slots)
+        await given.tick()
+        await given.next_epoch()
+        given.taker_proves()
+        bound = dict(given.market.bonds)
+        await given.settle_bonds()
+        assert given.farm.node.ledger.bound() == []
+        given.market.reorg(1)
+        given.market.mine(2)
+        given.market.bonds = bound
+        given.farm.node.follower.read_soon()
+        await given.farm.node.follower.refresh()
+        assert len(given.farm.node.ledger.bound()) == 1
+        await given.settle_bonds()
+        assert not given.market.bonds

@@ -325,6 +325,7 @@ ALTER TABLE entries ADD COLUMN cut_epoch INTEGER;
 ALTER TABLE entries ADD COLUMN cut_block INTEGER;
 """,
     9: "ALTER TABLE slots ADD COLUMN max_egress_price TEXT NOT NULL DEFAULT '0';",
+    10: "ALTER TABLE entries ADD COLUMN taker INTEGER;",
 }
 """What each program added to the tables, as it stood in the files that it made."""
 
