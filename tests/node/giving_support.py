@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
@@ -53,6 +54,8 @@ class Taker:
     """With which code it does not sign."""
     lies: bool = False
     """It signs for another root than the order has."""
+    hangs: bool = False
+    """It takes for ever to take a piece."""
     pieces: dict[tuple[OrderId, int], dict[int, bytes]] = field(default_factory=dict)
     puts: int = 0
 
@@ -96,6 +99,8 @@ class TakerPeer:
 
     async def put_piece(self, order: OrderId, slot: int, piece: int, data: bytes, root: bytes) -> None:
         self._answer()
+        if self._taker.hangs:
+            await asyncio.Event().wait()
         assert merkle_root(data) == root
         self._taker.puts += 1
         self._taker.pieces.setdefault((order, slot), {})[piece] = bytes(data)
@@ -109,6 +114,9 @@ class TakerPeer:
         taker, held = self._taker, request.held(order)
         if taker.refuses:
             raise FarmerRefused("no", status=409, code=taker.refuses)
+        given = slots_hash(held.leaf_count, held.piece_leaves, held.slots)
+        if given != self._market.orders[order].slots_hash:
+            raise FarmerRefused("the slots are not those of the order", status=422, code="root_mismatch")
         wanted = held.slots[slot]
         pieces = taker.pieces.get((order, slot), {})
         if root_of_hashes(b"".join(merkle_root(pieces[one]) for one in sorted(pieces))) != wanted.root:

@@ -21,6 +21,7 @@ from typing import Final
 from grange.audit import BookState
 from grange.chain import ChainUnavailable, TransactionReverted
 from grange.chain.orders import OrderState
+from grange.chain.sender import OVERTAKEN_IN_BLOCK
 from grange.errors import GrangeError
 from grange.tasks import all_of
 from grange.types import Epoch, OrderId, Takeover
@@ -53,6 +54,8 @@ TOO_MUCH_AT_ONCE: Final = (
     "no more may go in this epoch: of what is left of its book, or by the limit of the farm's owner"
 )
 NOT_SHOWN: Final = "by its events it is closed, or another farmer's"
+LONGEST_BRING_SECONDS: Final = 1800.0
+"""Then what was brought passes: one that takes pieces slowly keeps no other, and gets the rest later."""
 LONGEST_WAIT_SECONDS: Final = 1800.0
 """For a proof. After that the takers are asked again what they have: they would forget it else."""
 
@@ -176,7 +179,8 @@ class Giver:
     # The bytes.
 
     async def _bring(self, chosen: Sequence[_Found], directory: TakerDirectory) -> Brought:
-        """Have takers get all pieces of slots, some at a time; gives those that they have."""
+        """Have takers get all pieces of slots, some at a time; gives those that they have, when all are there
+        or it takes too long."""
         gate, brought = asyncio.Semaphore(MAX_SENT_AT_ONCE), Brought()
 
         async def one(found: _Found) -> None:
@@ -185,7 +189,14 @@ class Giver:
                 if transfer is not None:
                     brought[found.hand_over.place] = transfer
 
-        await all_of(map(one, chosen))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_BRING_SECONDS):
+                await all_of(map(one, chosen))
+        for found in chosen:
+            place = found.hand_over.place
+            if place not in brought and self._rest_ends(found.hand_over) <= self._steady():
+                # Cut off, and others come first now.
+                self._rests[place] = self._steady(), 0.0
         return brought
 
     async def _bring_one(self, found: _Found, directory: TakerDirectory) -> Transfer | None:
@@ -193,15 +204,8 @@ class Giver:
         and ChainUnavailable."""
         hand_over = found.hand_over
         try:
-            order_state = await self._order_of(hand_over.order)
-            if order_state is None or not order_state.holds(hand_over.slot, self._setting.farmer):
-                self._put_off(hand_over, NOT_SHOWN)
-                return None
+            order_state = await self._order_now(hand_over)
             transfer = Transfer(hand_over, found.record.key, order_state, directory, self._setting)
-            if why := await self._forbidden(hand_over.order):
-                await transfer.note(why)
-                self._put_off(hand_over, why)
-                return None
             await transfer.send()
         except (EndsNode, ChainUnavailable):
             raise
@@ -213,6 +217,18 @@ class Giver:
             self._put_off(hand_over, error)
             return None
         return transfer
+
+    async def _order_now(self, hand_over: HandOver) -> OrderState:
+        """The order as it is. Raises HandOverStopped when the slot may not be handed over now; ChainError."""
+        order_state = await self._order_of(hand_over.order)
+        if order_state is None or not order_state.holds(hand_over.slot, self._setting.farmer):
+            raise HandOverStopped(NOT_SHOWN)
+        if why := await self._forbidden(hand_over.order):
+            if hand_over.note != why:
+                noted = replace(hand_over, note=why)
+                await self._executors.in_database(self._setting.hand_overs.save, noted)
+            raise HandOverStopped(why)
+        return order_state
 
     async def _forbidden(self, order: OrderId) -> str:
         """Why no slot of an order may be handed over now; empty if it may. Raises ChainError."""
@@ -255,12 +271,8 @@ class Giver:
         async def ask(one: _Found) -> None:
             transfer = brought[one.hand_over.place]
             try:
-                # Another of its slots may have passed since.
-                order_state = await self._order_of(one.hand_over.order)
-                if order_state is None or not order_state.holds(one.hand_over.slot, self._setting.farmer):
-                    self._put_off(one.hand_over, NOT_SHOWN)
-                    return
-                transfer.order_state = order_state
+                # It may be half an hour old: other slots of the order may have passed on since.
+                transfer.order_state = await self._order_now(one.hand_over)
                 accepted[one.hand_over.place] = await transfer.accept(deadline_block)
             except (EndsNode, ChainUnavailable):
                 raise
@@ -307,8 +319,11 @@ class Giver:
     async def _refused(self, one: _Accepted, error: TransactionReverted) -> None:
         self._put_off(one.found.hand_over, error)
         values = error.args_by_name
+        # A taker that undoes what the transaction rests on, and restores it within the block, would cost us
+        # gas each time.
+        is_unexplained = error.tx_hash is not None and error.name in OVERTAKEN_IN_BLOCK
         with suppress(HandOverStopped):
-            if one.takeover.farmer in (values.get("farmer"), values.get("taker")):
+            if is_unexplained or one.takeover.farmer in (values.get("farmer"), values.get("taker")):
                 await one.transfer.decline(NotTaken(f"the market does not take it: {error.name}"))
             else:
                 await one.transfer.note(f"the market refuses it: {error.name}")

@@ -55,7 +55,7 @@ class Setting:
 
 
 class Transfer:
-    """One slot. `hand_over` is how far it is."""
+    """One slot. `hand_over` is how far it is, `order_state` its order, as it was looked at last."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """Handing slots over: brought to a taker, passed by one transaction, answered for until it has proven."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,12 @@ from giving_support import ALLOWED, giving, lets, order_of
 from node_support import FARMER, parcel, pass_blocks
 
 from grange.audit import BookState
-from grange.chain import Farmer, Receipt
+from grange.chain import Farmer, Receipt, TransactionReverted
 from grange.chain.orders import OrderState
 from grange.errors import GrangeError
 from grange.messages import slots_hash
-from grange.types import NO_LIMIT, Epoch, FarmerId, OrderId
+from grange.types import NO_LIMIT, Epoch, FarmerId, OrderId, Passing
+from grange_node.chain.chain_follower import View
 from grange_node.errors import ChainDown
 from grange_node.hand_over.giver import FIRST_REST_SECONDS
 from grange_node.hand_over.passing import MAX_HANDED_OVER
@@ -568,3 +569,87 @@ async def test_a_release_that_a_reorg_takes_back_is_asked_for_again(tmp_path: Pa
         assert len(given.farm.node.ledger.bound()) == 1
         await given.settle_bonds()
         assert not given.market.bonds
+
+
+async def test_an_order_that_changes_while_a_proof_is_waited_for_costs_no_taker(tmp_path: Path) -> None:
+    """Another of its slots passed on. The taker is shown the order as it is, and nothing is brought again."""
+    async with giving(tmp_path) as given:
+        [slot] = given.slots
+        giver, order = given.farm.node.giver, given.order
+        until_proven = giver._until_proven
+        changed: list[OrderState] = []
+
+        async def order_now(asked: OrderId) -> OrderState | None:
+            return changed[0] if changed else await order(asked)
+
+        async def change(view: View) -> View | None:
+            state = await order(slot.order)
+            assert state is not None
+            other = next(index for index in range(state.n) if index != slot.slot)
+            slots = list(state.slots)
+            slots[other] = replace(slots[other], farmer=FarmerId(77), start=Epoch(given.market.epoch))
+            changed.append(replace(state, slots=tuple(slots)))
+            hashed = slots_hash(state.geometry.leaf_count, state.geometry.piece_leaves, slots)
+            given.market.orders[slot.order] = replace(given.market.orders[slot.order], slots_hash=hashed)
+            return await until_proven(view)
+
+        giver._order_of = order_now
+        giver._until_proven = change  # type: ignore[method-assign]
+        given.ask(slot)
+        await given.tick()
+        assert given.market.hand_overs == [[8]]
+        assert given.takers[FarmerId(8)].puts == len(slot.pieces)
+
+
+async def test_a_slot_that_is_not_ours_by_its_order_is_left_alone_for_a_while(tmp_path: Path) -> None:
+    """Many of them would else be tried again and again, and no other would ever have its turn."""
+    async with giving(tmp_path, 2) as given:
+        order = given.order
+        looked_at: list[OrderId] = []
+
+        async def order_now(asked: OrderId) -> OrderState | None:
+            looked_at.append(asked)
+            return None if asked == given.slots[0].order else await order(asked)
+
+        given.farm.node.giver._order_of = order_now
+        given.ask(given.slots[0])
+        await given.tick()
+        await given.tick()
+        assert looked_at == [given.slots[0].order]
+
+
+async def test_a_taker_that_makes_a_transaction_fail_for_no_reason_is_asked_no_more(tmp_path: Path) -> None:
+    """It took away what the market looks at, and gave it back in the same block: each try costs gas."""
+    async with giving(tmp_path) as given:
+        market, hand_over = given.market, given.market.hand_over
+        paid = 0
+
+        async def refused(passings: Sequence[Passing], epoch: Epoch) -> Receipt:
+            nonlocal paid
+            if passings[0].takeover.farmer == 8:
+                paid += 1
+                raise TransactionReverted("handOver", "Unknown", {}, tx_hash=bytes(32))
+            return await hand_over(passings, epoch)
+
+        market.hand_over = refused  # type: ignore[method-assign]
+        given.ask(*given.slots)
+        for _ in range(3):
+            await given.tick()
+            given.farm.clock.now += 10 * FIRST_REST_SECONDS
+        assert market.hand_overs == [[9]]
+        assert paid == 1
+
+
+async def test_a_taker_that_takes_for_ever_keeps_no_other_slot_from_passing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("grange_node.hand_over.giver.LONGEST_BRING_SECONDS", 2.0)
+    async with giving(tmp_path, 2) as given:
+        given.takers[FarmerId(8)].hangs = True
+        given.ask(given.slots[0], wanted=[8])
+        given.ask(given.slots[1], wanted=[9])
+        await given.tick()
+        assert given.market.hand_overs == [[9]]
+        given.takers[FarmerId(8)].hangs = False
+        await given.tick()
+        assert given.market.hand_overs == [[9], [8]]
