@@ -320,6 +320,12 @@ async def test_command_as_a_person_runs_it(town: Town, tree: Path, tmp_path: Pat
     card = await grange("keys", "card", home=home)
     drill = await grange("keys", "card", "--check", "-", home=home, stdin=card.out)
     assert (drill.exit_code, drill.err) == (0, "")
+    config = home / "config.json"
+    right = config.read_text()
+    config.write_text(json.dumps(json.loads(right) | {"genesis_hash": "ab" * 32}))
+    other_chain = await grange("keys", "card", "--check", "-", home=home, stdin=card.out)
+    assert other_chain.exit_code == ExitCode.WRONG_CHAIN, "its endpoint shows another chain of this id"
+    config.write_text(right)
     new = tmp_path / "new computer"
     by_card = await grange("init", "--card", "-", home=new, stdin=card.out)
     assert by_card.exit_code == 0, by_card.err

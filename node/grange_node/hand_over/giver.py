@@ -53,6 +53,7 @@ NOT_HERE_SECONDS: Final = 60.0
 TOO_MUCH_AT_ONCE: Final = (
     "no more may go in this epoch: of what is left of its book, or by the limit of the farm's owner"
 )
+HAS_STRIKES: Final = "the farm has strikes: each epoch that it proves takes one away"
 NOT_SHOWN: Final = "by its events it is closed, or another farmer's"
 LONGEST_BRING_SECONDS: Final = 1800.0
 """Then what was brought passes: one that takes pieces slowly keeps no other, and gets the rest later."""
@@ -133,8 +134,9 @@ class Giver:
         for book in {id(one.book): one.book for one in found}.values():
             await self._declarer.cut_front(book, view.head.epoch)
         chosen = _within(_passable(found, books, view), MAX_HANDED_OVER, MAX_BROUGHT_BYTES)
-        if not chosen:
-            await self._wait_all(found)
+        if view.farmer.strikes or not chosen:
+            # Takers are not to keep room for days.
+            await self._wait_all(found, HAS_STRIKES if view.farmer.strikes else TOO_MUCH_AT_ONCE)
             return False
         async with self._takers.open() as directory:
             brought = await self._bring(chosen, directory)
@@ -169,12 +171,13 @@ class Giver:
         pause = min(max(2 * before, FIRST_REST_SECONDS), LONGEST_REST_SECONDS)
         self._rests[hand_over.place] = self._steady() + pause, pause
 
-    async def _wait_all(self, found: Sequence[_Found]) -> None:
+    async def _wait_all(self, found: Sequence[_Found], why: str) -> None:
         """None of these may pass in this epoch."""
         for one in found:
-            self._put_off(one.hand_over, TOO_MUCH_AT_ONCE)
-            noted = replace(one.hand_over, note=TOO_MUCH_AT_ONCE)
-            await self._executors.in_database(self._setting.hand_overs.save, noted)
+            self._put_off(one.hand_over, why)
+            if one.hand_over.note != why:
+                noted = replace(one.hand_over, note=why)
+                await self._executors.in_database(self._setting.hand_overs.save, noted)
 
     # The bytes.
 

@@ -14,18 +14,23 @@ from grange_node.ledger.tables import Tables
 from grange_node.records import SlotRecord, SlotState, SlotTerms
 from grange_node.slot_key import SlotKey
 
+_IS_LISTED = (
+    "EXISTS (SELECT 1 FROM entries WHERE entries.order_id = slots.order_id"
+    " AND entries.slot = slots.slot AND lost_epoch IS NULL)"
+)
 _SLOT_COLUMNS = (
     "renter, order_id, slot, state, staged_at, pieces, piece_leaves, root, rate, end, deadline_block,"
-    " previous, start, was_placed, deadline_at, ends_at, declared_lost, renter_proven, max_egress_price,"
-    " EXISTS (SELECT 1 FROM entries WHERE entries.order_id = slots.order_id"
-    " AND entries.slot = slots.slot AND lost_epoch IS NULL)"
+    " previous, start, was_placed, deadline_at, ends_at,"
+    f" declared_lost AND NOT {_IS_LISTED}, renter_proven, max_egress_price,"
+    f" {_IS_LISTED}"
     " AND NOT EXISTS (SELECT 1 FROM slots AS other WHERE other.order_id = slots.order_id"
     " AND other.slot = slots.slot AND other.renter != slots.renter"
     " AND other.state = 'placed' AND other.staged_at > 0)"
 )
-"""The last tells whether events say that the slot is placed with us, though no acceptance of ours does. What
-another brought and we signed is what they mean, where there is such a slot; one that was adopted has
-`staged_at` 0, and its pieces may be those that this row is of."""
+"""What was given up is so no more when events say that it is ours: it came back, or a reorg took the loss or
+the hand-over back. The last tells whether events say that the slot is placed with us, though no acceptance of
+ours does. What another brought and we signed is what they mean, where there is such a slot; one that was
+adopted has `staged_at` 0, and its pieces may be those that this row is of."""
 
 
 class SlotTable(Tables):

@@ -194,11 +194,15 @@ async def test_with_strikes_nothing_passes_until_they_are_gone(
     monkeypatch.setattr("grange_node.hand_over.giver.LONGEST_WAIT_SECONDS", 0.0)
     async with giving(tmp_path) as given:
         given.market.strikes = 1
+        pass_blocks(given.farm)
         given.ask(*given.slots)
         await given.tick()
         assert given.market.hand_overs == []
+        assert given.takers[FarmerId(8)].puts == 0, "no taker keeps room for it meanwhile"
+        assert ["strikes" in one.note for one in given.listed()] == [True]
         given.market.strikes = 0
         pass_blocks(given.farm)
+        given.farm.clock.now += FIRST_REST_SECONDS
         monkeypatch.setattr("grange_node.hand_over.giver.LONGEST_WAIT_SECONDS", 60.0)
         await given.tick()
         assert given.market.hand_overs == [[8]]
@@ -653,3 +657,23 @@ async def test_a_taker_that_takes_for_ever_keeps_no_other_slot_from_passing(
         given.takers[FarmerId(8)].hangs = False
         await given.tick()
         assert given.market.hand_overs == [[9], [8]]
+
+
+async def test_what_was_let_go_and_is_ours_again_is_not_given_up(tmp_path: Path) -> None:
+    """It came back before its bytes were removed: that others have it is asked of no endpoint any more."""
+    async with giving(tmp_path) as given:
+        [slot] = given.slots
+        ledger = given.farm.node.ledger
+        given.ask(slot)
+        await given.tick()
+        await given.next_epoch()
+        given.taker_proves()
+        await given.settle_bonds()
+        record = ledger.acceptance(slot.order, slot.slot)
+        assert record is not None
+        assert record.given_up
+        given.market.place(slot.placed())
+        await given.farm.node.follower.refresh()
+        record = ledger.acceptance(slot.order, slot.slot)
+        assert record is not None
+        assert not record.given_up

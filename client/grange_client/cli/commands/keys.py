@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from grange.chain.network_file import open_network
+from grange.chain.network_file import Network, open_network
 from grange.cli.network_options import TrustOption
 from grange.times import BlockClock
 from grange.types import Address, Epoch, address_from
@@ -21,7 +21,6 @@ from grange_client.cli.screens.tables import facts, new_table
 from grange_client.delegates import NOTHING, Delegate, Limits
 from grange_client.errors import BadCard
 from grange_client.keys.config import home_path, load, load_card, set_up_delegate
-from grange_client.keys.recovery_card import RecoveryCard
 
 keys = typer.Typer(help="Your recovery card, and keys of other devices.", no_args_is_help=True)
 delegate = typer.Typer(
@@ -56,6 +55,8 @@ def card(
 ) -> None:
     """Print the recovery card again, or try one: what a new computer would do with it, without one."""
     kept = load_card(home_path(home))
+    if trust_market and check is None:
+        raise typer.BadParameter("--trust-market is for --check.")
     if check is None:
         common.print_card(kept)
         return
@@ -76,15 +77,17 @@ def card(
             f"{kept.network.first_block}: by it, older orders would not be found.",
             hint="`grange keys card` prints the card of this home.",
         )
-    common.run(_try(given, trust_market))
+    # The card does not say which of the chains with this id is meant, and the home knows.
+    genesis = load(home_path(home)).network.genesis_hash
+    common.run(_try(given.network.model_copy(update={"genesis_hash": genesis}), trust_market))
     common.out.print(
         "The card brings everything back: its words are this home's, and its endpoints show the market."
     )
 
 
-async def _try(given: RecoveryCard, trust: bool) -> None:
-    """Connect by what the card says, and by nothing else. Raises ChainError."""
-    async with open_network(given.network, trust=trust):
+async def _try(network: Network, trust: bool) -> None:
+    """Connect by the card's endpoints, and by no others. Raises ChainError."""
+    async with open_network(network, trust=trust):
         pass
 
 
