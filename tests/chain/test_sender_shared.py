@@ -164,6 +164,22 @@ async def test_gas_for_a_call_that_always_needs_more_is_paid_a_few_times_only(
     assert len(given) == sender_module.MAX_PAID_REFUSALS
 
 
+async def test_what_strangers_could_make_fail_is_paid_once(
+    devnet: Devnet, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given as a call, and as a function that makes it."""
+    sender, call = Sender(devnet.chain, wallet, policy=PATIENT), calls.transfer(Wallet.random().address, 5)
+
+    async def make() -> Call:
+        return call
+
+    given = estimated_too_low(sender, monkeypatch, times=100)
+    for tries, way in enumerate((call, make), 1):
+        with pytest.raises(TransactionReverted):
+            await sender.send(way, paid_tries=1)
+        assert len(given) == tries
+
+
 async def test_a_small_call_has_gas_for_an_epoch_that_begins(devnet: Devnet, wallet: Wallet) -> None:
     """A share of its own gas would not fill one new word."""
     sender, fresh = Sender(devnet.chain, wallet, policy=PATIENT), Wallet.random().address

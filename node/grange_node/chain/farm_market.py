@@ -172,9 +172,12 @@ class FarmMarket(MarketClient):
         )
 
     async def hand_over(self, passings: Sequence[Passing], epoch: Epoch) -> Receipt:
-        """Pass slots on to the farmers that signed for them, in an epoch that we have proven."""
+        """Pass slots on to the farmers that signed for them, in an epoch that we have proven, as long as what
+        they signed holds. What is mined and refused is not sent again: a taker may want us to pay for gas."""
         last_block = (epoch + 1) * self._config.parameters.epoch_blocks - 1
-        return await self.sender.send(calls.hand_over(self._config.farmer, passings), last_block=last_block)
+        last_block = min([last_block, *(passing.takeover.deadline_block for passing in passings)])
+        call = calls.hand_over(self._config.farmer, passings)
+        return await self.sender.send(call, last_block=last_block, paid_tries=1)
 
     async def release(self, taker: FarmerId, epoch: Epoch) -> Receipt:
         """Have what is bound by what we handed over to a farmer in an epoch returned."""

@@ -54,6 +54,8 @@ TOO_MUCH_AT_ONCE: Final = (
     "no more may go in this epoch: of what is left of its book, or by the limit of the farm's owner"
 )
 HAS_STRIKES: Final = "the farm has strikes: each epoch that it proves takes one away"
+TAKERS_FAULTS: Final = OVERTAKEN_IN_BLOCK | {"AcceptanceExpired"}
+"""What a transaction that has cost gas comes to by a taker's doing, though the market does not name it."""
 NOT_SHOWN: Final = "by its events it is closed, or another farmer's"
 LONGEST_BRING_SECONDS: Final = 1800.0
 """Then what was brought passes: one that takes pieces slowly keeps no other, and gets the rest later."""
@@ -324,9 +326,9 @@ class Giver:
         values = error.args_by_name
         # A taker that undoes what the transaction rests on, and restores it within the block, would cost us
         # gas each time.
-        is_unexplained = error.tx_hash is not None and error.name in OVERTAKEN_IN_BLOCK
+        is_costly = error.tx_hash is not None and error.name in TAKERS_FAULTS
         with suppress(HandOverStopped):
-            if is_unexplained or one.takeover.farmer in (values.get("farmer"), values.get("taker")):
+            if is_costly or one.takeover.farmer in (values.get("farmer"), values.get("taker")):
                 await one.transfer.decline(NotTaken(f"the market does not take it: {error.name}"))
             else:
                 await one.transfer.note(f"the market refuses it: {error.name}")

@@ -117,13 +117,15 @@ class Sender:
         confirmations: int | None = None,
         last_block: int | None = None,
         on_mined: OnMined = ignore,
+        paid_tries: int = MAX_PAID_REFUSALS,
     ) -> Receipt:
         """Send a call (see `calls`) or a market function by name and wait until it is mined.
 
         A call that depends on funds or on a permit is given as a function that makes it. The home's lock is
         held from there until the transaction is mined. If somebody with the same key was faster all the same,
         the next block is waited for, and the function asked again; at most MAX_ATTEMPTS times. Any call whose
-        gas was too little for what its block had changed is sent again, MAX_PAID_REFUSALS times in all.
+        gas was too little for what its block had changed is sent again, `paid_tries` times in all: once where
+        strangers could bring that about each time.
 
         `gas` is the gas limit; estimated with a margin if None. `confirmations` blocks must follow on the one
         that holds it: until then a reorg that drops it makes it be sent again; `on_mined` is told of each
@@ -142,9 +144,9 @@ class Sender:
         )
         if not callable(call):
             known = Call(function=call, args=args) if isinstance(call, str) else call
-            return await self._until_not_changed(known, wanted)
+            return await self._until_not_changed(known, wanted, paid_tries)
         make = call
-        return await self._until_not_overtaken(make, wanted)
+        return await self._until_not_overtaken(make, wanted, paid_tries)
 
     async def transfer_native(self, to: Address, amount_wei: int) -> Receipt:
         """Send gas tokens."""
@@ -210,9 +212,9 @@ class Sender:
                 log.warning("%s; it is sent again", error)
         return await attempt()
 
-    async def _until_not_changed(self, known: Call, wanted: Wanted) -> Receipt:
+    async def _until_not_changed(self, known: Call, wanted: Wanted, paid_tries: int) -> Receipt:
         """A call that depends on nobody's funds: only what others of its block changed can be against it."""
-        for _ in range(MAX_PAID_REFUSALS - 1):
+        for _ in range(paid_tries - 1):
             try:
                 return await self._until_not_replaced(lambda: self._send_known(known, wanted))
             except TransactionReverted as error:
@@ -221,7 +223,7 @@ class Sender:
                 log.info("%s; it is sent again, with gas for what has changed", error)
         return await self._until_not_replaced(lambda: self._send_known(known, wanted))
 
-    async def _until_not_overtaken(self, make: Making, wanted: Wanted) -> Receipt:
+    async def _until_not_overtaken(self, make: Making, wanted: Wanted, paid_tries: int) -> Receipt:
         paid_refusals = 0
         looked_at: list[int] = []
         for _ in range(MAX_ATTEMPTS - 1):
@@ -231,7 +233,7 @@ class Sender:
             except TransactionReverted as error:
                 paid_refusals += error.tx_hash is not None
                 names = OVERTAKEN if error.tx_hash is None else OVERTAKEN | OVERTAKEN_IN_BLOCK
-                if error.name not in names or paid_refusals == MAX_PAID_REFUSALS or not looked_at:
+                if error.name not in names or paid_refusals == paid_tries or not looked_at:
                     raise
                 log.info("%s; looking again after the next block", error)
                 if not await self.comes_block_after(looked_at[0]):

@@ -16,6 +16,7 @@ from grange.errors import GrangeError
 from grange.messages import slots_hash
 from grange.types import NO_LIMIT, Epoch, FarmerId, OrderId, Passing
 from grange_node.chain.chain_follower import View
+from grange_node.chain.farm_market import FarmMarket
 from grange_node.errors import ChainDown
 from grange_node.hand_over.giver import FIRST_REST_SECONDS
 from grange_node.hand_over.passing import MAX_HANDED_OVER
@@ -622,8 +623,11 @@ async def test_a_slot_that_is_not_ours_by_its_order_is_left_alone_for_a_while(tm
         assert looked_at == [given.slots[0].order]
 
 
-async def test_a_taker_that_makes_a_transaction_fail_for_no_reason_is_asked_no_more(tmp_path: Path) -> None:
-    """It took away what the market looks at, and gave it back in the same block: each try costs gas."""
+@pytest.mark.parametrize("name", ["Unknown", "OutOfGas", "AcceptanceExpired"])
+async def test_a_taker_that_makes_a_transaction_fail_at_our_cost_is_asked_no_more(
+    tmp_path: Path, name: str
+) -> None:
+    """It took away what the market looks at, and gave it back in the same block, or signed for few blocks."""
     async with giving(tmp_path) as given:
         market, hand_over = given.market, given.market.hand_over
         paid = 0
@@ -632,7 +636,7 @@ async def test_a_taker_that_makes_a_transaction_fail_for_no_reason_is_asked_no_m
             nonlocal paid
             if passings[0].takeover.farmer == 8:
                 paid += 1
-                raise TransactionReverted("handOver", "Unknown", {}, tx_hash=bytes(32))
+                raise TransactionReverted("handOver", name, {}, tx_hash=bytes(32))
             return await hand_over(passings, epoch)
 
         market.hand_over = refused  # type: ignore[method-assign]
@@ -677,3 +681,30 @@ async def test_what_was_let_go_and_is_ours_again_is_not_given_up(tmp_path: Path)
         record = ledger.acceptance(slot.order, slot.slot)
         assert record is not None
         assert not record.given_up
+
+
+async def test_a_transaction_is_of_no_use_after_what_a_taker_signed_has_run_out(tmp_path: Path) -> None:
+    """It is given up then, before it costs gas, and never sent again when it has."""
+    async with giving(tmp_path, 2) as given:
+        market, sent = given.market, list[dict[str, Any]]()
+        hand_over, epoch = market.hand_over, given.market.epoch
+        passed: list[Passing] = []
+
+        async def noted(passings: Sequence[Passing], epoch: Epoch) -> Receipt:
+            passed.extend(passings)
+            return await hand_over(passings, epoch)
+
+        market.hand_over = noted  # type: ignore[method-assign]
+        given.ask(*given.slots)
+        await given.tick()
+
+        async def send(_: object, **how: Any) -> None:
+            sent.append(how)
+
+        market.sender.send = send  # type: ignore[method-assign, assignment]
+        early = replace(passed[1], takeover=replace(passed[1].takeover, deadline_block=epoch + 3))
+        for passings in (passed, [passed[0], early]):
+            await FarmMarket.hand_over(market, passings, epoch)
+        last = (epoch + 1) * market.rules.epoch_blocks - 1
+        assert [how["last_block"] for how in sent] == [last, epoch + 3]
+        assert [how["paid_tries"] for how in sent] == [1, 1]
