@@ -132,11 +132,11 @@ def apply_event(write: sqlite3.Connection, event: Event) -> None:
             _give_up(write, event, args["lost_epoch"])
         case "SlotHandedOver":
             _give_up(write, event, args["epoch"], taker=args["taker"])
+            if not args["bound"]:
+                # To itself, to the end of its book.
+                _release(write, event)
         case "Released":
-            write.execute(
-                "UPDATE entries SET released_block = ? WHERE taker = ? AND lost_epoch = ?",
-                (event.block, args["taker"], args["epoch"]),
-            )
+            _release(write, event)
         case "FrontCut":
             _cut_front(write, event)
         case _:
@@ -157,6 +157,13 @@ def _give_up(write: sqlite3.Connection, event: Event, epoch: Epoch, *, taker: Fa
         " entries AS earlier WHERE earlier.end = entries.end AND earlier.extension = entries.extension"
         " AND earlier.position < entries.position AND earlier.cut_epoch IS NULL)",
         values,
+    )
+
+
+def _release(write: sqlite3.Connection, event: Event) -> None:
+    write.execute(
+        "UPDATE entries SET released_block = ? WHERE taker = ? AND lost_epoch = ?",
+        (event.block, event.args["taker"], event.args["epoch"]),
     )
 
 

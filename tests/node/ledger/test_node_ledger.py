@@ -110,6 +110,35 @@ def test_open_acceptances_are_those_of_one_renter_that_may_still_be_placed(ledge
     assert ledger.open_acceptances(renter, 200) == []
 
 
+async def test_what_was_handed_over_is_known_until_its_collateral_is_free(ledger: Ledger) -> None:
+    """However long its order is over. To itself it binds nothing; a reorg binds what was free once more."""
+    market = FakeMarket()
+    slots = [parcel(seed=seed, rate=10 + seed, end=16) for seed in range(2)]
+    market.place(*(slot.placed() for slot in slots))
+    market.mine_to_epoch(3)
+    start = market.entries()[0].start
+    for slot, taker, bound in ((slots[0], 8, 5), (slots[1], FARMER, 0)):
+        passed = {"order": slot.order, "farmer": FARMER, "slot": slot.slot, "from": start, "epoch": Epoch(3)}
+        market.mine(events=[("SlotHandedOver", passed | {"taker": FarmerId(taker), "bound": bound})])
+    await read_on(ledger, market)
+    assert [entry.taker for entry in ledger.handed_over()] == [8, FARMER]
+    assert [entry.taker for entry in ledger.bound()] == [8]
+    ledger.forget_ended(Epoch(100))
+    assert [entry.taker for entry in ledger.handed_over()] == [8]
+    released = {"farmer": FARMER, "taker": FarmerId(8), "epoch": Epoch(3), "returned": 5, "burnt": 0}
+    market.mine(events=[("Released", released)])
+    await read_on(ledger, market)
+    assert ledger.bound() == []
+    market.reorg(1)
+    market.mine(2)
+    await read_on(ledger, market)
+    assert [entry.taker for entry in ledger.bound()] == [8]
+    market.mine(events=[("Released", released)])
+    await read_on(ledger, market)
+    ledger.forget_ended(Epoch(100))
+    assert ledger.handed_over() == []
+
+
 async def test_placed_slots_become_entries_in_the_order_of_the_chain(ledger: Ledger) -> None:
     market = FakeMarket()
     slots = [parcel(seed=seed, rate=10 + seed, end=end) for seed, end in enumerate((16, 24, 16, 16))]
