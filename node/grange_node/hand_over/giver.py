@@ -186,22 +186,22 @@ class Giver:
     async def _bring(self, chosen: Sequence[_Found], directory: TakerDirectory) -> Brought:
         """Have takers get all pieces of slots, some at a time; gives those that they have, when all are there
         or it takes too long."""
-        gate, brought = asyncio.Semaphore(MAX_SENT_AT_ONCE), Brought()
+        gate, brought, under_way = asyncio.Semaphore(MAX_SENT_AT_ONCE), Brought(), set[Place]()
 
         async def one(found: _Found) -> None:
             async with gate:
+                under_way.add(found.hand_over.place)
                 transfer = await self._bring_one(found, directory)
+                under_way.remove(found.hand_over.place)
                 if transfer is not None:
                     brought[found.hand_over.place] = transfer
 
         with suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_BRING_SECONDS):
                 await all_of(map(one, chosen))
-        for found in chosen:
-            place = found.hand_over.place
-            if place not in brought and self._rest_ends(found.hand_over) <= self._steady():
-                # Cut off, and others come first now.
-                self._rests[place] = self._steady(), 0.0
+        for place in under_way:
+            # Cut off: those that it kept from their turn come first.
+            self._rests[place] = self._steady() + FIRST_REST_SECONDS, 0.0
         return brought
 
     async def _bring_one(self, found: _Found, directory: TakerDirectory) -> Transfer | None:

@@ -659,6 +659,7 @@ async def test_a_taker_that_takes_for_ever_keeps_no_other_slot_from_passing(
         await given.tick()
         assert given.market.hand_overs == [[9]]
         given.takers[FarmerId(8)].hangs = False
+        given.farm.clock.now += FIRST_REST_SECONDS
         await given.tick()
         assert given.market.hand_overs == [[9], [8]]
 
@@ -708,3 +709,19 @@ async def test_a_transaction_is_of_no_use_after_what_a_taker_signed_has_run_out(
         last = (epoch + 1) * market.rules.epoch_blocks - 1
         assert [how["last_block"] for how in sent] == [last, epoch + 3]
         assert [how["paid_tries"] for how in sent] == [1, 1]
+
+
+async def test_those_that_a_slow_taker_kept_from_their_turn_come_first_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("grange_node.hand_over.giver.LONGEST_BRING_SECONDS", 1.0)
+    monkeypatch.setattr("grange_node.hand_over.giver.MAX_SENT_AT_ONCE", 1)
+    async with giving(tmp_path, 2) as given:
+        given.takers[FarmerId(8)].hangs = True
+        given.ask(given.slots[0], wanted=[8])
+        given.ask(given.slots[1], wanted=[9])
+        await given.tick()
+        assert given.market.hand_overs == [], "the first in the book was the first"
+        given.farm.clock.now += 1
+        await given.tick()
+        assert given.market.hand_overs == [[9]]
