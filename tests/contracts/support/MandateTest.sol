@@ -109,41 +109,6 @@ abstract contract MandateTest is AttackTest {
         return _signedBy(farmer, previous, slot, end, rate, _offer().egressPricePerGib, extender);
     }
 
-    function _signedBy(
-        FarmerId farmer,
-        OrderId previous,
-        uint256 slot,
-        uint256 end,
-        uint256 rate,
-        uint256 egressPrice,
-        address extender
-    ) internal view returns (Acceptance memory acceptance) {
-        Consent memory consent = Consent({
-            order: market.extensionId(previous, Epoch.wrap(uint32(end))),
-            farmer: farmer,
-            slot: slot,
-            root: _stored[previous].slots[slot].root,
-            leafCount: LEAVES,
-            rate: Rate.wrap(uint80(rate)),
-            maxEgressPricePerGib: uint80(egressPrice),
-            end: Epoch.wrap(uint32(end)),
-            deadlineBlock: uint64((_now() + 10) * EPOCH_BLOCKS),
-            previous: OrderId.unwrap(previous),
-            repairer: extender
-        });
-        acceptance = Acceptance({
-            farmer: farmer,
-            root: consent.root,
-            rate: consent.rate,
-            maxEgressPricePerGib: consent.maxEgressPricePerGib,
-            deadlineBlock: consent.deadlineBlock,
-            r: 0,
-            vs: 0
-        });
-        bytes32 digest = _acceptanceDigest(address(market), block.chainid, consent);
-        (acceptance.r, acceptance.vs) = _signCompact(_operatorKey(farmer), digest);
-    }
-
     /// @dev Extends by mandate until `end` as the extender, and lets the farmers keep it.
     function _extendByMandate(
         OrderId previous,

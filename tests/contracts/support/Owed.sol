@@ -28,6 +28,7 @@ abstract contract Owed is FarmTest {
     }
 
     function _owedForSlot(OrderId order, uint256 index, Slot storage slot) private view returns (uint256 owed) {
+        if (FarmerId.unwrap(slot.farmer) == 0) return _owedForVacant(Rate.unwrap(slot.rate), _epochsOf(order));
         FarmerView memory shown = market.farmer(slot.farmer);
         LossView memory loss = market.loss(order, uint8(index), slot.from);
         uint256 rate = Rate.unwrap(slot.rate);
@@ -50,14 +51,26 @@ abstract contract Owed is FarmTest {
         }
     }
 
+    /// @dev For a slot that began vacant: its pay, and the most that its bounty can be.
+    function _owedForVacant(uint256 rate, uint256 epochs) internal pure returns (uint256) {
+        uint256 atStake = (PENALTY + FINE) * epochs;
+        return rate * epochs + (rate * (atStake < COLLATERAL_EPOCHS ? atStake : COLLATERAL_EPOCHS)) / 2;
+    }
+
+    function _epochsOf(OrderId order) private view returns (uint256) {
+        return _stored[order].end - _stored[order].from;
+    }
+
     /// @dev What the market will hold for the renter in slots [first, last) of an order, when their farmers are settled, and
     /// evicted where they lapsed.
     function _owedWhenSettled(OrderId order, uint256 first, uint256 last) internal returns (uint256 owed) {
         uint256 snapshot = vm.snapshotState();
         Slot[] storage slots = _stored[order].slots;
         for (uint256 i = first; i < last; ++i) {
-            market.settle(slots[i].farmer);
-            _evict(slots[i].farmer);
+            if (FarmerId.unwrap(slots[i].farmer) != 0) {
+                market.settle(slots[i].farmer);
+                _evict(slots[i].farmer);
+            }
             owed += _owedForSlot(order, i, slots[i]) - _fineHeld(order, i, slots[i]);
         }
         vm.revertToState(snapshot);

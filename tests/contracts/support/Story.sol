@@ -3,14 +3,18 @@ pragma solidity 0.8.37;
 
 import {IBooks} from "../../../contracts/interfaces/IBooks.sol";
 import {
+    Acceptance,
     EXTENDED,
     Epoch,
     FarmerId,
     FarmerView,
+    Held,
     LossView,
+    MandateTerms,
     OrderId,
     Rate,
     Slot,
+    Terms,
     Voucher
 } from "../../../contracts/types/Types.sol";
 import {vm} from "./Cheats.sol";
@@ -33,6 +37,7 @@ abstract contract Story is Owed {
     uint256 internal _fork;
     uint256 private _random;
     uint256 private _vouched;
+    uint16 private _mandates;
 
     function _begin() internal {
         for (uint256 i = 0; i < RENTERS; ++i) {
@@ -44,6 +49,8 @@ abstract contract Story is Owed {
         _honest = _register(1e9);
         _honestStake = 1e9;
         _store(_honest, _date(3), 3, 100);
+        _register(20_000);
+        _register(20_000);
     }
 
     /// @dev On another branch of the chain epochs begin with other blocks.
@@ -58,7 +65,8 @@ abstract contract Story is Owed {
         if (kind < 4) _pass();
         else if (kind == 4) _newFarmer();
         else if (kind < 7) _tryPlace();
-        else if (kind == 7) _tryExtend();
+        else if (kind == 7 && _pick(2) == 0) _tryExtend();
+        else if (kind == 7) _tryExtendByMandate();
         else if (kind < 10) _tryProve(_anyFarmer());
         else if (kind == 10) _tryLose();
         else if (kind == 11) _maintain();
@@ -115,10 +123,12 @@ abstract contract Story is Owed {
             vm.roll(block.number + _pick(EPOCH_BLOCKS - (block.number % EPOCH_BLOCKS)));
             return;
         }
-        for (uint256 i = 0; i < epochs; ++i) {
-            _enter(_now() + 1);
-            if (_rateAt(_honest, _now()) > 0) _prove(_honest);
-        }
+        for (uint256 i = 0; i < epochs; ++i) _passEpoch();
+    }
+
+    function _passEpoch() private {
+        _enter(_now() + 1);
+        if (_rateAt(_honest, _now()) > 0) _prove(_honest);
     }
 
     function _newFarmer() private {
@@ -154,10 +164,9 @@ abstract contract Story is Owed {
     }
 
     function _tryExtend() private {
-        if (_placed.length == 0 || _placed.length >= MOST_ORDERS) return;
-        OrderId previous = _placed[_pick(_placed.length)];
+        OrderId previous = _anyExtensible();
+        if (OrderId.unwrap(previous) == 0) return;
         Stored storage stored = _stored[previous];
-        if (stored.closed || stored.end != _date(1) || market.order(previous).mandate == EXTENDED) return;
         uint256 rate = 1 + _pick(300);
         FarmerId[] memory farmers = _ready(stored.slots.length, rate);
         if (farmers.length < stored.slots.length) return;
@@ -165,6 +174,102 @@ abstract contract Story is Owed {
         uint256[] memory before = _vaultsNow();
         _extend(previous, farmers, _date(2 + _pick(3)), rate);
         _checkVaults(before, renter, 0);
+    }
+
+    /// @dev By a mandate that suffices to the unit: the farmers go on that can, and late in the period one of three may be missing.
+    function _tryExtendByMandate() private {
+        OrderId previous = _pick(2) == 0 ? _anyExtensible() : _freshOrder();
+        if (OrderId.unwrap(previous) == 0) return;
+        Stored storage stored = _stored[previous];
+        renter = stored.renter;
+        uint256 end = _date(2 + _pick(3));
+        uint256 fee = _pick(100);
+        bool late = _pick(2) == 0;
+        while (late && _now() < stored.end - (GRID_EPOCHS + 1) / 2) {
+            _passEpoch();
+            for (uint256 i = 0; i < stored.slots.length; ++i) {
+                if (FarmerId.unwrap(stored.slots[i].farmer) != 0) _tryProve(stored.slots[i].farmer);
+            }
+        }
+        (Acceptance[] memory acceptances, uint256 cost, uint256 missing) = _goingOn(previous, end, late);
+        if (missing > (late ? (acceptances.length - 1) / 2 : 0)) return;
+        uint256[] memory before = _vaultsNow();
+        _deposit(cost + fee);
+        _giveMandate(previous, end, fee, cost + fee);
+        fee += market.earnings(REPAIRER);
+        _goOn(previous, end, acceptances);
+        vm.assertEq(market.earnings(REPAIRER), fee, "the fee");
+        vm.assertEq(market.mandate(renter, _mandates).left, 0, "all of it is spent");
+        _checkVaults(before, renter, 0);
+    }
+
+    function _goOn(OrderId previous, uint256 end, Acceptance[] memory acceptances) private {
+        Held memory held = _held(previous);
+        vm.prank(STRANGER);
+        OrderId next = market.extendByMandate(held, acceptances, REPAIRER);
+        Stored storage stored = _stored[previous];
+        Terms memory terms = _terms(0, end, stored.leafCount, 1, 1);
+        _know(next, terms, acceptances, stored.end, stored.data, true);
+    }
+
+    /// @dev An order of three slots, in the last grid period of its time at once; zero if there are too few farmers for it.
+    function _freshOrder() private returns (OrderId) {
+        if (_placed.length + 1 >= MOST_ORDERS || _date(1) <= _now() + 1) return OrderId.wrap(0);
+        FarmerId[] memory farmers = _ready(3, 300);
+        return farmers.length < 3 ? OrderId.wrap(0) : _store(farmers, _date(1), 1 + _pick(3), 1 + _pick(300));
+    }
+
+    /// @dev An order in the last grid period of its time that none extends yet, of several the largest; zero if there is none.
+    function _anyExtensible() private returns (OrderId found) {
+        if (_placed.length >= MOST_ORDERS) return OrderId.wrap(0);
+        uint256 first = _pick(_placed.length);
+        for (uint256 i = 0; i < _placed.length; ++i) {
+            OrderId order = _placed[(first + i) % _placed.length];
+            Stored storage stored = _stored[order];
+            if (stored.closed || stored.end != _date(1) || market.order(order).mandate == EXTENDED) continue;
+            if (stored.slots.length > _stored[found].slots.length) found = order;
+        }
+    }
+
+    /// @dev What the farmers of an order sign, for no more than they have, which binds no more stake; what that costs with what
+    /// is set aside, and how many are missing: half of the time one that is left out.
+    function _goingOn(
+        OrderId previous,
+        uint256 end,
+        bool late
+    ) private returns (Acceptance[] memory acceptances, uint256 cost, uint256 missing) {
+        Slot[] storage slots = _stored[previous].slots;
+        uint256 epochs = end - _stored[previous].end;
+        uint256 leftOut = late ? _pick(2 * slots.length) : slots.length;
+        acceptances = new Acceptance[](slots.length);
+        for (uint256 i = 0; i < slots.length; ++i) {
+            uint256 rate = 1 + _pick(Rate.unwrap(slots[i].rate));
+            bool isAway = FarmerId.unwrap(slots[i].farmer) == 0 || !_canTake(slots[i].farmer, 0);
+            if (!isAway && i != leftOut) {
+                acceptances[i] = _signedBy(slots[i].farmer, previous, i, end, rate, _pick(1000), REPAIRER);
+                cost += rate * epochs;
+            } else {
+                (acceptances[i].root, acceptances[i].rate) = (slots[i].root, slots[i].rate);
+                acceptances[i].maxEgressPricePerGib = slots[i].maxEgressPricePerGib;
+                cost += _owedForVacant(Rate.unwrap(slots[i].rate), epochs);
+                ++missing;
+            }
+        }
+    }
+
+    function _giveMandate(OrderId order, uint256 end, uint256 fee, uint256 total) private {
+        OrderId[] memory orders = new OrderId[](1);
+        orders[0] = order;
+        MandateTerms memory terms = MandateTerms({
+            highestPrice: type(uint80).max,
+            highestEgressPrice: type(uint80).max,
+            fee: uint96(fee),
+            until: Epoch.wrap(uint32(end)),
+            termEpochs: uint32((MAX_BOOKS - 1) * GRID_EPOCHS),
+            total: uint128(total)
+        });
+        vm.prank(renter);
+        market.giveMandate(++_mandates, terms, orders, new uint16[](0));
     }
 
     /// @dev Up to `count` farmers, one after another from anywhere, that can take on a slot of this rate.
@@ -188,7 +293,7 @@ abstract contract Story is Owed {
         for (uint256 i = 0; i < _kept[farmer].length; ++i) {
             if (_kept[farmer][i].lostEpoch != type(uint256).max) return false;
         }
-        return !shown.lapsed && shown.stake >= (shown.committedRate + rate) * COLLATERAL_EPOCHS;
+        return !shown.lapsed && shown.stake >= (shown.committedRate - shown.carriedRate + rate) * COLLATERAL_EPOCHS;
     }
 
     function _tryProve(FarmerId farmer) private {
@@ -234,10 +339,7 @@ abstract contract Story is Owed {
         if (stored.closed || _now() + 1 >= stored.end || _now() + 1 < stored.from) return;
         uint256 index = _pick(stored.slots.length);
         Slot storage slot = stored.slots[index];
-        FarmerView memory shown = market.farmer(slot.farmer);
-        LossView memory loss = market.loss(order, uint8(index), slot.from);
-        bool lost = loss.lostBlock != 0 && Epoch.unwrap(loss.lostEpoch) <= Epoch.unwrap(shown.settledEpoch);
-        if (!lost && !shown.lapsed) return;
+        if (!_isVacant(order, index, slot)) return;
         FarmerId[] memory farmers = _ready(1, Rate.unwrap(slot.rate));
         if (farmers.length == 0) return;
         for (uint256 i = 0; i < stored.slots.length; ++i) {
@@ -251,6 +353,15 @@ abstract contract Story is Owed {
         _refill(order, index, farmers[0], REPAIRER);
         vm.stopPrank();
         _checkVaults(before, stored.renter, back - market.earnings(REPAIRER));
+    }
+
+    /// @dev Whether it began vacant, or its farmer lapsed or gave it up.
+    function _isVacant(OrderId order, uint256 index, Slot storage slot) private view returns (bool) {
+        if (FarmerId.unwrap(slot.farmer) == 0) return true;
+        FarmerView memory shown = market.farmer(slot.farmer);
+        LossView memory loss = market.loss(order, uint8(index), slot.from);
+        bool lost = loss.lostBlock != 0 && Epoch.unwrap(loss.lostEpoch) <= Epoch.unwrap(shown.settledEpoch);
+        return lost || shown.lapsed;
     }
 
     function _tryClose(uint256 nth) private {
