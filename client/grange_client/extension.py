@@ -292,7 +292,7 @@ def _assigned(
         if farmer is not None and not reason:
             keepers.append(Keeper(farmer=farmer, rate=asked_rate(farmer, needed.slot_bytes)))
         elif candidates:
-            why = reason if farmer is None else f"Farmer {farmer.id} will not: {reason}"
+            why = reason if farmer is None else f"Farmer {farmer.id} does not go on. {reason}"
             keepers.append(replace(candidates.pop(0), reason=why))
         else:
             pairs = zip(present, reasons, strict=True)

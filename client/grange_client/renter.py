@@ -19,6 +19,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from grange.allow_lists import FARMERS, ListFiles
 from grange.chain import (
     AnswerUnreadable,
     Chain,
@@ -46,6 +47,7 @@ from grange.storage.home_lock import HomeLock
 from grange.transfer.aging import Freshness
 from grange.transfer.directory import FarmerDirectory
 from grange.transfer.events import Complaint, Listener, Step, ignore_progress
+from grange.transfer.listed import is_denied, is_friend, name_of, refusal_of
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.selection import UNKNOWN, Reputation
 from grange.types import Address, Epoch, FarmerId, OrderId
@@ -95,13 +97,16 @@ OF_ONE_ORDER = (UserError, RpcError, AnswerUnreadable)
 class FarmerReport:
     """A farmer as the chain, its own endpoint and our memory show it.
 
-    `silent` says why it does not answer, `distrust` why it gets nothing of ours.
+    `silent` says why it does not answer, `distrust` why it gets nothing of ours, `name` how the person calls
+    it, and `is_friend` that it is on the allow list.
     """
 
     farmer: Farmer
     free_bytes: int | None
     silent: str
     distrust: str = ""
+    name: str = ""
+    is_friend: bool = False
 
 
 class Renter:
@@ -280,7 +285,13 @@ class Renter:
                 return await executors.in_database(known)
 
             async with FarmerDirectory.open(
-                market, signer, payments, policy=policy, freshness=freshness, known=find_known
+                market,
+                signer,
+                payments,
+                policy=policy,
+                freshness=freshness,
+                known=find_known,
+                lists=await executors.on_disk(ListFiles(folder=catalog_path.parent, of=FARMERS).read),
             ) as directory:
                 renter = cls(
                     identity=identity,
@@ -488,10 +499,19 @@ class Renter:
         """Those that keep an order, without any that the endpoint does not know."""
         return await self._directory.by_id(slot.farmer for slot in order.slots)
 
-    async def distrusted(self) -> dict[FarmerId, str]:
-        """Farmers that get nothing of ours, and why, by what we remember of them."""
+    async def distrusted(self, farmers: Iterable[Farmer]) -> dict[FarmerId, str]:
+        """Those of some farmers that get nothing of ours, and why."""
         known = await self.executors.in_database(self.reputations.records)
-        return {farmer: record.distrust for farmer, record in known.items() if record.distrust}
+        lists = self._directory.lists
+        return {
+            farmer.id: why
+            for farmer in farmers
+            if (why := refusal_of(lists, farmer) or known.get(farmer.id, UNKNOWN).distrust)
+        }
+
+    def name_of(self, farmer: Farmer) -> str:
+        """How the person calls a farmer; empty if there is no name for it."""
+        return name_of(self._directory.lists, farmer)
 
     async def order_health(self, order: OrderState) -> OrderHealth:
         """How an order is, and how likely it is lost before it ends; see `order_health`."""
@@ -512,17 +532,20 @@ class Renter:
 
     async def farmers(self) -> list[FarmerReport]:
         """Everybody who is registered, and how they are."""
-        registered = await self._directory.registered()
+        registered, lists = await self._directory.registered(), self._directory.lists
         farmers = [*registered.farmers.values()]
-        found = await self._directory.probe(farmers[:MAX_LISTED_PROBED])
+        asked = [farmer for farmer in farmers if not is_denied(lists, farmer)]
+        found = await self._directory.probe(asked[:MAX_LISTED_PROBED])
         free = {candidate.farmer.id: candidate.free_bytes for candidate in found.candidates}
-        distrusted = await self.distrusted()
+        distrusted = await self.distrusted(farmers)
         return [
             FarmerReport(
                 farmer=farmer,
                 free_bytes=free.get(farmer.id),
                 silent=found.silent.get(farmer.id, ""),
                 distrust=distrusted.get(farmer.id, ""),
+                name=name_of(lists, farmer),
+                is_friend=is_friend(lists, farmer),
             )
             for farmer in farmers
         ]

@@ -17,6 +17,7 @@
         Refusal               carries a code with its HTTP status, and what was wrong
           Malformed 400       Unauthorised 401   VaultTooSmall 402   PaymentNeeded 402
           Foreign 403         NotAReader 403     ClosedUntilEpoch 403
+          RenterNotServed 403
           NotFound 404        Conflict 409       LengthMissing 411   TooMuch 413
           RangeInvalid 416    Mismatch 422       TooBusy 429
       WorldError              the world failed
@@ -170,6 +171,12 @@ class NotAReader(Refusal):
     """The slot is placed, and the signer may read nothing of it now."""
 
     code = ErrorCode.NOT_A_READER
+
+
+class RenterNotServed(Refusal):
+    """The farm's owner takes nothing of this renter's."""
+
+    code = ErrorCode.RENTER_NOT_SERVED
 
 
 class ClosedUntilEpoch(Refusal):

@@ -13,6 +13,7 @@
     Bonds             what is still answered for -> free               (loop)
     Uploads           pieces -> store and ledger
     AcceptanceService store, ledger, view -> acceptances
+    RenterLists       whose data is taken
     Readers           who may read what
     PaymentGate       vouchers -> reads
     Redeemer          vouchers -> money                                (loop)
@@ -31,11 +32,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
+from grange.allow_lists import RENTERS, ListFiles
 from grange.chain import Wallet
 from grange.executors import Executors
 from grange.messages import NO_ORDER
 from grange.units import MIB, format_count
 from grange_node.acceptance.acceptance_service import AcceptanceService
+from grange_node.acceptance.renter_lists import RenterLists
 from grange_node.audit.fee_history import FeeHistory
 from grange_node.audit.prover import Prover
 from grange_node.audit.seed_recorder import SeedRecorder
@@ -122,6 +125,7 @@ class Node:
     scrubber: Scrubber
     giver: Giver
     bonds: Bonds
+    renter_lists: RenterLists
     readers: Readers
     delegates: Delegates
     payment_gate: PaymentGate
@@ -151,7 +155,7 @@ class Node:
         seconds by a clock that nobody sets, for how long something takes; `executors` of the caller's own
         are left open.
 
-        Raises DataInUse, LedgerInvalid, NodeWorldError.
+        Raises DataInUse, LedgerInvalid, ListInvalid, NodeWorldError.
         """
         async with AsyncExitStack() as stack:
             is_own = executors is None
@@ -237,6 +241,14 @@ class Node:
             vaults = VaultFunds(market, clock)
             disk_capacity = DiskCapacity(store, executors)
             await disk_capacity.measure()
+            readers = Readers(market, follower, funds, clock)
+            renter_lists = RenterLists(
+                ListFiles(folder=config.data_folder, of=RENTERS),
+                readers.renter_of,
+                executors=executors,
+                steady=steady,
+            )
+            await renter_lists.load()
             if is_own:
                 # What has begun in a thread ends before what it works on is closed.
                 stack.callback(executors.close)
@@ -265,6 +277,7 @@ class Node:
                     uploads=uploads,
                     locks=locks,
                     is_to_go=hand_overs.has,
+                    renters=renter_lists,
                     clock=clock,
                     executors=executors,
                 ),
@@ -334,7 +347,8 @@ class Node:
                     follower=follower,
                     executors=executors,
                 ),
-                readers=Readers(market, follower, funds, clock),
+                renter_lists=renter_lists,
+                readers=readers,
                 delegates=Delegates(market, clock),
                 payment_gate=PaymentGate(
                     domain=config.domain,

@@ -1,6 +1,7 @@
 """What farmers and renters must agree on: trees, codes, seals, messages, and the chain gateway.
 
 cli, transfer, peer, wire, chain, storage   packages that do something: each says what its modules are for
+allow_lists         whom a person deals with and whom not, in two text files
 
 The modules are pure, but for the last line:
 

@@ -52,6 +52,9 @@ _SIZE: Final = re.compile(r"([0-9]{1,20})(?:\.([0-9]{1,6}))? ?(?:([kmgtpe])(i?)b
 _AMOUNT: Final = re.compile(rf"([0-9]{{1,24}})(?:\.([0-9]{{1,{TOKEN_DECIMALS}}}))?")
 
 
+FREE: Final = "free"
+
+
 def rate_rounded_up(price_per_gib_epoch: int, slot_bytes: int) -> int:
     """Base units per epoch for a slot: price x size, rounded up, as the contract would.
 
@@ -102,6 +105,11 @@ def format_tokens_rounded_down(base_units: int) -> str:
     """An amount for a person, rounded down so that nothing looks like more: 0.0123456789 is "0.012345"."""
     unit = _shown_unit(base_units)
     return format_tokens(base_units // unit * unit)
+
+
+def format_rate(base_units: int) -> str:
+    """What a slot costs an epoch, for a person: "free" for a base unit, the least that the market takes."""
+    return FREE if base_units <= 1 else format_tokens_rounded_up(base_units)
 
 
 def format_count(count: int, noun: str) -> str:

@@ -34,7 +34,7 @@ COMMANDS: Final = {
         "overview",
         "Show how many farmers still keep what is stored, and how likely it is lost before it ends.",
     ),
-    "farmers": ("overview", "Show who keeps data here, at what price, how reliably."),
+    "farmers": ("farmers", "Show who keeps data here, at what price, how reliably; allow or deny some."),
     "balance": ("money", "Show the address and what there is to pay with."),
     "deposit": ("money", "Move tokens from the wallet into the vault, ahead of time."),
     "withdraw": (

@@ -161,6 +161,8 @@ def farmer_json(report: FarmerReport) -> dict[str, Any]:
         "answers": not report.silent,
         "silent": report.silent,
         "distrust": report.distrust,
+        "name": report.name,
+        "friend": report.is_friend,
     }
 
 

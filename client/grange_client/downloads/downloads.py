@@ -176,6 +176,9 @@ class Downloads:
                 )
         worked = [source.farmer for source in reader.sources if source.reads and not source.failure]
         self.notes.add(lambda: self.reputations.note_successes(worked))
+        if denied := {source.farmer for source in reader.sources if source.reads and source.is_denied}:
+            named = ", ".join(map(str, sorted(denied)))
+            self.notes.said[f"The others were not enough: also read from {named}, on your deny list."] = None
         return replace(restored, paid=plan.paid + budget.spent)
 
     async def rebuilder(self, order: OrderState, watch: Listener = ignore_progress) -> SlotRebuilder:

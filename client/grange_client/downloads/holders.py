@@ -18,6 +18,7 @@ from grange.errors import UserError
 from grange.peer import FARMER_FAULTS, FarmerRefused, FarmerUnreachable, Peer, dealing_with
 from grange.peer.read_payments import read_price
 from grange.transfer.directory import FarmerDirectory, Reputations
+from grange.transfer.listed import is_denied
 from grange.transfer.selection import UNKNOWN, Reputation
 from grange.transfer.sources import Source
 from grange.types import FarmerId
@@ -42,6 +43,8 @@ class Holders:
     ransoms: Mapping[int, FarmerRefused] = field(default_factory=dict)
     records: Mapping[FarmerId, Reputation] = field(default_factory=dict)
     """What is remembered of farmers."""
+    denied: frozenset[FarmerId] = frozenset()
+    """Those on our deny list: read from only where the others are not enough."""
 
     def prices(self, *, at_any_price: bool) -> list[int | None]:
         """What each asks for a GiB, in base units; None for those that are not read from."""
@@ -77,6 +80,7 @@ class Holders:
             root=kept.root,
             open_peer=None if peer is None else lambda: peer,
             is_dear=ransom is not None,
+            is_denied=kept.farmer in self.denied,
             lied_before=self.records.get(kept.farmer, UNKNOWN).lies > 0,
             failure=failure,
         )
@@ -96,9 +100,13 @@ async def find_holders(
     """
     known = await directory.by_id(slot.farmer for slot in order.slots)
     farmers = tuple(known.get(slot.farmer) for slot in order.slots)
-    if not is_confirmed:
-        return Holders(order=order, farmers=farmers, ransoms=_unconfirmed(farmers), records=reputations)
-    return Holders(order=order, farmers=farmers, records=reputations)
+    return Holders(
+        order=order,
+        farmers=farmers,
+        ransoms={} if is_confirmed else _unconfirmed(farmers),
+        records=reputations,
+        denied=frozenset(one.id for one in known.values() if is_denied(directory.lists, one)),
+    )
 
 
 def _unconfirmed(farmers: Sequence[Farmer | None]) -> dict[int, FarmerRefused]:

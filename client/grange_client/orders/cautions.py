@@ -79,7 +79,10 @@ def cautions(choice: Choice, needed: Requirements) -> tuple[str, ...]:
     chosen = [contender(one.candidate, needed) for one in choice.ranked[: needed.n]]
     strangers = sum(one.trust is Trust.STRANGER for one in chosen)
     cheap = sum(one.cheap for one in chosen)
-    friends = sum(one.friend for one in chosen)
+    friends = sum(
+        one.friend and not keeper.candidate.is_friend
+        for one, keeper in zip(chosen, choice.ranked, strict=False)
+    )
     said = []
     if needed.n < SMALL_CODE[1]:
         k, n = SMALL_CODE

@@ -36,6 +36,7 @@ from grange.units import format_tokens
 from grange_node.acceptance.extension import check_same, start_of
 from grange_node.acceptance.hand_over import check_giver, check_hand_over
 from grange_node.acceptance.mandate import check_prices, end_of
+from grange_node.acceptance.renter_lists import RenterLists
 from grange_node.acceptance.takeover import TAKEOVER_LIFE_BLOCKS, terms_of
 from grange_node.acceptance.terms import (
     ACCEPTANCE_LIFE_BLOCKS,
@@ -99,6 +100,7 @@ class AcceptanceService:
         uploads: Uploads,
         locks: SlotLocks,
         is_to_go: Callable[[OrderId, int], bool],
+        renters: RenterLists,
         clock: Callable[[], float],
         executors: Executors,
     ) -> None:
@@ -114,6 +116,7 @@ class AcceptanceService:
         self._uploads = uploads
         self._locks = locks
         self._is_to_go = is_to_go
+        self._renters = renters
         self._terms_check = TermsCheck(
             config=config,
             operator=wallet.address,
@@ -136,9 +139,10 @@ class AcceptanceService:
 
         The same terms again give the same acceptance until it is about to expire, and then one with a later
         deadline; other terms for a slot that was accepted raise Conflict. Raises Malformed, Foreign,
-        NotFound, Mismatch, TermsRefused, StakeTooSmall, VaultTooSmall, ChainDown, TooBusy.
+        NotFound, Mismatch, RenterNotServed, TermsRefused, StakeTooSmall, VaultTooSmall, ChainDown, TooBusy.
         """
         _check_renter(key, salt, sender)
+        await self._renters.require(key.renter)
         await self._require_begun(key)
         with self._in_line(key.renter, network):
             return await self._accept(key, terms)
@@ -179,6 +183,7 @@ class AcceptanceService:
         `previous` cannot be extended, and Mismatch when we keep something else of it.
         """
         _check_renter(key, salt, sender)
+        await self._renters.require(key.renter)
         if await self._executors.in_database(self._ledger.acceptance, previous, key.slot) is None:
             await self._require_begun(key)
         with self._in_line(key.renter, network):
@@ -241,6 +246,7 @@ class AcceptanceService:
         with self._in_line(extender, network):
             view = await self._follower.recent()
             order, mandate = await self._mandate(previous)
+            await self._renters.require(order.renter)
             renter, grid = order.renter, self._config.parameters.grid_epochs
             start = start_of(order, renter, slot, epoch=view.head.epoch, grid_epochs=grid)
             end = end_of(mandate, order, previous, order_id)
@@ -343,6 +349,7 @@ class AcceptanceService:
                 terms = terms_of(order, held, key.slot, self._config.farmer)
                 check_shape(terms)
                 assert order is not None, "terms follow from an order"
+                await self._renters.require(order.renter)
                 await require(order, view)
         except ChainError as error:
             raise ChainDown.because(error) from error

@@ -7,6 +7,7 @@ registration    becoming a farmer on chain, changing the offer, taking out what 
 key_rotation    another key for the operator
 operator_limits what a farmer's owner lets its operator do alone
 hand_over       passing slots on to other farmers, and hand_over_command what is typed for it
+renters_command `farm renters`: whose data the farm takes
 stake           how much room a stake answers for
 status          what an operator wants to know, and status_screen how it looks
 """

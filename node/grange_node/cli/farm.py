@@ -38,6 +38,7 @@ from grange_node.cli.operator_limits import (
     read_operator_limits,
     set_operator_limits,
 )
+from grange_node.cli.renters_command import renters
 from grange_node.cli.status import read_status
 from grange_node.cli.status_screen import status_table
 from grange_node.config import (
@@ -67,6 +68,7 @@ OwnerKey = Annotated[
 ]
 
 app.command("hand-over")(hand_over)
+app.add_typer(renters, name="renters")
 
 
 @app.command()

@@ -137,6 +137,21 @@ class Readers:
             )
         return Access(reader=reader, share=share, epoch=view.head.epoch)
 
+    async def renter_of(self, order: OrderId, network: Network) -> Address | None:
+        """Whose an order is, for who asks from a network; None if the chain shows no such order. Raises
+        ChainDown and TooBusy while that cannot be found out."""
+        renter = self._renters.get(order)
+        if renter is not None:
+            return renter
+        with self._queued(network):
+            view = await self._follower.recent()
+            async with self._renter_locks.setdefault(order, asyncio.Lock()):
+                try:
+                    async with self._looking.turn():
+                        return self._renters.get(order) or await self._ask_renter(order, view)
+                except ChainError as error:
+                    raise ChainDown.because(error) from error
+
     async def _is_renter(self, order: OrderId, signer: Address) -> bool:
         """Whether who sent us the slot is the order's renter: a slot that was taken over came from a
         repairer. While the chain is away the sender is believed: it had the bytes."""

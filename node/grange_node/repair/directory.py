@@ -14,6 +14,7 @@ from typing import Final
 
 import aiohttp
 
+from grange.allow_lists import FARMERS, AllowLists, ListFiles, ListInvalid
 from grange.chain import Farmer
 from grange.executors import Executors
 from grange.peer import Meter, Peer, Signer, open_session
@@ -24,6 +25,7 @@ from grange.transfer.directory import FarmerDirectory
 from grange.transfer.retry import RetryPolicy
 from grange.types import FarmerId
 from grange_node.config import CHANNELS_NAME
+from grange_node.errors import StoreFailed
 from grange_node.files import FOLDER_MODE
 from grange_node.pieces.folders import translated
 from grange_node.repair.market import RepairMarket
@@ -67,10 +69,12 @@ async def open_directory(
     """The farmers for the key of `market`, which signs and pays; what it signed away is kept in `folder`.
 
     That is made if it is not there, but not what is above it, which may be the place of a disk that is not
-    mounted. Raises StorageFull, StoreFailed.
+    mounted. Lists of farmers that are allowed or denied, if there are any, are in it too, and read now.
+    Raises StorageFull, StoreFailed.
     """
     wallet, policy = market.sender.wallet, policy or RetryPolicy()
     _make(folder)
+    lists = _read_lists(folder)
     async with AsyncExitStack() as stack:
         channels = stack.enter_context(
             PaymentChannels.open(folder / CHANNELS_NAME, domain=market.domain, payer=wallet.address)
@@ -78,13 +82,20 @@ async def open_directory(
         payments = ReadPayments(domain=market.domain, wallet=wallet, channels=channels, executors=executors)
         signer = Signer(domain=market.domain, wallet=wallet, timeouts=policy.timeouts)
         yield await stack.enter_async_context(
-            FollowedDirectory.open(market, signer, payments, policy=policy, freshness=freshness)
+            FollowedDirectory.open(market, signer, payments, policy=policy, freshness=freshness, lists=lists)
         )
 
 
 def _make(folder: Path) -> None:
     with translated(f"making {folder}"):
         folder.mkdir(FOLDER_MODE, exist_ok=True)
+
+
+def _read_lists(folder: Path) -> AllowLists:
+    try:
+        return ListFiles(folder=folder, of=FARMERS).read()
+    except ListInvalid as error:
+        raise StoreFailed(error.message, detail=error.detail, hint=error.hint) from error
 
 
 class Reading:

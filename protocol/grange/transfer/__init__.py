@@ -1,7 +1,7 @@
 """Moving the slots of orders to and from farmers, for renters and repairers alike.
 
     directory.py    the farmers of a market, and who of them answers    aging.py
-    selection.py    which of them a slot goes to                        spread.py, sampling.py
+    selection.py    which of them a slot goes to                        spread.py, sampling.py, listed.py
     fetch.py        k of n slots, from those that give them soonest     sources.py, stripes.py
     verification.py whether what came is what the order has             fault_attribution.py
     events.py       what long work tells anyone who listens

@@ -29,12 +29,14 @@ from typing import Any, Final, Self
 
 import aiohttp
 
+from grange.allow_lists import NO_LISTS, AllowLists
 from grange.chain import Farmer
 from grange.chain.registry import Registered, Registry, read_some
 from grange.peer import FARMER_FAULTS, Peer, ReadPayments, Signer, dealing_with, networks_of, open_session
 from grange.tasks import all_of, cancelled
 from grange.transfer.aging import Aging, Freshness
 from grange.transfer.events import Listener, ReadingPriceRaised, ignore_progress
+from grange.transfer.listed import is_friend, refusal_of
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.sampling import MAX_ASKED, highest_egress, price_floor, prospects
 from grange.transfer.selection import (
@@ -43,6 +45,7 @@ from grange.transfer.selection import (
     Reputation,
     Requirements,
     epochs_kept,
+    needed_of,
     unfit_on_chain,
 )
 from grange.types import FarmerId
@@ -110,11 +113,14 @@ class FarmerDirectory:
         policy: RetryPolicy,
         freshness: Freshness | None = None,
         known: Callable[[], Awaitable[Collection[FarmerId]]] = _know_none,
+        lists: AllowLists = NO_LISTS,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep,
     ) -> None:
-        """`clock` gives seconds, `sleep` takes them; `known` gives farmers that have to be in a sample."""
+        """`clock` gives seconds, `sleep` takes them; `known` gives farmers that have to be in a sample;
+        `lists` say who may be chosen."""
         self.signer = signer
+        self.lists = lists
         self.payments = payments
         self.policy = policy
         self._registry = registry
@@ -124,7 +130,8 @@ class FarmerDirectory:
         self._sleep = sleep
 
         async def read() -> Registered:
-            return await registry.registered(await known())
+            friends = [one.who for one in lists.allowed if isinstance(one.who, int)]
+            return await registry.registered({*await known(), *friends})
 
         self._everybody = Aging(read, self._freshness, clock=clock)
         self._some: dict[FarmerId, tuple[Farmer, float]] = {}
@@ -142,11 +149,19 @@ class FarmerDirectory:
         policy: RetryPolicy,
         freshness: Freshness | None = None,
         known: Callable[[], Awaitable[Collection[FarmerId]]] = _know_none,
+        lists: AllowLists = NO_LISTS,
     ) -> AsyncIterator[Self]:
         """With an HTTP session of its own; `payments` pays for what is read from farmers."""
         async with open_session(policy.timeouts, chain_id=signer.domain.chain_id) as session:
             directory = cls(
-                registry, signer, payments, session, policy=policy, freshness=freshness, known=known
+                registry,
+                signer,
+                payments,
+                session,
+                policy=policy,
+                freshness=freshness,
+                known=known,
+                lists=lists,
             )
             try:
                 yield directory
@@ -219,6 +234,7 @@ class FarmerDirectory:
                     free_bytes=answer.free_bytes,
                     networks=answer.networks,
                     reputation=reputations.get(farmer.id, UNKNOWN),
+                    is_friend=is_friend(self.lists, farmer),
                 )
             )
         return Probed(candidates=tuple(candidates), silent=silent)
@@ -237,7 +253,8 @@ class FarmerDirectory:
         """Look for farmers that could take a slot, `at_most` of them, however many are registered.
 
         `keepers` have slots already: they are asked whatever the chain says of them. Those `beside` have
-        slots of the order and are not asked, nor are those `excluded`. Raises the errors of the chain.
+        slots of the order and are not asked, nor are those `excluded`, nor whom the lists leave out. Raises
+        the errors of the chain.
         """
         registered = await self.registered()
         ours = await self.by_id({*keepers, *(one for one in beside if one not in registered.farmers)})
@@ -255,15 +272,15 @@ class FarmerDirectory:
         unfit = {
             farmer.id: reason
             for farmer in farmers
-            if (
-                reason := reputations.get(farmer.id, UNKNOWN).distrust or unfit_on_chain(farmer, requirements)
-            )
+            if (reason := self._unfit(farmer, requirements, reputations))
         }
+        refused = {farmer.id: reason for farmer in farmers if (reason := refusal_of(self.lists, farmer))}
         left_out = unfit.keys() | {*keepers, *beside, *excluded}
         known = {farmer for farmer, record in reputations.items() if record.successes or record.kept}
         if requirements.own is not None:
             known.add(requirements.own)
-        asked = [farmer for farmer in farmers if farmer.id in keepers]
+        known |= {farmer.id for farmer in farmers if is_friend(self.lists, farmer)}
+        asked = [farmer for farmer in farmers if farmer.id in keepers and farmer.id not in refused]
         asked += prospects(
             (farmer for farmer in farmers if farmer.id not in left_out),
             known=known,
@@ -287,8 +304,16 @@ class FarmerDirectory:
             registered=registered.count,
             candidates=with_terms(probed.candidates),
             beside=with_terms(located),
-            silent=probed.silent,
+            silent=probed.silent | {one: f"It {refused[one]}." for one in keepers if one in refused},
             unfit=unfit,
+        )
+
+    def _unfit(self, farmer: Farmer, requirements: Requirements, reputations: Reputations) -> str:
+        """Why a farmer need not be asked; empty if it is to be."""
+        return (
+            refusal_of(self.lists, farmer)
+            or reputations.get(farmer.id, UNKNOWN).distrust
+            or unfit_on_chain(farmer, needed_of(requirements, is_friend=is_friend(self.lists, farmer)))
         )
 
     async def _locate(self, farmers: Sequence[Farmer]) -> list[Candidate]:
@@ -300,7 +325,12 @@ class FarmerDirectory:
                     networks = await networks_of(farmer)
             except FARMER_FAULTS:
                 networks = frozenset()
-            return Candidate(farmer=farmer, free_bytes=0, networks=networks)
+            return Candidate(
+                farmer=farmer,
+                free_bytes=0,
+                networks=networks,
+                is_friend=is_friend(self.lists, farmer),
+            )
 
         return await asyncio.gather(*map(one, farmers))
 

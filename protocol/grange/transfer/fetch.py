@@ -148,9 +148,9 @@ class Fetcher:
                 well = silent
         return sorted(well, key=self._preference)
 
-    def _preference(self, source: Source) -> tuple[bool, bool, bool, int, int]:
-        is_ill = not source.is_well
-        return source.is_dear, source.lied_before, is_ill, source.late, self._rank[source.slot]
+    def _preference(self, source: Source) -> tuple[bool, bool, bool, bool, int, int]:
+        last_resort = source.is_denied, source.is_dear, source.lied_before
+        return *last_resort, not source.is_well, source.late, self._rank[source.slot]
 
     def _ask(self, attempt: _Attempt, source: Source) -> None:
         if source.failure:

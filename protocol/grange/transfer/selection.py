@@ -8,7 +8,7 @@ that fit, `directory` finds them.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from grange.chain import Farmer
 from grange.errors import Misuse
@@ -66,6 +66,8 @@ class Candidate:
     networks: frozenset[str] = frozenset()
     reputation: Reputation = UNKNOWN
     kept_epochs: int = 0
+    is_friend: bool = False
+    """Whether it is on our allow list: then nothing about strangers holds for it."""
 
     @property
     def proven_for_us(self) -> int:
@@ -187,10 +189,17 @@ def unfit_for(candidate: Candidate, requirements: Requirements, *, kept_rate: in
     needs no room, and more stake only for a higher rate."""
     if candidate.reputation.distrust:
         return candidate.reputation.distrust
-    reason = unfit_on_chain(candidate.farmer, requirements, kept_rate=kept_rate)
+    reason = unfit_on_chain(
+        candidate.farmer, needed_of(requirements, is_friend=candidate.is_friend), kept_rate=kept_rate
+    )
     if not reason and kept_rate is None and candidate.free_bytes < requirements.slot_bytes:
         return "has no room"
     return reason
+
+
+def needed_of(requirements: Requirements, *, is_friend: bool) -> Requirements:
+    """What is asked of one farmer: a friend may ask for reading what it likes."""
+    return replace(requirements, highest_egress=None) if is_friend else requirements
 
 
 def unfit_on_chain(farmer: Farmer, requirements: Requirements, *, kept_rate: int | None = None) -> str:
@@ -235,7 +244,7 @@ def contender(candidate: Candidate, requirements: Requirements) -> Contender:
     ours = candidate.proven_for_us
     trust = trust_of(
         candidate.farmer,
-        known=bool(candidate.reputation.successes or ours),
+        known=bool(candidate.is_friend or candidate.reputation.successes or ours),
         keeps=backing(requirements),
     )
     if requirements.rate is not None:
@@ -245,14 +254,14 @@ def contender(candidate: Candidate, requirements: Requirements) -> Contender:
             trust=trust,
             networks=candidate.networks,
             cost=OWN_COST if is_own else OTHERS_COST,
-            friend=is_own,
+            friend=is_own or candidate.is_friend,
         )
     return Contender(
         farmer=candidate.farmer,
         trust=trust,
         networks=candidate.networks,
         cost=max(price, requirements.price_floor),
-        cheap=price < requirements.price_floor and ours < TRIED_EPOCHS,
-        friend=price < requirements.price_floor and ours >= TRIED_EPOCHS,
+        cheap=price < requirements.price_floor and ours < TRIED_EPOCHS and not candidate.is_friend,
+        friend=candidate.is_friend or (price < requirements.price_floor and ours >= TRIED_EPOCHS),
         failures=candidate.reputation.failures,
     )

@@ -20,6 +20,8 @@ class Source:
     """It asks a ransom, and is asked only where the others are not enough."""
     lied_before: bool = False
     """It sent wrong bytes earlier, and is asked only where the others are not enough."""
+    is_denied: bool = False
+    """It is on our deny list, and is asked only where the others are not enough."""
     failure: UserError | None = None
     """Since it last gave something."""
     late: int = 0
@@ -28,9 +30,9 @@ class Source:
 
     @property
     def is_well(self) -> bool:
-        """Whether to ask it like any other: it has not failed, asks no ransom, has never lied, and is not
-        late half of the time."""
-        if self.failure or self.is_dear or self.lied_before:
+        """Whether to ask it like any other: it has not failed, asks no ransom, has never lied, is not
+        denied, and is not late half of the time."""
+        if self.failure or self.is_dear or self.lied_before or self.is_denied:
             return False
         return self.late <= 1 or self.late * 2 <= self.reads
 

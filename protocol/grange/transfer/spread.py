@@ -49,8 +49,8 @@ class Contender:
 
     `cost` is what it counts as asking, in any unit that all contenders share. `cheap` says that it asks less
     than the floor, so that it has little to lose, and `friend` that it needs no luck to be drawn: a farm
-    of our own, or one that asks as little but has kept what is ours for TRIED_EPOCHS. `failures` are those
-    since it last did well.
+    of our own, one on our allow list, or one that asks as little but has kept what is ours for TRIED_EPOCHS.
+    `failures` are those since it last did well.
     """
 
     farmer: Farmer

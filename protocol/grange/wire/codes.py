@@ -28,6 +28,7 @@ class ErrorCode(StrEnum):
     CLOSED_UNTIL_EPOCH = "closed_until_epoch", 403
     FOREIGN = "foreign", 403
     NOT_A_READER = "not_a_reader", 403
+    RENTER_NOT_SERVED = "renter_not_served", 403
     NOT_FOUND = "not_found", 404
     METHOD_NOT_ALLOWED = "method_not_allowed", 405
     CONFLICT = "conflict", 409

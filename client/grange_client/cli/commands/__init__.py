@@ -2,7 +2,8 @@
 
 commands   `init`                                    init.py
            `put`, `get`                              files.py
-           `ls`, `stat`, `health`, `farmers`         overview.py
+           `ls`, `stat`, `health`                    overview.py
+           `farmers`                                 farmers.py
            `extend`, `close`                         terms.py
            `balance`, `deposit`, `withdraw`          money.py
            `keys delegate`                           keys.py

@@ -1,4 +1,4 @@
-"""`ls`, `stat`, `health` and `farmers`: looking at what is stored and who keeps it.
+"""`ls`, `stat` and `health`: looking at what is stored and who keeps it.
 
 Decides what is asked of the market for each, and what is a warning. Nothing here costs or changes anything.
 Leaves looks to `screens` and `health_screens`, JSON to `output`.
@@ -12,7 +12,6 @@ from grange.cli.presenter import print_prose
 from grange_client.cli import output
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Json, Verbose, Wanted
-from grange_client.cli.screens.account import farmers_screen
 from grange_client.cli.screens.display import Display
 from grange_client.cli.screens.health import danger_screen, health_screen, slots_screen
 from grange_client.cli.screens.order import files_screen, order_screen, orders_screen, waiting_screen
@@ -60,16 +59,17 @@ def stat(
             clock = await renter.market.clock()
             farmers = await renter.farmers_of(known.order)
             endpoints = {farmer.id: farmer.endpoint for farmer in farmers.values()}
-            remembered = await renter.distrusted()
-            distrusted = {farmer: why for farmer, why in remembered.items() if farmer in farmers}
+            names = {farmer.id: name for farmer in farmers.values() if (name := renter.name_of(farmer))}
+            distrusted = await renter.distrusted(farmers.values())
         if as_json:
             document = output.order_json(known, clock)
             if manifest is not None:
                 document["entries"] = output.entries_json(manifest)
             document["distrusted"] = {str(farmer): why for farmer, why in distrusted.items()}
+            document["names"] = {str(farmer): name for farmer, name in names.items()}
             common.print_json(document)
             return
-        common.out.print(*order_screen(known, clock, endpoints, distrusted), sep="\n\n")
+        common.out.print(*order_screen(known, clock, endpoints, distrusted, names), sep="\n\n")
         if known.awaits_closing(clock.epoch):
             common.err.print(waiting_screen([known]), soft_wrap=True)
         if manifest is not None:
@@ -118,19 +118,5 @@ def health(
             raise order_missing(missing)
         if unclear:
             raise unclear[0]
-
-    common.run(run())
-
-
-def farmers(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> None:
-    """Show who keeps data here, at what price, how reliably."""
-
-    async def run() -> None:
-        async with common.renter(home) as renter:
-            reports = await renter.farmers()
-        if as_json:
-            common.print_json([output.farmer_json(report) for report in reports])
-        else:
-            common.out.print(farmers_screen(reports))
 
     common.run(run())

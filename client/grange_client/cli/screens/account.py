@@ -7,7 +7,7 @@ from rich.text import Text
 
 from grange.cli.presenter import plain_text
 from grange.types import Address
-from grange.units import format_size, format_tokens, format_tokens_rounded_up
+from grange.units import format_rate, format_size, format_tokens, format_tokens_rounded_up
 from grange_client.cli.screens.tables import facts, new_table
 from grange_client.orders.plan import Funds
 from grange_client.renter import FarmerReport
@@ -23,9 +23,9 @@ def farmers_screen(reports: Sequence[FarmerReport]) -> RenderableType:
     for report in reports:
         farmer = report.farmer
         table.add_row(
-            str(farmer.id),
+            Text(f"{farmer.id} {report.name}".rstrip(), style="green" if report.is_friend else ""),
             _endpoint(report),
-            format_tokens_rounded_up(farmer.offer.price_per_gib_epoch),
+            format_rate(farmer.offer.price_per_gib_epoch),
             _room(report),
             format_tokens_rounded_up(farmer.stake),
             f"{farmer.epochs_proven:,}",

@@ -10,7 +10,13 @@ from grange.cli.presenter import plain_text
 from grange.messages import NO_ORDER
 from grange.times import BlockClock
 from grange.types import FarmerId
-from grange.units import format_count, format_size, format_tokens_rounded_down, format_tokens_rounded_up
+from grange.units import (
+    format_count,
+    format_rate,
+    format_size,
+    format_tokens_rounded_down,
+    format_tokens_rounded_up,
+)
 from grange_client.cli.screens.tables import (
     DAY_CHARACTERS,
     ID_CHARACTERS,
@@ -47,9 +53,14 @@ def orders_screen(orders: Sequence[Known], clock: BlockClock) -> RenderableType:
 
 
 def order_screen(
-    known: Known, clock: BlockClock, endpoints: Mapping[FarmerId, str], distrusted: Mapping[FarmerId, str]
+    known: Known,
+    clock: BlockClock,
+    endpoints: Mapping[FarmerId, str],
+    distrusted: Mapping[FarmerId, str],
+    names: Mapping[FarmerId, str],
 ) -> Iterable[RenderableType]:
-    """One order: what, with whom, until when, at what price. `distrusted` says why some get nothing more."""
+    """One order: what, with whom, until when, at what price. `distrusted` says why some get nothing more,
+    `names` how the person calls some."""
     order = known.order
     left = order.end - clock.epoch
     yield facts(
@@ -89,9 +100,9 @@ def order_screen(
             endpoint.append(f" {distrusted[slot.farmer]}", style="red")
         table.add_row(
             str(index),
-            str(slot.farmer),
+            f"{slot.farmer} {names[slot.farmer]}" if slot.farmer in names else str(slot.farmer),
             endpoint,
-            format_tokens_rounded_up(slot.rate),
+            format_rate(slot.rate),
             format_tokens_rounded_up(slot.max_egress_price_per_gib),
         )
     table.caption = "to read a GiB: tokens at most, until the order ends"

@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from grange.times import BlockClock
-from grange.units import format_count, format_size, format_tokens_rounded_up
+from grange.units import FREE, format_count, format_size, format_tokens_rounded_up
 from grange_client.cli.screens.tables import MAX_LISTED, facts, files_text
 from grange_client.downloads.cost import ReadCost
 from grange_client.files.scan import Skipped, shown
@@ -34,7 +34,7 @@ def quote_screen(quote: Quote, clock: BlockClock, *, default_term: bool) -> Rend
         ("holds", files_text(quote.scan.files, quote.scan.content_bytes)),
         ("with", code_text(geometry.k, geometry.n, format_size(geometry.slot_bytes))),
         ("until", _quoted_term(quote, clock, default_term=default_term)),
-        ("price", _price_text(quote.cost, quote.missing)),
+        ("price", _price_text(quote.cost, quote.missing, [one.rate for one in quote.chosen])),
     ]
     rows += [("note", caution) for caution in quote.cautions]
     return facts(rows)
@@ -57,12 +57,13 @@ def extension_screen(name: str | None, quote: ExtensionQuote, clock: BlockClock)
     """What extending costs, compared with now, and who would step in for whom."""
     order, now = quote.order, sum(slot.rate for slot in quote.order.slots)
     then = sum(keeper.rate for keeper in quote.keepers)
+    rates, are_free = [keeper.rate for keeper in quote.keepers], all(one.rate <= 1 for one in quote.keepers)
     change = "the same as now" if then == now else f"{format_tokens_rounded_up(now)} now"
     rows = [
         ("extend", name or "unread"),
         ("until", f"{clock.describe_epoch(quote.end)}; {format_count(quote.epochs, 'epoch')} more"),
-        ("price", _price_text(quote.cost, quote.missing)),
-        ("an epoch", f"{format_tokens_rounded_up(then)} tokens; {change}"),
+        ("price", _price_text(quote.cost, quote.missing, rates)),
+        ("an epoch", f"{FREE if are_free else f'{format_tokens_rounded_up(then)} tokens'}; {change}"),
     ]
     for slot, keeper in sorted(quote.moved.items()):
         rows.append((f"slot {slot}", f"is rebuilt and moves to farmer {keeper.farmer.id}. {keeper.reason}"))
@@ -71,8 +72,10 @@ def extension_screen(name: str | None, quote: ExtensionQuote, clock: BlockClock)
     return facts(rows)
 
 
-def _price_text(cost: int, missing: int) -> str:
+def _price_text(cost: int, missing: int, rates: Sequence[int]) -> str:
     """A cost, and where it comes from: `missing` is not in the vault."""
+    if all(rate <= 1 for rate in rates):
+        return f"{FREE}: one base unit for each slot and epoch, the least that the market takes"
     source = "out of the vault"
     if missing:
         part = f"{format_tokens_rounded_up(missing)} of it " if missing < cost else ""

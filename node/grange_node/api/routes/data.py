@@ -74,6 +74,7 @@ async def put_piece(request: Request) -> Response:
     piece = _in_path("piece", _PIECE, names["piece"])
     signed = await asking(request)
     size_bytes = _announced_bytes(request)
+    await node.renter_lists.require_sender(signed.renter, order, signed.network)
     key = SlotKey(renter=signed.renter, order=order, slot=slot)
     with _memory(node, signed, size_bytes):
         created = await node.uploads.receive(
@@ -310,6 +311,7 @@ router.put(
             ErrorCode.UNAUTHORISED,
             ErrorCode.VAULT_TOO_SMALL,
             ErrorCode.FOREIGN,
+            ErrorCode.RENTER_NOT_SERVED,
             ErrorCode.CONFLICT,
             ErrorCode.LENGTH_MISSING,
             ErrorCode.TOO_MUCH,

@@ -76,6 +76,7 @@ async def _asked(request: Request, signed: SignedRequest) -> AcceptanceRequest:
         ErrorCode.UNAUTHORISED,
         ErrorCode.VAULT_TOO_SMALL,
         ErrorCode.FOREIGN,
+        ErrorCode.RENTER_NOT_SERVED,
         ErrorCode.NOT_FOUND,
         ErrorCode.CONFLICT,
         ErrorCode.ALREADY_ACCEPTED,

@@ -1,0 +1,83 @@
+"""`farmers`: who keeps data here, and the lists of those that may keep ours.
+
+Nothing here costs anything. Leaves the lists to `grange.allow_lists`.
+"""
+
+from typing import Annotated
+
+import typer
+
+from grange.allow_lists import FARMERS, ListFiles, parse_who
+from grange.cli.list_words import describe_change, describe_forgotten, describe_lists, lists_json
+from grange_client.cli import output
+from grange_client.cli.commands import common
+from grange_client.cli.commands.common import Home, Json, Verbose
+from grange_client.cli.screens.account import farmers_screen
+from grange_client.keys.config import home_path, load
+
+farmers = typer.Typer(
+    help="Show who keeps data here, at what price, how reliably; allow or deny some.",
+    invoke_without_command=True,
+)
+
+Farmer = Annotated[
+    str, typer.Argument(metavar="ADDRESS|ID", help="A farmer's id, or its operator's address.")
+]
+OwnName = Annotated[str, typer.Argument(metavar="[NAME]", help="A name of your own for it.")]
+
+
+@farmers.callback()
+def everybody(
+    context: typer.Context, as_json: Json = False, home: Home = None, verbose: Verbose = False
+) -> None:
+    """Show who keeps data here, at what price, how reliably; allow or deny some."""
+    if context.invoked_subcommand is not None:
+        return
+
+    async def run() -> None:
+        async with common.renter(home) as renter:
+            reports = await renter.farmers()
+        if as_json:
+            common.print_json([output.farmer_json(report) for report in reports])
+        else:
+            common.out.print(farmers_screen(reports))
+
+    common.run(run())
+
+
+@farmers.command()
+def allow(farmer: Farmer, name: OwnName = "", home: Home = None, verbose: Verbose = False) -> None:
+    """Store with this farmer, and with no other that is not allowed too; it counts as one you know."""
+    files, who = _files(home), parse_who(farmer)
+    files.allow(who, name)
+    common.out.print(describe_change(files, who, name, is_allowed=True))
+
+
+@farmers.command()
+def deny(farmer: Farmer, name: OwnName = "", home: Home = None, verbose: Verbose = False) -> None:
+    """Give this farmer nothing more, and read from it only what the others cannot give back."""
+    files, who = _files(home), parse_who(farmer)
+    files.deny(who, name)
+    common.out.print(describe_change(files, who, name, is_allowed=False))
+
+
+@farmers.command()
+def forget(farmer: Farmer, home: Home = None, verbose: Verbose = False) -> None:
+    """Take this farmer off both lists. With none on the allow list all may be chosen again."""
+    who = parse_who(farmer)
+    common.out.print(describe_forgotten(who, was_listed=_files(home).forget(who)))
+
+
+@farmers.command("list")
+def show(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> None:
+    """Show both lists."""
+    files = _files(home)
+    lists = files.read()
+    if as_json:
+        common.print_json(lists_json(lists))
+    else:
+        common.out.print(describe_lists(files, lists), soft_wrap=True)
+
+
+def _files(home: Home) -> ListFiles:
+    return ListFiles(folder=load(home_path(home)).home, of=FARMERS)

@@ -1,0 +1,66 @@
+"""`grange farm renters`: whose data the farm takes. The lists themselves are in `grange.allow_lists`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from grange.allow_lists import RENTERS, ListFiles, parse_who
+from grange.cli.list_words import describe_change, describe_forgotten, describe_lists, lists_json
+from grange.cli.presenter import explained
+from grange_node.cli.common import GUIDANCE, Home
+from grange_node.config import home_folder, load_config
+from grange_node.pieces.volume import find_volume
+
+renters = typer.Typer(
+    help="Whose data the farm takes: everybody's, or only that of some.", no_args_is_help=True
+)
+
+Renter = Annotated[str, typer.Argument(metavar="ADDRESS", help="The renter's account.")]
+OwnName = Annotated[str, typer.Argument(metavar="[NAME]", help="A name of your own for it.")]
+
+
+@renters.command()
+def allow(renter: Renter, name: OwnName = "", home: Home = None) -> None:
+    """Take data from this renter, and from no other that is not allowed too. A running farm follows."""
+    with explained(GUIDANCE):
+        files, who = _files(home), parse_who(renter, of=RENTERS)
+        files.allow(who, name)
+        typer.echo(describe_change(files, who, name, is_allowed=True))
+
+
+@renters.command()
+def deny(renter: Renter, name: OwnName = "", home: Home = None) -> None:
+    """Take nothing more from this renter. What is accepted stays, and is served and proven."""
+    with explained(GUIDANCE):
+        files, who = _files(home), parse_who(renter, of=RENTERS)
+        files.deny(who, name)
+        typer.echo(describe_change(files, who, name, is_allowed=False))
+
+
+@renters.command()
+def forget(renter: Renter, home: Home = None) -> None:
+    """Take this renter off both lists. With nobody on the allow list all are welcome again."""
+    with explained(GUIDANCE):
+        files, who = _files(home), parse_who(renter, of=RENTERS)
+        typer.echo(describe_forgotten(who, was_listed=files.forget(who)))
+
+
+@renters.command("list")
+def show(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON value.")] = False, home: Home = None
+) -> None:
+    """Show both lists."""
+    with explained(GUIDANCE, as_json=as_json):
+        files = _files(home)
+        lists = files.read()
+        typer.echo(json.dumps(lists_json(lists)) if as_json else describe_lists(files, lists))
+
+
+def _files(home: Home) -> ListFiles:
+    folder = home_folder(home)
+    config = load_config(folder)
+    find_volume(folder, config)
+    return ListFiles(folder=config.data_folder, of=RENTERS)
