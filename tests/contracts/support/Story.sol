@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IBooks} from "../../../contracts/interfaces/IBooks.sol";
 import {
     Acceptance,
     EXTENDED,
@@ -18,7 +17,7 @@ import {
     Voucher
 } from "../../../contracts/types/Types.sol";
 import {vm} from "./Cheats.sol";
-import {Owed} from "./Owed.sol";
+import {Passages} from "./Passages.sol";
 
 /// @title Stories: farmers, renters and strangers who do whatever they may, in any order, while time passes
 /// @dev Every step is one call that someone could make. What the market owes is added up from its views, epoch by epoch
@@ -26,16 +25,14 @@ import {Owed} from "./Owed.sol";
 /// A renter pays the rates of its order in advance, and has back just what its slots leave it, when they change hands and
 /// at the end; no other renter's vault changes with it.
 /// Where the chain is reorganized, all is as it was, the story's own memory too, and goes on otherwise.
-abstract contract Story is Owed {
+abstract contract Story is Passages {
     uint256 private constant MOST_FARMERS = 7;
     uint256 private constant MOST_ORDERS = 10;
     uint256 private constant DELEGATE_KEY = 0xDE1E;
     address internal constant REPAIRER = address(0x4E9A14);
 
-    FarmerId internal _honest;
     uint256 private _honestStake; // with what others gave to it
     uint256 internal _fork;
-    uint256 private _random;
     uint256 private _vouched;
     uint16 private _mandates;
 
@@ -49,8 +46,13 @@ abstract contract Story is Owed {
         _honest = _register(1e9);
         _honestStake = 1e9;
         _store(_honest, _date(3), 3, 100);
-        _register(20_000);
-        _register(20_000);
+        // Others that keep something from the start, so that slots can pass from one to another.
+        for (uint256 i = 0; i < 4; ++i) _register(60_000);
+        FarmerId[] memory three = new FarmerId[](3);
+        for (uint256 ahead = 1; ahead <= 2; ++ahead) {
+            for (uint256 i = 0; i < 3; ++i) three[i] = FarmerId.wrap(uint32(1 + ahead + i));
+            _store(three, _date(ahead), 2, 100 * ahead);
+        }
     }
 
     /// @dev On another branch of the chain epochs begin with other blocks.
@@ -61,7 +63,7 @@ abstract contract Story is Owed {
     /// @dev One step of the story.
     function _step(uint256 random) internal {
         _random = random;
-        uint256 kind = _pick(16);
+        uint256 kind = _pick(21);
         if (kind < 4) _pass();
         else if (kind == 4) _newFarmer();
         else if (kind < 7) _tryPlace();
@@ -72,7 +74,11 @@ abstract contract Story is Owed {
         else if (kind == 11) _maintain();
         else if (kind < 14) _tryRefill();
         else if (kind == 14) _tryClose(_pick(_placed.length + 1));
-        else _moveMoney();
+        else if (kind == 15) _moveMoney();
+        else if (kind < 18) _tryHandOver();
+        else if (kind == 18) _tryRelease();
+        else if (kind == 19) _tryRecover();
+        else _tryCut();
     }
 
     /// @dev Adds up what is owed, and compares. Farmers are settled for it, and everything is put back afterwards.
@@ -84,6 +90,9 @@ abstract contract Story is Owed {
         for (uint256 i = 0; i < RENTERS; ++i) owed += market.vault(vm.addr(RENTER_KEY + i));
         for (uint32 i = 1; i <= count; ++i) {
             owed += market.farmer(FarmerId.wrap(i)).stake + market.earnings(_ownerOf(FarmerId.wrap(i)));
+        }
+        for (uint256 i = 0; i < _bonds.length; ++i) {
+            owed += market.bound(_bonds[i].giver, _bonds[i].taker, Epoch.wrap(uint32(_bonds[i].epoch)));
         }
         for (uint256 i = 0; i < _placed.length; ++i) {
             if (!_stored[_placed[i]].closed) owed += _owedFor(_placed[i]);
@@ -97,6 +106,7 @@ abstract contract Story is Owed {
     function _unwind() internal {
         _enter(_now() + GRID_EPOCHS * (MAX_BOOKS + 2));
         for (uint256 i = 0; i < _placed.length; ++i) _tryClose(i);
+        while (_bonds.length > 0) _release(_bonds.length - 1);
         uint256 count = market.farmerCount();
         for (uint32 i = 1; i <= count; ++i) {
             FarmerId farmer = FarmerId.wrap(i);
@@ -126,9 +136,11 @@ abstract contract Story is Owed {
         for (uint256 i = 0; i < epochs; ++i) _passEpoch();
     }
 
+    /// @dev The others mostly prove too: one that lapsed has nothing to pass on.
     function _passEpoch() private {
         _enter(_now() + 1);
         if (_rateAt(_honest, _now()) > 0) _prove(_honest);
+        for (uint32 nth = 1; nth <= market.farmerCount(); ++nth) if (_pick(5) > 0) _tryProve(FarmerId.wrap(nth));
     }
 
     function _newFarmer() private {
@@ -272,30 +284,6 @@ abstract contract Story is Owed {
         market.giveMandate(++_mandates, terms, orders, new uint16[](0));
     }
 
-    /// @dev Up to `count` farmers, one after another from anywhere, that can take on a slot of this rate.
-    function _ready(uint256 count, uint256 rate) private returns (FarmerId[] memory farmers) {
-        uint256 all = market.farmerCount();
-        uint256 first = _pick(all);
-        farmers = new FarmerId[](count);
-        uint256 found = 0;
-        for (uint256 i = 0; i < all && found < count; ++i) {
-            FarmerId farmer = FarmerId.wrap(uint32(1 + ((first + i) % all)));
-            if (_canTake(farmer, rate)) farmers[found++] = farmer;
-        }
-        assembly ("memory-safe") {
-            mstore(farmers, found)
-        }
-    }
-
-    function _canTake(FarmerId farmer, uint256 rate) private view returns (bool) {
-        FarmerView memory shown = market.farmer(farmer);
-        // A farmer that lost much of a book may be refused: it takes nothing more.
-        for (uint256 i = 0; i < _kept[farmer].length; ++i) {
-            if (_kept[farmer][i].lostEpoch != type(uint256).max) return false;
-        }
-        return !shown.lapsed && shown.stake >= (shown.committedRate - shown.carriedRate + rate) * COLLATERAL_EPOCHS;
-    }
-
     function _tryProve(FarmerId farmer) private {
         if (block.number % EPOCH_BLOCKS == 0) return;
         FarmerView memory shown = market.farmer(farmer);
@@ -306,23 +294,6 @@ abstract contract Story is Owed {
         vm.assertEq(market.earnings(_ownerOf(farmer)) - before, _rateAt(farmer, _now()), "pay");
         (bool done, ) = address(market).call(abi.encodeCall(market.prove, (farmer, market.currentEpoch(), words)));
         vm.assertTrue(!done, "paid once");
-    }
-
-    function _tryLose() private {
-        FarmerId farmer = _anyFarmer();
-        uint256 count = _kept[farmer].length;
-        if (FarmerId.unwrap(farmer) == FarmerId.unwrap(_honest) || count == 0) return;
-        uint256 nth = _pick(count);
-        Kept memory kept = _kept[farmer][nth];
-        if (market.farmer(farmer).lapsed || kept.lostEpoch != type(uint256).max) return;
-        if (kept.from > _now() || kept.end <= _now()) return;
-        bytes32[] memory words = _lossWords(farmer, nth);
-        vm.prank(_operator(farmer));
-        (bool done, bytes memory reason) = address(market).call(
-            abi.encodeCall(market.declareLoss, (farmer, Epoch.wrap(kept.end), kept.extension, words))
-        );
-        if (done) _giveUp(farmer, nth);
-        else vm.assertEq(bytes4(reason), IBooks.BookMostlyLost.selector, "only what leaves too little is refused");
     }
 
     function _maintain() private {
@@ -428,19 +399,5 @@ abstract contract Story is Owed {
         if (amount == 0 || Epoch.unwrap(ready) > _now() || market.vault(account) == 0) return;
         vm.prank(account);
         market.withdraw(account);
-    }
-
-    function _anyRenter() private {
-        renter = vm.addr(RENTER_KEY + _pick(RENTERS));
-    }
-
-    function _anyFarmer() private returns (FarmerId) {
-        return FarmerId.wrap(uint32(1 + _pick(market.farmerCount())));
-    }
-
-    /// @dev A number below `count`.
-    function _pick(uint256 count) private returns (uint256) {
-        _random = uint256(keccak256(abi.encode(_random)));
-        return _random % count;
     }
 }
