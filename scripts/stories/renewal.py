@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from rich.console import Console
 from rich.table import Table
 
 from grange.chain import CallReverted, Chain, Farmer, Head
-from grange.json_text import parse_json
 from grange.types import Epoch, FarmerId, OrderId
 from grange.units import TOKEN, format_count, format_tokens
 from grange.units import format_tokens_rounded_down as received
@@ -52,7 +51,7 @@ SMALL_ORDERS = 2.5
 MAX_TRIES = 8
 LEAST_BLOCKS = 5
 """An epoch's first blocks come by the clock, so that farmers and repairers have time."""
-MAX_EPOCHS_TO_LEAVE = 6
+MAX_EPOCHS_TO_LEAVE = 8
 ID_CHARACTERS = 8
 
 
@@ -62,6 +61,8 @@ class Outcome(tale.Outcome):
 
     renewals: int = 0
     fees: int = 0
+    all_paid: bool = False
+    """Whether each repairer has earned the fees of what it extended."""
     renter_sent: int = 0
     """Transactions of the renter's account while it was away."""
     device_orders: int = 0
@@ -69,8 +70,9 @@ class Outcome(tale.Outcome):
     device_cap: int = 0
     stopped: bool = False
     leaver: FarmerId = FarmerId(0)  # noqa: RUF009 - a number
-    leaver_slots: int = 0
     handed_over: int = 0
+    kept_rate: int = 0
+    """What it would still be paid an epoch, for slots that nobody took."""
     stake: int = 0
     taken_out: int = 0
     """What the farmer that left has in its wallet afterwards, more than it had and has earned since."""
@@ -94,10 +96,12 @@ class Outcome(tale.Outcome):
         """What the story claims, and whether it was true."""
         return {
             f"the order was extended {RENEWALS} times": self.renewals >= RENEWALS,
-            "each extension was paid its fee": self.fees == self.renewals * FEE_TOKENS * TOKEN,
+            "each extension was paid its fee": (
+                self.all_paid and self.fees == self.renewals * FEE_TOKENS * TOKEN
+            ),
             "the renter was asleep": not self.renter_online,
             "the device stored until its cap stopped it": self.stopped_by_cap,
-            "the farmer that left handed over all that it kept": 0 < self.leaver_slots <= self.handed_over,
+            "the farmer that left handed over all that it kept": self.handed_over > 0 == self.kept_rate,
             "it left with its whole stake": 0 < self.stake == self.taken_out + self.missed,
             "leaving cost it nothing": not self.forfeited,
             "everything came back byte for byte": self.identical,
@@ -283,17 +287,20 @@ class Renewal(Tale[Outcome]):
         with stage.step("leave", f"Farmer {leaving.farmer} hands over all that it keeps, and leaves"):
             before, had, begun = await _wealth(chain, leaving.farmer)
             outcome.stake = before.stake
-            asked = parse_json(await _farm(leaving, "hand-over", "--all", "--yes", "--json"))
-            outcome.leaver_slots = len(asked["slots"])
-            stage.say(f"It keeps {format_count(outcome.leaver_slots, 'slot')}, which others take.")
-            last = Epoch((await chain.head()).epoch + MAX_EPOCHS_TO_LEAVE)
+            last, asked = Epoch((await chain.head()).epoch + MAX_EPOCHS_TO_LEAVE), Epoch(0)
             while (head := await chain.head()).epoch < last:
                 passed = await chain.logs(begun, head.number, ["SlotHandedOver"], {"farmer": leaving.farmer})
                 freed = await chain.logs(begun, head.number, ["Released"], {"farmer": leaving.farmer})
                 outcome.handed_over = len(passed)
+                outcome.kept_rate = (await chain.farmer(leaving.farmer)).committed_rate
                 bonds = {(one.args["taker"], one.args["epoch"]) for one in passed}
-                if len(passed) >= outcome.leaver_slots and len(freed) == len(bonds):
+                if not outcome.kept_rate and len(freed) == len(bonds):
                     break
+                if outcome.kept_rate and head.epoch > asked:
+                    # Again in each epoch: the farm reads of what was placed last a block later.
+                    with suppress(DevnetError):
+                        await _farm(leaving, "hand-over", "--all", "--yes")
+                    asked = head.epoch
                 await self._go_on(devnet, fleet, head)
             takers = sorted({one.args["taker"] for one in passed})
             stage.say(
@@ -319,12 +326,16 @@ class Renewal(Tale[Outcome]):
     async def _pay(self, chain: Chain, repairers: Sequence[RepairerProcess]) -> None:
         stage, outcome = self._stage, self._outcome
         with stage.step("bill", "Who extended the order, and for how much"):
-            rows = []
+            head = (await chain.head()).number
+            extended = await chain.logs(0, head, ["ExtendedByMandate"])
+            rows, outcome.all_paid = [], True
             for repairer in repairers:
+                times = sum(one.args["extender"] == repairer.address for one in extended)
+                outcome.fees += times * FEE_TOKENS * TOKEN
                 earned = await chain.earnings(repairer.address)
-                outcome.fees += earned
-                rows.append((str(repairer.number), str(earned // (FEE_TOKENS * TOKEN)), received(earned)))
-            stage.console.print(table(">repairer", ">extensions", ">fees", rows=rows))
+                outcome.all_paid &= earned >= times * FEE_TOKENS * TOKEN
+                rows.append((str(repairer.number), str(times), received(earned)))
+            stage.console.print(table(">repairer", ">extensions", ">earned", rows=rows))
 
     async def _fetch(self, devnet: Devnet, phrase: str, source: Path) -> None:
         with self._stage.step("fetch", "The renter wakes up at another computer, with the recovery phrase"):

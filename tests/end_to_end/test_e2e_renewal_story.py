@@ -36,4 +36,4 @@ async def test_an_order_lives_on_without_its_renter(
     assert shown["renewals"] == RENEWALS
     assert shown["delegate_stopped_by_cap"] is shown["identical"] is True
     assert shown["renter_online_during_renewals"] is False
-    assert outcome.handed_over == outcome.leaver_slots
+    assert shown["handed_over_slots"] == outcome.handed_over > 0
