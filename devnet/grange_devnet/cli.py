@@ -98,12 +98,12 @@ async def _run(options: EngineOptions, output: Path, farmers: int, farms: Path |
     starting = Devnet.start(
         engine=options.engine, block_seconds=block_seconds, port=options.port, chain_id=options.chain_id
     )
-    async with starting as devnet:
+    async with _until_interrupted(), starting as devnet:
         with _written(devnet.network, output):
             _show(devnet, block_seconds, output)
             async with _some_farmers(devnet, farmers, farms):
                 _out.print("\nCtrl-C ends it, and the chain with it.")
-                await _interrupted()
+                await asyncio.Event().wait()
     _out.print("stopped")
 
 
@@ -193,13 +193,28 @@ def _next_commands(output: Path) -> dict[str, list[str]]:
     }
 
 
-async def _interrupted() -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+@contextlib.asynccontextmanager
+async def _until_interrupted() -> AsyncIterator[None]:
+    """SIGINT or SIGTERM ends what is inside, also while it starts, and with it all that it has started."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    is_interrupted = False
+
+    def interrupt() -> None:
+        nonlocal is_interrupted
+        if not is_interrupted:
+            is_interrupted = True
+            task.cancel()
+
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, stop.set)
-    await stop.wait()
+            loop.add_signal_handler(number, interrupt)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not is_interrupted:
+            raise
+        task.uncancel()
 
 
 async def _fund(address_text: str, tokens_text: str, native: float, network: str) -> None:

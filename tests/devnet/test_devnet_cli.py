@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -35,9 +35,10 @@ def _wait_for(output: Path) -> None:
 
 
 @asynccontextmanager
-async def running(output: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def running(output: Path, *options: str) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", ENTRY, "--port", "0", "--block-seconds", "0.2", "--output", str(output)),
+        *options,
         stdout=asyncio.subprocess.PIPE,
         env=ENVIRONMENT,
     )
@@ -74,6 +75,29 @@ async def test_it_shows_where_it_is_funds_an_address_and_ends_on_interrupt(tmp_p
     assert place["market"] in shown.decode()
     assert "grange devnet fund" in shown.decode()
     assert not output.exists()
+
+
+async def test_farmers_that_it_was_starting_end_with_it(tmp_path: Path) -> None:
+    """A service manager ends it at any time, with a signal to it alone."""
+    output, farms = tmp_path / "devnet.json", tmp_path / "farms"
+    async with running(output, "--farmers", "2", "--farms", str(farms)) as devnet:
+        while not processes_of(farms):
+            assert devnet.returncode is None
+            await asyncio.sleep(0.05)
+        devnet.send_signal(signal.SIGTERM)
+        await devnet.communicate()
+    assert devnet.returncode == 0
+    assert processes_of(farms) == []
+    assert not output.exists()
+
+
+def processes_of(farms: Path) -> list[str]:
+    """The command lines that name one of these farms."""
+    found = list[str]()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [line for line in found if f"{farms}/" in line and "run" in line.split()]
 
 
 @pytest.mark.parametrize(
