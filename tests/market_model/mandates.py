@@ -155,12 +155,13 @@ class Mandates(Playing):
         self, *, data: st.DataObject, caller: str, extender: str, wait: int, left_out: int, slip: str
     ) -> None:
         """Mostly in the period in which it can be; now and then somebody goes out of line."""
-        previous = data.draw(st.sampled_from(self._covered()), label="order")
+        kept = [one for one in self._covered() if self.is_kept(self.market.orders[one])]
+        previous = data.draw(st.sampled_from(kept if wait and kept else self._covered()), label="order")
         old = self.market.orders[previous]
         grid, blocks = self.p.grid_epochs, self.p.epoch_blocks
         if wait:
             late = self.p.grid_epochs // 2 if left_out else 0
-            self.pass_blocks((old.end - grid + late) * blocks - self.chain.block)
+            self.live_to((old.end - grid + late) * blocks)
         if previous not in self.market.orders:
             return
         mandate = self.market.mandates[old.renter, old.mandate]

@@ -14,8 +14,9 @@ from typing import Any
 from grange.chain import Call, Wallet
 from grange.chain.codec import Abi, artifact, market_abi, token_abi
 from grange.chain.deployment import PARTS, creation_code
+from grange.chain.permit import PermitBasis
 from grange.messages import Domain
-from grange.types import Address, Parameters, address_from
+from grange.types import Address, Parameters, Permit, address_from
 from grange_devnet.evm import Evm
 from grange_devnet.evm_json import log_json
 from grange_devnet.evm_values import CallRequest, EvmError
@@ -25,6 +26,7 @@ MAX_GAS = 15_000_000
 FEE_WEI = 100_000_000_000
 SUPPLY = 10**30
 FUNDS = 10**27
+PERMIT_LIFE_SECONDS = 10**12
 
 FAUCET = Wallet(bytes([1]) * 32)
 
@@ -50,8 +52,20 @@ class Stage:
             self.send(
                 FAUCET.address, Call(contract="token", function="transfer", args=(actor.address, FUNDS))
             )
-            approve = Call(contract="token", function="approve", args=(self.market, FUNDS))
-            self.send(actor.address, approve)
+            self.approve(actor.address)
+
+    def approve(self, account: Address) -> None:
+        """Let the market pull all that an account was given."""
+        self.send(account, Call(contract="token", function="approve", args=(self.market, FUNDS)))
+
+    def permit(self, owner: Address, signer: Wallet, value: int) -> Permit:
+        """The owner's permit for the market; good if the owner signs it."""
+        basis = PermitBasis(
+            domain_separator=self._ask(token_abi(), self.token, "DOMAIN_SEPARATOR", ()),
+            nonce=self._ask(token_abi(), self.token, "nonces", (owner,)),
+            timestamp=0,
+        )
+        return basis.sign(signer, spender=self.market, value=value, life_seconds=PERMIT_LIFE_SECONDS)
 
     def _drawn(self, size: int) -> bytes:
         """Other bytes each time, and the same in every run."""

@@ -8,7 +8,7 @@ are met.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
 from hypothesis import strategies as st
@@ -23,9 +23,10 @@ from .errands import Errands, actors
 from .keeper import Key, key_of
 from .mandates import Mandates
 from .model import NOBODY, Farmer, Market, Order, Tenure
-from .playing import MAX_FARMERS, OPERATORS, OWNERS, RENTERS, STRANGER
+from .playing import MAX_FARMERS, OPERATORS, OWNERS, RENTERS, STRANGER, PermitKind, permits
 
 rates = st.one_of(st.integers(1, 20), st.integers(1, 600))
+SLOTS = st.sampled_from([1, 2, 3, 3, 4, 4])
 lazy_ones = st.frozensets(st.integers(1, MAX_FARMERS), max_size=2)
 
 
@@ -50,32 +51,35 @@ class Story(Errands, Mandates, Checking):
 
     # time and proofs
 
-    @rule(blocks=st.one_of(st.integers(1, 5), st.integers(1, 30)))
-    def time_passes(self, blocks: int) -> None:
-        self.pass_blocks(blocks)
+    @rule(blocks=st.one_of(st.integers(1, 5), st.integers(1, 30)), all_asleep=st.integers(0, 3))
+    def time_passes(self, blocks: int, all_asleep: int) -> None:
+        """Mostly everybody proves meanwhile: where all lapse a story is over."""
+        if all_asleep:
+            self.live_to(self.chain.block + blocks)
+        else:
+            self.pass_blocks(blocks)
+
+    @precondition(lambda self: self.room_for_farmers())
+    @rule(stake=st.integers(10_000, 100_000), permitted=permits, owner=st.sampled_from(OWNERS))
+    def join(self, stake: int, permitted: PermitKind, owner: Wallet) -> None:
+        self.new_farmer(owner.address, OPERATORS[stake % len(OPERATORS)].address, stake, permitted=permitted)
 
     @rule(lazy=st.lists(lazy_ones, min_size=1, max_size=3))
     def season(self, lazy: list[frozenset[int]]) -> None:
         """Some epochs, in each of which some farmers do not prove."""
         for ones in lazy:
             self.pass_to_next_epoch()
-            self._prove_all_but(ones)
+            self.prove_all_but(ones)
             self.compare_everybody()
 
     @rule(lazy=lazy_ones)
     def prove_now(self, lazy: frozenset[int]) -> None:
-        self._prove_all_but(lazy)
+        self.prove_all_but(lazy)
 
     @rule(data=st.data())
     def prove_any(self, data: st.DataObject) -> None:
         """Anyone may do it, asked or not."""
         self.prove(self.farmer(data))
-
-    def _prove_all_but(self, lazy: frozenset[int]) -> None:
-        for number, farmer in enumerate(self.market.farmers, 1):
-            epoch = self.next_epoch
-            if number not in lazy and epoch not in farmer.proven and farmer.rate_asked(epoch):
-                self.prove(number)
 
     # orders
 
@@ -87,6 +91,7 @@ class Story(Errands, Mandates, Checking):
         early=st.sampled_from([0, 1, 2] * 10 + [99, -1]),
         off=st.sampled_from([0] * 50 + [1]),
         k=st.sampled_from([1] * 50 + [0, 9]),
+        permitted=permits,
     )
     def place_order(
         self,
@@ -98,13 +103,24 @@ class Story(Errands, Mandates, Checking):
         early: int,
         off: int,
         k: int,
+        permitted: PermitKind,
     ) -> None:
         """Until the last date there is, or some dates earlier; now and then by a delegate, or by somebody who
         would be one."""
         dates = 0 if early == 99 else max(1, self.p.max_books - early)
         if sender is not None and sender != renter.address:
             self.authorize(data, renter.address, sender, 10**6)
-        self.place(data, renter, sender or renter.address, leaf_count=leaf_count, dates=dates, off=off, k=k)
+            permitted = "none"
+        self.place(
+            data,
+            renter,
+            sender or renter.address,
+            leaf_count=leaf_count,
+            dates=dates,
+            off=off,
+            k=k,
+            permitted=permitted,
+        )
 
     def place(
         self,
@@ -116,6 +132,7 @@ class Story(Errands, Mandates, Checking):
         dates: int,
         off: int,
         k: int,
+        permitted: PermitKind = "none",
     ) -> None:
         grid = self.p.grid_epochs
         end = (self.next_epoch // grid + dates) * grid + off
@@ -123,14 +140,14 @@ class Story(Errands, Mandates, Checking):
             (farmer, rate, self.keeper.make(b"%d %d" % (self.salts, number), leaf_count), honest, in_time)
             for number, (farmer, rate, honest, in_time) in enumerate(self._offers(data))
         ]
-        self.fill(renter.address, end, (leaf_count, 1, k), offers, sender=sender)
+        self.fill(renter.address, end, (leaf_count, 1, k), offers, sender=sender, permitted=permitted)
 
     def _offers(self, data: st.DataObject, count: int | None = None) -> list[tuple[int, int, bool, bool]]:
         """Farmers and rates; now and then one twice, or one forged, too late or for nothing."""
         everybody = range(1, len(self.market.farmers) + 1)
         willing = [one for one in everybody if self.market.farmers[one - 1].vacant_from is None]
         known = willing if willing and data.draw(st.integers(0, 9), label="any?") else list(everybody)
-        size = data.draw(st.integers(1, min(4, len(known))), label="slots") if count is None else count
+        size = min(data.draw(SLOTS, label="slots"), len(known)) if count is None else count
         farmers = data.draw(st.permutations(known), label="farmers")[:size]
         farmers += farmers[:1] * (size - len(farmers))
         slip = data.draw(st.sampled_from(["none"] * 25 + ["twice", "forged", "late", "free", "nobody"]))
@@ -162,13 +179,28 @@ class Story(Errands, Mandates, Checking):
         same=st.booleans(),
         slip=st.sampled_from(["none"] * 12 + ["delegate"] * 3 + ["root", "shape", "renter"]),
         wait=st.integers(0, 9),
+        permitted=permits,
     )
-    def extend(self, data: st.DataObject, dates: int, same: bool, slip: str, wait: int) -> None:
-        previous = self._unended(data)
+    def extend(
+        self,
+        *,
+        data: st.DataObject,
+        dates: int,
+        same: bool,
+        slip: str,
+        wait: int,
+        permitted: PermitKind,
+    ) -> None:
+        kept = sorted(
+            key
+            for key, one in self.market.orders.items()
+            if self.is_kept(one) and not one.extended and one.end > self.next_epoch + 1
+        )
+        previous = data.draw(st.sampled_from(kept)) if wait and kept else self._unended(data)
         old = self.market.orders[previous]
         grid, blocks = self.p.grid_epochs, self.p.epoch_blocks
         if wait:
-            self.pass_blocks((old.end - grid) * blocks - self.chain.block)
+            self.live_to((old.end - grid) * blocks)
         roots = [one.root for one in old.slots]
         if same:
             offers = [(one.farmer, one.rate, True, True) for one in old.slots]
@@ -184,13 +216,13 @@ class Story(Errands, Mandates, Checking):
         full = [(f, r, root, *rest) for (f, r, *rest), root in zip(offers, roots, strict=True)]
         shape = (leaf_count, old.piece_leaves, old.k)
         end = old.end + dates * grid
-        self.fill(old.renter, end, shape, full, previous, sender=sender)  # type: ignore[arg-type]
+        self.fill(old.renter, end, shape, full, previous, sender=sender, permitted=permitted)  # type: ignore[arg-type]
 
     @precondition(lambda self: any(self._vacant(order) for order in self.market.orders.values()))
     @rule(data=st.data(), many=st.booleans(), caller=actors, repairer=actors, wait=st.integers(0, 12))
     def refill_vacant(self, data: st.DataObject, many: bool, caller: str, repairer: str, wait: int) -> None:
         """Slots of an order that has vacant ones, by farmers that are not in it."""
-        self.pass_blocks(wait)
+        self.live_to(self.chain.block + wait)
         repairable = sorted(key for key, order in self.market.orders.items() if self._vacant(order))
         if not repairable:
             return
@@ -202,7 +234,7 @@ class Story(Errands, Mandates, Checking):
             for number, one in enumerate(self.market.farmers, 1)
             if number not in inside and one.vacant_from is None
         ]
-        if not outside and len(self.market.farmers) < MAX_FARMERS:
+        if not outside and self.room_for_farmers():
             self.new_farmer(OWNERS[1].address, OPERATORS[0].address, 100_000)
             outside = [len(self.market.farmers)]
         chosen = data.draw(st.permutations(self._vacant(order)), label="slots")
@@ -239,7 +271,7 @@ class Story(Errands, Mandates, Checking):
             end = self.market.orders[order_id].end
             # Not always beyond: a far end would make an end of all other orders too.
             if end - self.next_epoch <= 2 * self.p.grid_epochs:
-                self.pass_blocks(end * self.p.epoch_blocks - self.chain.block)
+                self.live_to(end * self.p.epoch_blocks)
         call = calls.close(self.held(order_id))
         self.attempt(caller, call, lambda market: market.close(caller, order_id))
 
@@ -268,7 +300,11 @@ class Story(Errands, Mandates, Checking):
         keys = data.draw(st.permutations(book), label="which")[:size]
         if owner:
             caller = data.draw(st.sampled_from([farmer.owner, farmer.operator]))
-        words = self.keeper.loss_words(_tenures(farmer, keys))
+        self.lose(caller, number, end, extension, keys)
+
+    def lose(self, caller: str, number: int, end: int, extension: bool, keys: Sequence[Key]) -> bool:
+        """Declare slots of one book lost; whether it went through."""
+        words = self.keeper.loss_words(_tenures(self.market.farmers[number - 1], keys))
         epoch = self.next_epoch
         call = calls.declare_loss(FarmerId(number), Epoch(end), words, extension=extension)
 
@@ -276,69 +312,153 @@ class Story(Errands, Mandates, Checking):
             lost = _tenures(market.farmers[number - 1], keys)
             market.declare_loss(caller, number, end, extension, lost)
 
-        if self.attempt(caller, call, act):
+        went_through = self.attempt(caller, call, act)
+        if went_through:
             for tenure in _tenures(self.market.farmers[number - 1], keys):
                 self.keeper.lose(tenure, epoch)
+        return went_through
+
+    def _kept_now(self, least_left: int = 0) -> list[Tenure]:
+        """What somebody keeps in the next transaction's epoch, of orders that go on for so long after it."""
+        epoch = self.next_epoch
+        return [
+            one
+            for farmer in self.market.farmers
+            for one in farmer.tenures
+            if farmer.vacant_from is None
+            and one.lost_epoch is None
+            and one.start <= epoch < one.end - least_left
+        ]
+
+    # passing on
 
     @precondition(lambda self: self.market.orders)
     @rule(
         data=st.data(),
         caller=actors,
         honest=st.integers(0, 9),
-        slip=st.integers(0, 19),
+        slip=st.integers(0, 9),
         proves=st.integers(0, 9),
     )
     def hand_over(self, data: st.DataObject, caller: str, honest: int, slip: int, proves: int) -> None:
-        """A slot to a farmer that is not in the order, or to its own; mostly when the giver has proven."""
-        order = self.market.orders[self._unended(data)]
-        tenure = data.draw(st.sampled_from([one for one in order.slots if one.farmer]), label="slot")
+        """A slot to a farmer that is not in the order, or to its own; mostly when the giver has proven, and
+        where it can be."""
+        if proves:
+            self.begin_epoch_if_short_of(4)
+        ways = sorted(self._ways_to_hand_over())
+        if slip and ways:
+            key, taker = data.draw(st.sampled_from(ways), label="slot and taker")
+            order = self.market.orders[key[0]]
+            tenure = order.slots[key[1]]
+        else:
+            order = self.market.orders[self._unended(data)]
+            tenure = data.draw(st.sampled_from([one for one in order.slots if one.farmer]), label="slot")
+            taker = self.farmer(data)
         giver = self.market.farmers[tenure.farmer - 1]
-        inside = [one.farmer for one in order.slots if one is not tenure]
-        takers = [one for one in range(1, len(self.market.farmers) + 1) if one not in inside]
-        taker = data.draw(st.sampled_from(takers), label="taker") if slip else self.farmer(data)
-        epoch = self.next_epoch
-        if proves and giver.vacant_from is None and epoch not in giver.proven and giver.rate_asked(epoch):
-            self.prove(tenure.farmer)
+        if proves:
+            self.prove_if_asked(tenure.farmer, giver)
         if slip:
             caller = data.draw(st.sampled_from([giver.owner, giver.operator]))
         self.hand_over_slot(caller, tenure.farmer, tenure, taker, honest=bool(honest))
 
+    def _ways_to_hand_over(self) -> Iterator[tuple[Key, int]]:
+        """Slots and takers, by the look of it; to itself where the order has no other slot."""
+        epoch, period = self.next_epoch, self.next_epoch // self.p.grid_epochs
+        for tenure in self._kept_now(1):
+            order = self.market.orders.get(tenure.order)
+            if order is None or order.slots[tenure.slot] is not tenure:
+                continue
+            if order.handed_over.get(period, 0) >= (len(order.slots) - order.k) // 2:
+                if len(order.slots) == 1:
+                    yield key_of(tenure), tenure.farmer
+                continue
+            inside = [one.farmer for one in order.slots]
+            for number, taker in enumerate(self.market.farmers, 1):
+                needed = self.p.collateral_epochs * (self.market.rate_answered(taker, epoch) + tenure.rate)
+                able = taker.vacant_from is None and not taker.strikes and taker.stake >= needed
+                if able and number not in inside:
+                    yield key_of(tenure), number
+
     @precondition(lambda self: self.market.bonds)
-    @rule(data=st.data(), caller=actors, known=st.integers(0, 9))
-    def release(self, data: st.DataObject, caller: str, known: int) -> None:
+    @rule(data=st.data(), caller=actors, known=st.integers(0, 9), wait=st.integers(0, 3))
+    def release(self, data: st.DataObject, caller: str, known: int, wait: int) -> None:
+        """Mostly when the taker was to prove, which now and then it did not."""
         giver, taker, epoch = data.draw(st.sampled_from(sorted(self.market.bonds)), label="bond")
+        while wait and self.next_epoch <= epoch:
+            self.pass_to_next_epoch()
+            self.prove_all_but(frozenset([taker]) if wait == 1 else frozenset())
         epoch -= not known
         call = calls.release(FarmerId(giver), FarmerId(taker), Epoch(epoch))
         self.attempt(caller, call, lambda market: market.release(giver, taker, epoch))
 
+    # taking back
+
     @precondition(lambda self: self.market.orders)
-    @rule(data=st.data(), caller=actors, slip=st.integers(0, 9))
-    def recover(self, data: st.DataObject, caller: str, slip: int) -> None:
-        """Mostly a slot that was declared lost, by its farmer."""
+    @rule(data=st.data(), caller=actors, slip=st.integers(0, 9), proves=st.integers(0, 9))
+    def recover(self, data: st.DataObject, caller: str, slip: int, proves: int) -> None:
+        """Mostly a slot that was declared lost a moment ago, by its farmer."""
+        if slip and not self._recoverable():
+            self._lose_one_of(data, 3)
         slots = [one for order in self.market.orders.values() for one in order.slots if one.farmer]
-        lost = [one for one in slots if one.lost_epoch is not None and one.end > self.next_epoch]
+        if not slots:
+            return
+        lost = self._recoverable()
         key = data.draw(st.sampled_from(sorted(key_of(one) for one in (lost if lost and slip else slots))))
         tenure = next(one for one in slots if key_of(one) == key)
+        farmer = self.market.farmers[tenure.farmer - 1]
+        if proves:
+            self.prove_if_asked(tenure.farmer, farmer)
         if slip:
-            caller = self.market.farmers[tenure.farmer - 1].operator
-        order_id, slot, farmer = tenure.order, tenure.slot, tenure.farmer
-        call = calls.recover(FarmerId(farmer), self.held(order_id), slot)
-        if self.attempt(caller, call, lambda market: market.recover(caller, farmer, order_id, slot)):
+            caller = farmer.operator
+        order_id, slot, number = tenure.order, tenure.slot, tenure.farmer
+        call = calls.recover(FarmerId(number), self.held(order_id), slot)
+        if self.attempt(caller, call, lambda market: market.recover(caller, number, order_id, slot)):
             order = self.market.orders[order_id]
             self.keeper.keep(order.slots[slot], order.leaf_count)
+
+    def _recoverable(self) -> list[Tenure]:
+        """Slots lost so short a while ago that their farmers can still have them back."""
+        quarter = self.p.auction_epochs * self.p.epoch_blocks // 4
+        return [
+            one
+            for order in self.market.orders.values()
+            for one in order.slots
+            if one.farmer
+            and one.lost_epoch is not None
+            and not one.handed_over
+            and self.chain.block + 1 < one.lost_block + quarter
+            and self.next_epoch < one.end - 1
+            and self.market.farmers[one.farmer - 1].vacant_from is None
+        ]
+
+    def _lose_one_of(self, data: st.DataObject, least_left: int) -> None:
+        """One slot that somebody keeps is declared lost by its owner, who may do so, after proving."""
+        self.begin_epoch_if_short_of(5)
+        kept = self._kept_now(least_left)
+        if not kept:
+            return
+        key = data.draw(st.sampled_from(sorted(key_of(one) for one in kept)), label="lost")
+        tenure = next(one for one in kept if key_of(one) == key)
+        farmer = self.market.farmers[tenure.farmer - 1]
+        self.prove_if_asked(tenure.farmer, farmer)
+        self.lose(farmer.owner, tenure.farmer, tenure.end, tenure.extension, [key])
 
     @rule(data=st.data(), caller=actors, slip=st.integers(0, 9))
     def cut_front(self, data: st.DataObject, caller: str, slip: int) -> None:
         """All that can be cut off a book; now and then something that cannot."""
-        books = [
-            (number, one.end, one.extension)
-            for number, farmer in enumerate(self.market.farmers, 1)
-            for one in farmer.tenures
-            if one.lost_epoch is not None and (not slip or one.end > self.next_epoch)
-        ]
+        if slip and not self._books_with_lost_front():
+            self._lose_second_and_first(data)
+        books = self._books_with_lost_front()
+        if not slip or not books:
+            books = sorted(
+                (number, one.end, one.extension)
+                for number, farmer in enumerate(self.market.farmers, 1)
+                for one in farmer.tenures
+                if one.lost_epoch is not None
+            )
         if not books:
             return
-        number, end, extension = data.draw(st.sampled_from(sorted(set(books))), label="book")
+        number, end, extension = data.draw(st.sampled_from(books), label="book")
         farmer, epoch = self.market.farmers[number - 1], self.next_epoch
         behind = [one for one in farmer.book(end, extension) if one.cut_epoch is None]
         lost = list(takewhile(lambda one: one.lost_epoch is not None, behind))
@@ -351,6 +471,37 @@ class Story(Errands, Mandates, Checking):
 
         if self.attempt(caller, call, act):
             self.keeper.cut_front(number, end, extension, epoch)
+
+    def _books_with_lost_front(self) -> list[tuple[int, int, bool]]:
+        """Farmers and books of which something can be cut off."""
+        places = {
+            (number, one.end, one.extension)
+            for number, farmer in enumerate(self.market.farmers, 1)
+            for one in farmer.tenures
+            if one.lost_epoch is not None and one.cut_epoch is None and one.end > self.next_epoch
+        }
+        found = []
+        for number, end, extension in sorted(places):
+            front = self.market.farmers[number - 1].front(end, extension)
+            if front is not None and front.lost_epoch is not None:
+                found.append((number, end, extension))
+        return found
+
+    def _lose_second_and_first(self, data: st.DataObject) -> None:
+        """Of a book the second slot is given up before the first, so that it stays to be cut off."""
+        kept = self._kept_now()
+        fronts = []
+        for one in kept:
+            book = self.market.farmers[one.farmer - 1].book(one.end, one.extension)
+            behind = [other for other in book if other.cut_epoch is None]
+            if behind[0] is one and len(behind) > 1 and behind[1] in kept:
+                fronts.append((key_of(behind[1]), key_of(one), one.farmer))
+        if not fronts:
+            return
+        second, first, number = data.draw(st.sampled_from(sorted(fronts)), label="lost")
+        farmer = self.market.farmers[number - 1]
+        (front,) = _tenures(farmer, [first])
+        self.lose(farmer.owner, number, front.end, front.extension, [second, first])
 
     @rule(data=st.data(), caller=actors)
     def evict(self, data: st.DataObject, caller: str) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 
+from grange.chain.codec import artifact
+from grange.chain.deployment import PARTS
 from grange.types import Parameters, address_from
 from grange_devnet import DEVNET_PARAMETERS
 
 from .playing import PLAYED
-from .story import Story
+from .rounds import Rounds
 
 NO_TOKEN = address_from(bytes(20))
 
@@ -49,15 +54,50 @@ UNEVEN = Parameters(
 """Numbers that divide nothing, and time enough between miss and lapse."""
 
 MARKETS = {"short": SHORT, "uneven": UNEVEN, "devnet": DEVNET_PARAMETERS}
-QUICK_EXAMPLES = 4
+QUICK_EXAMPLES = 3
 LONG_EXAMPLES = 100
 STEPS = 40
 
 
-def play(name: str, examples: int, steps: int) -> str:
-    """Stories on one of the markets; what was played, in words."""
+MOST_ROUNDS = 6
+"""Rounds are played until no call is missing, but no more than so many."""
 
-    class OneMarket(Story):
+
+def calls_of_the_market() -> set[str]:
+    """Every external call that changes something, of all parts."""
+    entries = [one for part in PARTS for one in artifact(part).abi.entries]
+    return {
+        one["name"]
+        for one in entries
+        if one["type"] == "function" and one["stateMutability"] not in ("view", "pure")
+    }
+
+
+def missing(played: Counter[str]) -> list[str]:
+    """Calls that never went through, or were never refused: of them nothing is shown."""
+    calls = calls_of_the_market()
+    refused = {what.split()[0] for what in played if " " in what}
+    return sorted(
+        [f"{one} never went through" for one in calls if not played[one]]
+        + [f"{one} was never refused" for one in calls if one not in refused]
+    )
+
+
+def told(played: Counter[str]) -> str:
+    """What was played, in words: of each call how often it was tried, went through, and was refused why."""
+    lines = [f"  {'went through':>12} {'of':>7}  call"]
+    for call in sorted(calls_of_the_market()):
+        why = {what: count for what, count in played.items() if what.startswith(f"{call} ")}
+        reasons = ", ".join(f"{what.split()[1]} {count}" for what, count in sorted(why.items()))
+        tried = played[call] + sum(why.values())
+        lines.append(f"  {played[call]:12} {tried:7}  {call}" + (f" ({reasons})" if reasons else ""))
+    return "\n".join(lines)
+
+
+def play(name: str, examples: int, steps: int) -> str:
+    """Stories on one of the markets, and rounds of calls; what was played, in words. None may be missing."""
+
+    class OneMarket(Rounds):
         parameters = MARKETS[name]
 
     before = PLAYED.copy()
@@ -69,13 +109,34 @@ def play(name: str, examples: int, steps: int) -> str:
         print_blob=True,
     )
     run_state_machine_as_test(OneMarket, settings=chosen)
+
+    in_stories = PLAYED - before
+
+    @settings(chosen, max_examples=2, phases=[Phase.generate])
+    @given(data=st.data(), is_drawn=st.integers(0, 1 << 64))
+    def play_rounds(data: st.DataObject, is_drawn: int) -> None:
+        if not is_drawn:
+            return  # always the first example, in which everything is at its least
+        story, before_rounds = OneMarket(), PLAYED.copy()
+        try:
+            story.open(data=data, stakes=[80_000] * 4, wait=0)
+            for _ in range(MOST_ROUNDS):
+                story.play_round(data)
+                if not missing(in_stories + (PLAYED - before_rounds)):
+                    break
+        finally:
+            story.teardown()
+
+    play_rounds()
     played = PLAYED - before
-    lines = [f"{name}: {examples} stories, {played.total()} calls compared on contract and model"]
-    return "\n".join(lines + [f"  {count:7} {what}" for what, count in sorted(played.items())])
+    assert not missing(played), f"{name}: {', '.join(missing(played))}\n{told(played)}"
+    head = f"{name}: {examples} stories, {played.total()} calls compared on contract and model"
+    return f"{head}\n{told(played)}"
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", MARKETS)
-def test_the_contract_does_what_its_rules_say(name: str) -> None:
+def test_the_contract_does_what_its_rules_say_and_each_call_is_made_and_refused(name: str) -> None:
     print(play(name, QUICK_EXAMPLES, STEPS))
 
 
@@ -88,3 +149,13 @@ def test_the_contract_does_what_its_rules_say_in_long_stories(
     played = play(name, LONG_EXAMPLES, 2 * STEPS)
     with capsys.disabled():
         print(f"\n{played}")
+
+
+def test_a_call_that_no_story_makes_is_missed() -> None:
+    """So a new call of any part must get into the stories."""
+    calls = calls_of_the_market()
+    all_but_one: Counter[str] = Counter()
+    for one in calls - {"handOver"}:
+        all_but_one[one] = all_but_one[f"{one} ZeroAmount"] = 1
+    all_but_one["handOver HasStrikes"] = 1
+    assert missing(all_but_one) == ["handOver never went through"]
