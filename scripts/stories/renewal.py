@@ -33,10 +33,10 @@ from grange_client.renter import Renter
 from grange_devnet.devnet import Devnet
 from grange_devnet.errors import DevnetError
 from grange_devnet.fleet import FarmerProcess, Fleet
-from grange_devnet.repairers import RepairerProcess, start_repairers
+from grange_devnet.repairers import RepairerProcess
 from stories import tale
 from stories.stage import table
-from stories.tale import BLOCK_SECONDS, POLL_SECONDS, Setting, Tale
+from stories.tale import BLOCK_SECONDS, POLL_SECONDS, Setting, Tale, count_sent
 
 FARMERS = 7
 REPAIRERS = 2
@@ -143,13 +143,14 @@ class Renewal(Tale[Outcome]):
         )
         async with AsyncExitStack() as stack:
             devnet = await self._start_chain(stack)
-            fleet, repairers = await self._start_people(stack, devnet)
+            fleet, repairers = await self._start_people(stack, devnet, farmers=FARMERS, repairers=REPAIRERS)
             phrase, config, source = await self._store(devnet)
             await self._use_device(devnet, config)
-            nonce = await self._nonce(devnet.chain, config)
+            renter = config.identity.wallet.address
+            nonce = await count_sent(devnet.chain, renter)
             await self._leave(devnet, fleet)
             await self._renew(devnet, fleet)
-            outcome.renter_sent = await self._nonce(devnet.chain, config) - nonce
+            outcome.renter_sent = await count_sent(devnet.chain, renter) - nonce
             await self._pay(devnet.chain, repairers)
             await self._fetch(devnet, phrase, source)
         return self._conclude()
@@ -165,19 +166,6 @@ class Renewal(Tale[Outcome]):
                 f"{rules.grid_epochs} epochs"
             )
         return devnet
-
-    async def _start_people(
-        self, stack: AsyncExitStack, devnet: Devnet
-    ) -> tuple[Fleet, list[RepairerProcess]]:
-        stage, folder = self._stage, self._setting.folder
-        with stage.step("farmers", f"{FARMERS} farmers and {REPAIRERS} repairers, each a process"):
-            fleet = await stack.enter_async_context(Fleet.start(devnet, FARMERS, folder / "farmers"))
-            repairers = await stack.enter_async_context(
-                start_repairers(devnet, REPAIRERS, folder / "repairers")
-            )
-            for repairer in repairers:
-                stage.say(f"repairer {repairer.number}  {repairer.address}, with no key to anything stored")
-        return fleet, repairers
 
     async def _store(self, devnet: Devnet) -> tuple[str, Config, Path]:
         stage = self._stage
@@ -343,10 +331,6 @@ class Renewal(Tale[Outcome]):
             back = await self._kill_and_get([], phrase, devnet, order=self._links[-1])
         terms = format_count(self._outcome.renewals, "term")
         await self._compare(source, back, f"{terms} went by with nobody there, and a farmer left")
-
-    async def _nonce(self, chain: Chain, config: Config) -> int:
-        address = config.identity.wallet.address
-        return int(await chain.rpc.call("eth_getTransactionCount", address, "latest"), 16)
 
 
 async def _wealth(chain: Chain, farmer: FarmerId) -> tuple[Farmer, int, int]:

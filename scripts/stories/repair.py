@@ -27,10 +27,10 @@ from grange_client.orders.pending import Stored
 from grange_client.orders.plan import StoreOptions
 from grange_devnet.devnet import Devnet
 from grange_devnet.fleet import Fleet
-from grange_devnet.repairers import RepairerOptions, RepairerProcess, start_repairers
+from grange_devnet.repairers import RepairerProcess
 from stories import tale
 from stories.stage import table
-from stories.tale import BLOCK_SECONDS, POLL_SECONDS, Setting, Tale
+from stories.tale import BLOCK_SECONDS, POLL_SECONDS, Setting, Tale, count_sent
 
 FARMERS = 12
 REPAIRERS = 2
@@ -131,12 +131,18 @@ class Repair(Tale[Outcome]):
         )
         async with AsyncExitStack() as stack:
             devnet = await self._start_chain(stack)
-            fleet, repairers = await self._start_people(stack, devnet)
+            fleet, repairers = await self._start_people(
+                stack,
+                devnet,
+                farmers=FARMERS,
+                repairers=REPAIRERS,
+                gas_price=GAS_PRICE,
+            )
             phrase, stored, source = await self._store(devnet)
-            nonce = await self._nonce(devnet.chain)
+            nonce = await count_sent(devnet.chain, self._renter)
             await self._kill(fleet, stored)
             await self._watch_repair(devnet.chain, fleet, stored, repairers)
-            outcome.renter_sent = await self._nonce(devnet.chain) - nonce
+            outcome.renter_sent = await count_sent(devnet.chain, self._renter) - nonce
             await self._count(devnet.chain, stored, repairers)
             await self._kill_more_and_fetch(devnet, fleet, stored, phrase, source)
         return self._conclude()
@@ -152,24 +158,6 @@ class Repair(Tale[Outcome]):
                 "a farmer lapses"
             )
         return devnet
-
-    async def _start_people(
-        self, stack: AsyncExitStack, devnet: Devnet
-    ) -> tuple[Fleet, list[RepairerProcess]]:
-        stage, folder = self._stage, self._setting.folder
-        with stage.step("farmers", f"{FARMERS} farmers and {REPAIRERS} repairers, each a process"):
-            fleet = await stack.enter_async_context(Fleet.start(devnet, FARMERS, folder / "farmers"))
-            repairers = await stack.enter_async_context(
-                start_repairers(
-                    devnet,
-                    REPAIRERS,
-                    folder / "repairers",
-                    options=RepairerOptions(gas_price_tokens_per_million=GAS_PRICE),
-                )
-            )
-            for repairer in repairers:
-                stage.say(f"repairer {repairer.number}  {repairer.address}, with no key to anything stored")
-        return fleet, repairers
 
     async def _store(self, devnet: Devnet) -> tuple[str, Stored, Path]:
         stage, outcome = self._stage, self._outcome
@@ -259,9 +247,6 @@ class Repair(Tale[Outcome]):
             back = await self._kill_and_get(killed, phrase, devnet)
         dead = len(outcome.killed) + len(killed)
         await self._compare(source, back, f"{dead} of the {N} farmers that got them are dead")
-
-    async def _nonce(self, chain: Chain) -> int:
-        return int(await chain.rpc.call("eth_getTransactionCount", self._renter, "latest"), 16)
 
 
 def _holders(filled: list[Event]) -> dict[int, Holder]:

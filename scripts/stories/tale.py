@@ -11,15 +11,16 @@ import shutil
 import sysconfig
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from rich.console import Console
 
+from grange.chain import Chain
 from grange.chain.network_file import Network
-from grange.types import OrderId, Parameters
+from grange.types import Address, OrderId, Parameters
 from grange.units import TOKEN
 from grange_client.keys.config import Config, set_up
 from grange_client.orders.pending import Stored
@@ -27,7 +28,8 @@ from grange_client.orders.plan import StoreOptions
 from grange_client.renter import Renter
 from grange_devnet.devnet import DEVNET_PARAMETERS, Devnet
 from grange_devnet.engines import EngineName, Hardfork
-from grange_devnet.fleet import FarmerProcess
+from grange_devnet.fleet import FarmerProcess, Fleet
+from grange_devnet.repairers import RepairerOptions, RepairerProcess, start_repairers
 from stories.compare import differences
 from stories.stage import Stage
 
@@ -117,6 +119,28 @@ class Tale(ABC, Generic[AnyOutcome]):
         await devnet.faucet(config.identity.wallet.address, tokens=RENTER_TOKENS)
         return config
 
+    async def _start_people(
+        self,
+        stack: AsyncExitStack,
+        devnet: Devnet,
+        *,
+        farmers: int,
+        repairers: int,
+        gas_price: str = "0",
+    ) -> tuple[Fleet, list[RepairerProcess]]:
+        """Farmers and repairers, until the stack is left. `gas_price` is what a million gas is worth to
+        repairers, in tokens."""
+        options = RepairerOptions(gas_price_tokens_per_million=gas_price)
+        stage, folder = self._stage, self._setting.folder
+        with stage.step("farmers", f"{farmers} farmers and {repairers} repairers, each a process"):
+            fleet = await stack.enter_async_context(Fleet.start(devnet, farmers, folder / "farmers"))
+            started = await stack.enter_async_context(
+                start_repairers(devnet, repairers, folder / "repairers", options=options)
+            )
+            for repairer in started:
+                stage.say(f"repairer {repairer.number}  {repairer.address}, with no key to anything stored")
+        return fleet, started
+
     async def _put(self, config: Config, source: Path, options: StoreOptions) -> Stored:
         async with Renter.open(config) as renter:
             with self._stage.work() as watch:
@@ -176,6 +200,11 @@ class Tale(ABC, Generic[AnyOutcome]):
         for failure in outcome.failures:
             stage.console.print(f"[bold red]This did not hold: {failure}.[/]")
         return outcome
+
+
+async def count_sent(chain: Chain, account: Address) -> int:
+    """How many transactions an account has ever sent."""
+    return int(await chain.rpc.call("eth_getTransactionCount", account, "latest"), 16)
 
 
 def _renter_config(home: Path, phrase: str, devnet: Devnet) -> Config:

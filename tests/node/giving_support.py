@@ -60,24 +60,27 @@ class Taker:
     puts: int = 0
 
     def farmer(self, **changes: Any) -> Farmer:
-        fields: dict[str, Any] = {
-            "id": self.id,
-            "owner": self.wallet.address,
-            "operator": self.wallet.address,
-            "stake": 100 * TOKEN,
-            "committed_rate": TOKEN,
-            "settled_epoch": Epoch(1),
-            "misses": 0,
-            "strikes": 0,
-            "epochs_proven": 1,
-            "registered_block": 0,
-            "ceiling": NO_LIMIT,
-            "loss_limit": NO_LIMIT,
-            "lapsed": False,
-            "endpoint": "http://127.0.0.1:1",
-            "offer": OFFER,
-        }
-        return Farmer(**(fields | changes))
+        return registered_farmer(self.id, owner=self.wallet.address, operator=self.wallet.address, **changes)
+
+
+def registered_farmer(farmer: FarmerId, **changes: Any) -> Farmer:
+    """One that the chain shows, in good standing and with stake enough."""
+    fields: dict[str, Any] = {
+        "id": farmer,
+        "stake": 100 * TOKEN,
+        "committed_rate": TOKEN,
+        "settled_epoch": Epoch(1),
+        "misses": 0,
+        "strikes": 0,
+        "epochs_proven": 1,
+        "registered_block": 0,
+        "ceiling": NO_LIMIT,
+        "loss_limit": NO_LIMIT,
+        "lapsed": False,
+        "endpoint": "http://127.0.0.1:1",
+        "offer": OFFER,
+    }
+    return Farmer(**(fields | changes))
 
 
 class TakerPeer:

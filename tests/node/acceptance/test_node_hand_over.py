@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
+from giving_support import registered_farmer
 from node_support import (
     DOMAIN,
     FARMER,
-    OFFER,
     OPERATOR,
     PARAMETERS,
     FakeMarket,
@@ -25,8 +25,7 @@ from takeover_support import RENTER, VACANT, Rebuilt, claimed, order_state, put_
 from grange.chain import Farmer, Wallet
 from grange.chain.orders import OrderState
 from grange.messages import AcceptanceMessage, acceptance_digest, recover, signature_from, tenure_word
-from grange.types import NO_FARMER, NO_LIMIT, Epoch, FarmerId, OrderId
-from grange.units import TOKEN
+from grange.types import NO_FARMER, Epoch, FarmerId, OrderId
 from grange_node.acceptance.takeover import TAKEOVER_LIFE_BLOCKS
 from grange_node.acceptance.terms import HIGHEST_HAND_OVER_FACTOR
 from grange_node.config import OfferFile
@@ -54,24 +53,8 @@ def passed(seed: int = 0, **fields: Any) -> Passed:
 
 
 def giver(**changes: Any) -> Farmer:
-    fields: dict[str, Any] = {
-        "id": GIVER,
-        "owner": GIVERS_OWNER.address,
-        "operator": GIVERS_KEY.address,
-        "stake": 100 * TOKEN,
-        "committed_rate": TOKEN,
-        "settled_epoch": Epoch(1),
-        "misses": 0,
-        "strikes": 0,
-        "epochs_proven": 1,
-        "registered_block": 0,
-        "ceiling": NO_LIMIT,
-        "loss_limit": NO_LIMIT,
-        "lapsed": False,
-        "endpoint": "http://127.0.0.1:1",
-        "offer": OFFER,
-    }
-    return Farmer(**(fields | changes))
+    keys = {"owner": GIVERS_OWNER.address, "operator": GIVERS_KEY.address}
+    return registered_farmer(GIVER, **(keys | changes))
 
 
 def put_there(market: FakeMarket, slot: Passed, *, hand_overs: int = ALLOWED, **changes: Any) -> None:
