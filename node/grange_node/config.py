@@ -3,7 +3,8 @@
 The home holds
 
     farm.json       this file: where the chain, the market and the data are, what is offered
-    operator.key    the operator's private key, 64 hex digits, readable by its owner alone
+    operator.key    the operator's private key, locked with a passphrase or in clear, readable by this
+                    account alone
     volume.json     which data folder is the farm's (`volume`)
     owner.key       the owner's, if the operator's key was the owner's too before it was rotated
 
@@ -15,6 +16,7 @@ ledger live in the data folder.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
@@ -26,9 +28,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from grange.chain import Chain, Timeouts, Wallet
 from grange.chain.chain_check import ChainCheck
 from grange.chain.endpoint_notes import ENDPOINTS_NAME, EndpointNotes
-from grange.chain.key_file import create_key, key_from_file
+from grange.chain.key_file import address_in_file, create_key, key_from_file
 from grange.chain.network_file import RpcUrls, checked_address
 from grange.json_text import parse_json
+from grange.keystore.passphrases import NO_PASSPHRASES, Passphrases
 from grange.messages import Domain
 from grange.plain_errors import describe_invalid
 from grange.storage.atomic_file import replace_file
@@ -195,13 +198,16 @@ def connect(config: Config, timeouts: Timeouts | None = None) -> AbstractAsyncCo
     )
 
 
-def load_owner_wallet(home: Path, config: Config, key_file: Path | None) -> Wallet:
+def load_owner_wallet(
+    home: Path, config: Config, key_file: Path | None, passphrases: Passphrases = NO_PASSPHRASES
+) -> Wallet:
     """The key to act for the owner with: from the file if one is named, else what the home has. Raises
-    KeyInvalid."""
+    KeyInvalid, and what `grange.keystore` raises for a passphrase."""
     if key_file is not None:
-        return key_from_file(key_file)
-    kept = load_owner_key(home)
-    return kept if kept is not None and kept.address == config.owner else load_key(home)
+        return key_from_file(key_file, passphrases)
+    if load_owner_address(home, passphrases) == config.owner:
+        return key_from_file(home / OWNER_KEY_NAME, passphrases)
+    return load_key(home, passphrases)
 
 
 def home_folder(home: Path | None) -> Path:
@@ -241,23 +247,45 @@ def save_config(home: Path, config: Config) -> None:
     write_private(home / CONFIG_NAME, config.model_dump_json(indent=2) + "\n")
 
 
-def load_key(home: Path) -> Wallet:
-    """The operator's key. Raises KeyInvalid when it is missing, malformed, or readable by others."""
-    return key_from_file(home / KEY_NAME)
+def load_key(home: Path, passphrases: Passphrases = NO_PASSPHRASES) -> Wallet:
+    """The operator's key. Raises KeyInvalid when it is missing, malformed, or readable by others, and what
+    `grange.keystore` raises for a passphrase."""
+    return key_from_file(home / KEY_NAME, passphrases)
 
 
-def load_owner_key(home: Path) -> Wallet | None:
-    """The owner's key, where it is kept beside the operator's. Raises KeyInvalid."""
+def load_address(home: Path, passphrases: Passphrases = NO_PASSPHRASES) -> Address:
+    """The operator's address; its key need not be opened for it. Raises KeyInvalid."""
+    return address_in_file(home / KEY_NAME, passphrases)
+
+
+def load_owner_address(home: Path, passphrases: Passphrases = NO_PASSPHRASES) -> Address | None:
+    """Whose key is kept beside the operator's, as the owner's. Raises KeyInvalid."""
     path = home / OWNER_KEY_NAME
-    return key_from_file(path) if path.exists() else None
+    return address_in_file(path, passphrases) if path.exists() else None
 
 
-def load_or_create_key(home: Path) -> Wallet:
-    """The operator's key, made if there is none yet."""
+def load_or_create_key(
+    home: Path,
+    passphrases: Passphrases = NO_PASSPHRASES,
+    choose: Callable[[], str | None] = lambda: None,
+) -> Wallet:
+    """The operator's key, made if there is none yet; `choose` says what a new one is locked with."""
+    make_key(home, choose)
+    return load_key(home, passphrases)
+
+
+def make_home(home: Path) -> None:
+    """The folder, if it is not there yet."""
     home.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
-    if not (home / KEY_NAME).exists():
-        create_key(home / KEY_NAME)
-    return load_key(home)
+
+
+def make_key(home: Path, choose: Callable[[], str | None]) -> bool:
+    """Make the operator's key if there is none yet; returns whether it did."""
+    make_home(home)
+    if (home / KEY_NAME).exists():
+        return False
+    create_key(home / KEY_NAME, choose())
+    return True
 
 
 def write_private(path: Path, text: str) -> None:

@@ -34,7 +34,7 @@ LOG_PAGES: Final = 64
 back on the disk (`ballast`)."""
 CLOSED_TO_WRITERS: Final = (Fault.READ_ONLY, Fault.FULL)
 
-_Given = TypeVar("_Given")
+_Options = TypeVar("_Options")
 Prepare = Callable[[sqlite3.Connection], None]
 Salvage = Callable[[Path, sqlite3.Connection], None]
 
@@ -133,7 +133,7 @@ class Database:
             with self._translated("written"), transaction(self._writer) as writer:
                 yield writer
 
-    def note(self, change: Callable[[sqlite3.Connection], _Given]) -> _Given:
+    def note(self, change: Callable[[sqlite3.Connection], _Options]) -> _Options:
         """What `change` gives, run in one transaction, on disk or in memory. Raises StoreFailed only if the
         file cannot be read either."""
         self._renew()
@@ -148,12 +148,12 @@ class Database:
                 self._tell(error)
             return self._change_copy(change)
 
-    def _change(self, change: Callable[[sqlite3.Connection], _Given]) -> _Given:
+    def _change(self, change: Callable[[sqlite3.Connection], _Options]) -> _Options:
         self._flush()
         with self._translated("written"), transaction(self._writer) as writer:
             return change(writer)
 
-    def _change_copy(self, change: Callable[[sqlite3.Connection], _Given]) -> _Given:
+    def _change_copy(self, change: Callable[[sqlite3.Connection], _Options]) -> _Options:
         with self._read_lock:
             if self._copy is None:
                 copy = connect(None, any_thread=True)

@@ -1,6 +1,7 @@
 """What farmers and renters must agree on: trees, codes, seals, messages, and the chain gateway.
 
-cli, transfer, peer, wire, chain, storage   packages that do something: each says what its modules are for
+cli, transfer, peer, wire, chain   packages that do something: each says what its modules are for
+keystore, storage   likewise: secrets that a passphrase opens; files that outlive the process
 allow_lists         whom a person deals with and whom not, in two text files
 
 The modules are pure, but for the last line:

@@ -29,7 +29,7 @@ from grange_node.audit.prover import Action
 from grange_node.cli.registration import FarmPlan, change, set_up, unstake, withdraw
 from grange_node.cli.status import Status, read_status
 from grange_node.cli.status_screen import status_table
-from grange_node.config import Config, load_key, load_or_create_key, save_config
+from grange_node.config import Config, load_address, load_key, load_or_create_key, save_config
 from grange_node.errors import ConfigInvalid, DataMissing, NotFunded, NotOwner
 from grange_node.node import Node
 from grange_node.pieces.slot_folder import slot_path
@@ -233,7 +233,7 @@ async def test_a_slot_that_nobody_can_rebuild_is_declared_lost_on_the_contract(
             await next_epoch(devnet)
             assert await farm.step() is Action.PROVE
         assert farm.node.ledger.rate_at_start(Epoch(epoch + 1)) == kept.rate
-        assert (await read_status(config, load_key(tmp_path / "home"))).slots_lost == 1
+        assert (await read_status(config, load_address(tmp_path / "home"))).slots_lost == 1
 
 
 async def test_a_home_is_of_one_market(devnet: Devnet, tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ async def test_a_slot_is_kept_proven_paid_and_paid_out(devnet: Devnet, tmp_path:
             assert await farm.step() is Action.SETTLED
         assert await devnet.chain.earnings(wallet.address) == 2 * slot.rate
         assert (await farm.get(slot)).content == slot.data
-        status = await read_status(config, wallet)
+        status = await read_status(config, wallet.address)
         assert (status.slots_placed, status.proven_epochs, status.earned) == (1, 2, 2 * slot.rate)
         assert (status.unclaimed, status.misses, status.chain_error) == (2 * slot.rate, 0, None)
     tokens = await devnet.chain.token_balance(wallet.address)
@@ -296,11 +296,11 @@ async def test_status_says_how_near_a_farm_is_to_lapsing_and_when_it_has(
         first = await next_epoch(devnet)
         most = devnet.chain.parameters.max_misses
         await devnet.mine_to_epoch(first + most - 1)
-        status = await read_status(config, wallet)
+        status = await read_status(config, wallet.address)
         assert (status.strikes, status.max_misses, status.lapsed_from_epoch) == (most - 1, most, None)
         assert "3 of the 4 strikes" in shown(status)
         await devnet.mine_to_epoch(first + most, offset_blocks=2)
-        status = await read_status(config, wallet)
+        status = await read_status(config, wallet.address)
         assert status.lapsed_from_epoch == first + most
         assert "lapsed" in shown(status)
         gas_money = await devnet.chain.native_balance(wallet.address)

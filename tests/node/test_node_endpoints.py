@@ -30,7 +30,7 @@ from grange_devnet import DEVNET_PARAMETERS, Devnet
 from grange_node.chain.agreement import LONGEST_HELD_SECONDS, LONGEST_REREAD_SECONDS
 from grange_node.cli.status import read_status
 from grange_node.cli.status_screen import status_table
-from grange_node.config import load_key
+from grange_node.config import load_address
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 HASTY = Timeouts(connect_seconds=1.0, request_seconds=1.5, retries=1, pause_seconds=0.01)
@@ -79,7 +79,7 @@ class Ground:
 
     async def told(self) -> str:
         """What `farm status` says of the endpoints."""
-        status = await read_status(self.farm.config, load_key(self.folder / "home"))
+        status = await read_status(self.farm.config, load_address(self.folder / "home"))
         shown = StringIO()
         Console(width=10_000, file=shown).print(status_table(status))
         assert all(told in shown.getvalue() for told in status.endpoint_reports)

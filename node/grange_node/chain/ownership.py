@@ -14,7 +14,7 @@ from typing import Final
 from grange.chain import Chain, Farmer, TransactionReverted, Wallet, read_block_clock
 from grange.chain.registry import MAX_READ
 from grange.types import Address, FarmerId
-from grange_node.config import Config, load_owner_key
+from grange_node.config import Config, load_owner_address
 from grange_node.errors import FarmerForeign, Lapsed
 
 UNKNOWN_FARMER: Final = "UnknownFarmer"
@@ -30,8 +30,8 @@ def accepted_owners(home: Path, wallet: Wallet, named: Address | None) -> frozen
     before it was rotated."""
     if named is not None:
         return frozenset((named,))
-    kept = load_owner_key(home)
-    return frozenset((wallet.address,)) | (frozenset((kept.address,)) if kept else frozenset())
+    kept = load_owner_address(home)
+    return frozenset((wallet.address,)) | (frozenset((kept,)) if kept else frozenset())
 
 
 def find_ours(farmers: Iterable[Farmer], owners: Collection[Address], operator: Address) -> Farmer | None:

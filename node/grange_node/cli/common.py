@@ -2,17 +2,22 @@
 
 GUIDANCE    what to correct, for errors of the chain
 Home        --home of a farm, and how to say it in another command
+key_passphrase   what a new key is locked with; relock_keys: a home's keys get another passphrase
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from grange.chain.confirmations import DEVNET_CHAIN_IDS
+from grange.chain.key_file import open_key, relock_key
+from grange.cli.passphrase_options import command_passphrases, new_passphrase, passphrase_for_new
 from grange.cli.presenter import Guidance
 
 GUIDANCE = Guidance(
@@ -24,6 +29,30 @@ GAS_UNIT = 10**6
 """Gas is priced by the million, so that the price is a number one can read."""
 KEPT_MEMORY_BYTES = 128 << 20
 """Freed memory that stays ours: pieces on their way."""
+
+
+def key_passphrase(what: str, chain_id: int | None, program: str, home: Path | None) -> str | None:
+    """What a new key is locked with, as the command was told or a person says; see `passphrase_for_new`."""
+    return passphrase_for_new(
+        what,
+        is_devnet=chain_id in DEVNET_CHAIN_IDS,
+        lock=f"grange {program} encrypt-keys{home_option(home)}",
+    )
+
+
+def relock_keys(home: Path, names: Sequence[str]) -> list[Path]:
+    """Give keys of a home another passphrase, or none, as the command was told or a person says; returns
+    those that there are. Raises KeyInvalid, and what `grange.keystore` raises for a passphrase."""
+    passphrases = command_passphrases()
+    paths = [path for path in (home / name for name in names) if path.exists()]
+    # All are opened before any is written: half of them would be under a passphrase that nobody expects.
+    opened = [(path, open_key(path, passphrases)) for path in paths]
+    if opened:
+        chosen = new_passphrase("the keys", is_locked=any(one.passphrase is not None for _, one in opened))
+        for path, one in opened:
+            relock_key(path, one, chosen.passphrase, in_keyring=chosen.in_keyring)
+    return paths
+
 
 Home = Annotated[
     Path | None,

@@ -25,14 +25,29 @@ from grange.cli.network_options import (
     TrustOption,
     chosen_network,
 )
+from grange.cli.passphrase_options import (
+    changes_passphrase,
+    command_passphrases,
+    makes_keys,
+    opens_keys,
+)
 from grange.cli.presenter import explained
 from grange.memory import keep_freed_memory
 from grange.types import address_from
 from grange.units import format_tokens, parse_size, parse_tokens
 from grange_node.cli import registration
-from grange_node.cli.common import GAS_UNIT, GUIDANCE, KEPT_MEMORY_BYTES, Home, home_option, start_logging
+from grange_node.cli.common import (
+    GAS_UNIT,
+    GUIDANCE,
+    KEPT_MEMORY_BYTES,
+    Home,
+    home_option,
+    key_passphrase,
+    relock_keys,
+    start_logging,
+)
 from grange_node.cli.hand_over_command import hand_over
-from grange_node.cli.key_rotation import rotate_key
+from grange_node.cli.key_rotation import NEXT_KEY_NAME, rotate_key
 from grange_node.cli.operator_limits import (
     describe_operator_limits,
     read_operator_limits,
@@ -44,16 +59,18 @@ from grange_node.cli.status_screen import status_table
 from grange_node.config import (
     DEFAULT_RESERVE_BYTES,
     KEY_NAME,
+    OWNER_KEY_NAME,
     REPAIRS_NAME,
     home_folder,
+    load_address,
     load_config,
     load_key,
-    load_or_create_key,
     load_owner_wallet,
+    make_key,
     save_config,
     split_endpoint,
 )
-from grange_node.errors import DataInUse
+from grange_node.errors import DataInUse, NotInitialised
 from grange_node.pieces.store import Store
 from grange_node.pieces.volume import find_volume, missing_volume
 from grange_node.repair.repairer import Settings
@@ -61,6 +78,9 @@ from grange_node.repair.repairer import Settings
 app = typer.Typer(
     help="Run a farm: keep other people's sealed data, prove it, be paid.", no_args_is_help=True
 )
+
+OPERATORS_KEY = "the operator's key"
+KEY_NAMES = (KEY_NAME, OWNER_KEY_NAME, NEXT_KEY_NAME)
 
 OwnerKey = Annotated[
     Path | None,
@@ -72,6 +92,7 @@ app.add_typer(renters, name="renters")
 
 
 @app.command()
+@makes_keys
 def init(
     *,
     stake: Annotated[str, typer.Option(help="Tokens to put at stake.")],
@@ -108,7 +129,15 @@ def init(
             reserve_bytes=parse_size(reserve),
         )
         folder = home_folder(home)
-        done = asyncio.run(registration.set_up(folder, plan, typer.echo))
+        done = asyncio.run(
+            registration.set_up(
+                folder,
+                plan,
+                typer.echo,
+                passphrases=command_passphrases(),
+                choose=lambda chain_id: key_passphrase(OPERATORS_KEY, chain_id, "farm", home),
+            )
+        )
         word = "Registered as" if done.registered_now else "Settings are in line with the chain for"
         typer.echo(f"{word} farmer {done.config.farmer_id}.")
         typer.echo(f"  operator  {done.operator}")
@@ -119,13 +148,17 @@ def init(
 
 
 @app.command()
+@makes_keys
 def address(home: Home = None) -> None:
     """Show the operator's address; makes its key if there is none."""
     with explained(GUIDANCE):
-        typer.echo(load_or_create_key(home_folder(home)).address)
+        folder = home_folder(home)
+        make_key(folder, lambda: key_passphrase(OPERATORS_KEY, None, "farm", home))
+        typer.echo(load_address(folder, command_passphrases()))
 
 
 @app.command()
+@opens_keys
 def run(
     *,
     home: Home = None,
@@ -161,7 +194,7 @@ def run(
 
     with explained(GUIDANCE):
         folder = home_folder(home)
-        config, wallet = load_config(folder), load_key(folder)
+        config, wallet = load_config(folder), load_key(folder, command_passphrases())
         options = ServeOptions(
             listen=split_endpoint(f"http://{listen}") if listen else None,
             announce=announce,
@@ -186,6 +219,7 @@ def run(
 
 
 @app.command()
+@opens_keys
 def status(
     home: Home = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object; amounts in base units.")] = False,
@@ -194,7 +228,9 @@ def status(
     with explained(GUIDANCE, as_json=as_json):
         folder = home_folder(home)
         config = load_config(folder)
-        shown = asyncio.run(read_status(config, load_key(folder), missing_volume(folder, config)))
+        shown = asyncio.run(
+            read_status(config, load_address(folder, command_passphrases()), missing_volume(folder, config))
+        )
         if as_json:
             typer.echo(json.dumps(shown.to_json()))
         else:
@@ -202,6 +238,7 @@ def status(
 
 
 @app.command()
+@opens_keys
 def withdraw(
     *,
     home: Home = None,
@@ -213,7 +250,7 @@ def withdraw(
     with explained(GUIDANCE):
         folder = home_folder(home)
         config = load_config(folder)
-        wallet = load_owner_wallet(folder, config, owner_key)
+        wallet = load_owner_wallet(folder, config, owner_key, command_passphrases())
         paid, receipt = asyncio.run(
             registration.withdraw(
                 config,
@@ -227,6 +264,7 @@ def withdraw(
 
 
 @app.command()
+@opens_keys
 def unstake(
     *,
     home: Home = None,
@@ -240,7 +278,7 @@ def unstake(
     with explained(GUIDANCE):
         folder = home_folder(home)
         config = load_config(folder)
-        wallet = load_owner_wallet(folder, config, owner_key)
+        wallet = load_owner_wallet(folder, config, owner_key, command_passphrases())
 
         def agree(means: str) -> None:
             typer.echo(means)
@@ -256,6 +294,7 @@ def unstake(
 
 
 @app.command()
+@opens_keys
 def update(
     *,
     home: Home = None,
@@ -282,7 +321,7 @@ def update(
         )
     with explained(GUIDANCE):
         folder = home_folder(home)
-        config, wallet = load_config(folder), load_key(folder)
+        config, wallet = load_config(folder), load_key(folder, command_passphrases())
         if endpoint is not None:
             split_endpoint(endpoint)
         terms: dict[str, Any] = {
@@ -311,6 +350,7 @@ def update(
 
 
 @app.command("limit-operator")
+@opens_keys
 def limit_operator(
     *,
     home: Home = None,
@@ -337,12 +377,13 @@ def limit_operator(
                 for name, text in changes.items()
                 if text is not None
             }
-            owner = load_owner_wallet(folder, config, owner_key)
+            owner = load_owner_wallet(folder, config, owner_key, command_passphrases())
             limits = asyncio.run(set_operator_limits(config, owner, lambda now: replace(now, **wanted)))
         typer.echo(describe_operator_limits(limits))
 
 
 @app.command("rotate-key")
+@makes_keys
 def rotate_key_command(
     *,
     home: Home = None,
@@ -356,8 +397,18 @@ def rotate_key_command(
     with explained(GUIDANCE):
         folder = home_folder(home)
         config = load_config(folder)
-        owner = load_owner_wallet(folder, config, owner_key)
-        done = asyncio.run(rotate_key(folder, config, owner, now=now, tell=typer.echo))
+        owner = load_owner_wallet(folder, config, owner_key, command_passphrases())
+        done = asyncio.run(
+            rotate_key(
+                folder,
+                config,
+                owner,
+                now=now,
+                tell=typer.echo,
+                passphrases=command_passphrases(),
+                choose=lambda: key_passphrase(OPERATORS_KEY, config.chain_id, "farm", home),
+            )
+        )
         typer.echo(f"Farmer {config.farmer_id} is operated by {done.operator} from now on.")
         typer.echo(f"Back up the new {folder / KEY_NAME}.")
         if done.kept is not None:
@@ -373,3 +424,17 @@ def rotate_key_command(
             Store.check_free(config.data_folder)
         except DataInUse:
             typer.echo("The farm is running with the old key. Restart it: until then it accepts nothing new.")
+
+
+@app.command("encrypt-keys")
+@changes_passphrase
+def encrypt_keys(home: Home = None) -> None:
+    """Lock the keys of this home with a passphrase, or with another one."""
+    with explained(GUIDANCE):
+        folder = home_folder(home)
+        changed = relock_keys(folder, KEY_NAMES)
+        if not changed:
+            raise NotInitialised(f"There is no key in {folder}.", hint="Make one with: grange farm address")
+        for path in changed:
+            typer.echo(f"Written again: {path}")
+        typer.echo("Copies of the old files, in backups too, open as before.")

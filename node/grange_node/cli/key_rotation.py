@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Final
 
 from grange.chain import Chain, Sender, Wallet, calls, read_block_clock
-from grange.chain.key_file import KeyInvalid, key_from_file
+from grange.chain.key_file import KeyInvalid, OpenedKey, address_in_file, key_from_file, key_text, open_key
 from grange.chain.sender import burying_sender
+from grange.keystore.container import ContainerInvalid
+from grange.keystore.passphrases import NO_PASSPHRASES, PassphraseNeeded, Passphrases
 from grange.storage.atomic_file import move_file
 from grange.storage.home_lock import HomeLock
 from grange.types import Address
@@ -57,6 +59,13 @@ class Rotation:
     """Whether the old key owns the farmer."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Keys:
+    old: Wallet | None
+    new: Wallet
+    owner: Wallet
+
+
 async def rotate_key(
     home: Path,
     config: Config,
@@ -64,12 +73,15 @@ async def rotate_key(
     *,
     now: bool = False,
     tell: Callable[[str], None] = lambda _: None,
+    passphrases: Passphrases = NO_PASSPHRASES,
+    choose: Callable[[], str | None] = lambda: None,
 ) -> Rotation:
     """Make a new operator key, have the owner name it on chain, and put it in place.
 
-    With `now` all that the old key signed is void at once, and nothing is waited for. Raises NotOwner,
-    AcceptancesOpen, NotFunded, FarmerForeign, Lapsed, KeyInvalid, ChainError; then the old key is still in
-    place.
+    With `now` all that the old key signed is void at once, and nothing is waited for. The new key is locked
+    as the old one is, and where that is lost, with what `choose` says. Raises NotOwner, AcceptancesOpen,
+    NotFunded, FarmerForeign, Lapsed, KeyInvalid, ChainError, and what `grange.keystore` raises for a
+    passphrase; then the old key is still in place.
     """
     if owner.address != config.owner:
         raise NotOwner(
@@ -79,14 +91,16 @@ async def rotate_key(
         )
     lock = HomeLock.in_home(home, on_wait=lambda: tell("Another command changes this farm; waiting for it."))
     async with lock.held():
-        return await _rotate(home, config, owner, now, tell)
+        opened = open_key(home / KEY_NAME, passphrases) if (home / KEY_NAME).exists() else None
+        new = _load_or_create_next(home, opened, passphrases, choose)
+        keys = _Keys(old=opened.wallet if opened else None, new=new, owner=owner)
+        return await _rotate(home, config, keys, now, tell)
 
 
 async def _rotate(
-    home: Path, config: Config, owner: Wallet, now: bool, tell: Callable[[str], None]
+    home: Path, config: Config, keys: _Keys, now: bool, tell: Callable[[str], None]
 ) -> Rotation:
-    old = key_from_file(home / KEY_NAME) if (home / KEY_NAME).exists() else None
-    new = _load_or_create_next(home)
+    old, new, owner = keys.old, keys.new, keys.owner
     async with connect(config) as chain:
         farmer = await chain.farmer(config.farmer)
         check_owner(farmer, config)
@@ -103,11 +117,15 @@ async def _rotate(
     return Rotation(operator=new.address, kept=kept, owns=old is not None and old.address == config.owner)
 
 
-def _load_or_create_next(home: Path) -> Wallet:
+def _load_or_create_next(
+    home: Path, old: OpenedKey | None, passphrases: Passphrases, choose: Callable[[], str | None]
+) -> Wallet:
     path = home / NEXT_KEY_NAME
-    if not path.exists():
-        write_private(path, Wallet.random().private_key.hex() + "\n")
-    return key_from_file(path)
+    if path.exists():
+        return key_from_file(path, passphrases)
+    new = Wallet.random()
+    write_private(path, old.lock(new) if old else key_text(new, choose()))
+    return new
 
 
 async def _check_no_acceptances(chain: Chain, config: Config) -> None:
@@ -156,15 +174,16 @@ def _keep_old(home: Path, config: Config, old: Wallet | None) -> Path | None:
     if old.address != config.owner or (path.exists() and not _holds(path, old)):
         path = home / f"{KEY_NAME}.old-{old.address[2:10].lower()}"
     if not path.exists():
-        write_private(path, old.private_key.hex() + "\n")
+        # As it is, and so locked as it was.
+        write_private(path, (home / KEY_NAME).read_text())
     return path
 
 
 def _holds(path: Path, wallet: Wallet) -> bool:
     """Whether a key is in a file; what else is there is somebody's too, and stays."""
     try:
-        return key_from_file(path).address == wallet.address
-    except KeyInvalid:
+        return address_in_file(path) == wallet.address
+    except (KeyInvalid, PassphraseNeeded, ContainerInvalid):
         return False
 
 

@@ -17,6 +17,7 @@ from grange.chain.network_file import Network, open_network
 from grange.chain.sender import burying_sender
 from grange.cli.parameter_words import describe_unusual
 from grange.json_text import parse_json
+from grange.keystore.passphrases import NO_PASSPHRASES, Passphrases
 from grange.storage.home_lock import HomeLock
 from grange.types import Address, FarmerId, Offer, Parameters
 from grange.units import format_tokens, format_tokens_rounded_up
@@ -29,7 +30,9 @@ from grange_node.config import (
     Config,
     connect,
     load_config,
-    load_or_create_key,
+    load_key,
+    make_home,
+    make_key,
     offer_file,
     parameters_file,
     save_config,
@@ -81,33 +84,46 @@ class SetUp:
     registered_now: bool
 
 
-async def set_up(home: Path, plan: FarmPlan, tell: Callable[[str], None] = lambda _: None) -> SetUp:
+Choose = Callable[[int], str | None]
+"""Says for a chain's id what a new key is locked with; None keeps it in clear."""
+
+
+async def set_up(
+    home: Path,
+    plan: FarmPlan,
+    tell: Callable[[str], None] = lambda _: None,
+    *,
+    passphrases: Passphrases = NO_PASSPHRASES,
+    choose: Choose = lambda _: None,
+) -> SetUp:
     """Make the key, register, write farm.json; or bring a farm that is there in line with the plan.
 
     `tell` gets sentences for the operator before any money is asked for. Raises NotFunded, ConfigInvalid,
-    KeyInvalid, FarmerForeign, Lapsed, ChainError.
+    KeyInvalid, FarmerForeign, Lapsed, ChainError, and what `grange.keystore` raises for a passphrase.
     """
     split_endpoint(plan.endpoint)
-    had_key = (home / KEY_NAME).exists()
-    wallet = load_or_create_key(home)
-    if not had_key:
-        tell(
-            f"Made the operator's key. Back up {home / KEY_NAME}: without it nobody can run this farm, and "
-            "if no other owner is named, nobody can take its money out."
-        )
+    make_home(home)
     # Else two at once would both find no farmer, and register two.
     lock = HomeLock.in_home(home, on_wait=lambda: tell("Another `farm init` is running; waiting for it."))
     async with lock.held():
-        return await _set_up(home, wallet, plan, tell)
+        return await _set_up(home, plan, tell, passphrases, choose)
 
 
-async def _set_up(home: Path, wallet: Wallet, plan: FarmPlan, tell: Callable[[str], None]) -> SetUp:
+async def _set_up(
+    home: Path, plan: FarmPlan, tell: Callable[[str], None], passphrases: Passphrases, choose: Choose
+) -> SetUp:
     known = load_config(home) if (home / CONFIG_NAME).exists() else None
     network = plan.network
     if known and known.market == network.market and known.genesis_hash is not None:
         network = network.model_copy(update={"genesis_hash": known.genesis_hash})
     async with open_network(network, trust=plan.trust_market) as (chain, network):
         _check_same_farm(home, known, plan, chain)
+        if make_key(home, lambda: choose(chain.chain_id)):
+            tell(
+                f"Made the operator's key. Back up {home / KEY_NAME}: without it nobody can run this farm, "
+                "and if no other owner is named, nobody can take its money out."
+            )
+        wallet = load_key(home, passphrases)
         sender, owners = burying_sender(chain, wallet), accepted_owners(home, wallet, plan.owner)
         if known is None:
             farmer = await find_farmer(chain, owners, wallet.address, since_block=_noted_start(home))

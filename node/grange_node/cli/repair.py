@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from grange.chain import Chain, Sender
+from grange.chain import Chain, Sender, Wallet
 from grange.chain.endpoint_notes import ENDPOINTS_NAME, EndpointNotes
 from grange.chain.network_file import Network, open_network
 from grange.cli.network_options import (
@@ -27,22 +27,38 @@ from grange.cli.network_options import (
     TrustOption,
     chosen_network,
 )
+from grange.cli.passphrase_options import (
+    changes_passphrase,
+    command_passphrases,
+    makes_keys,
+    opens_keys,
+)
 from grange.cli.presenter import explained
 from grange.memory import keep_freed_memory
 from grange.types import address_from
 from grange.units import format_size, format_tokens_rounded_down, parse_tokens
 from grange_node.chain.farm_market import TIMEOUTS
-from grange_node.cli.common import GAS_UNIT, GUIDANCE, KEPT_MEMORY_BYTES, start_logging
+from grange_node.cli.common import (
+    GAS_UNIT,
+    GUIDANCE,
+    KEPT_MEMORY_BYTES,
+    key_passphrase,
+    relock_keys,
+    start_logging,
+)
 from grange_node.cli.repair_home import (
     CONFIG_NAME,
+    KEY_NAME,
     RepairConfig,
-    load_or_create_repair_key,
+    load_repair_address,
     load_repair_config,
     load_repair_key,
+    make_repair_key,
     repair_home,
     save_repair_config,
 )
 from grange_node.config import write_private
+from grange_node.errors import NotInitialised
 from grange_node.loops import forever
 from grange_node.repair.jobs import Job, Jobs
 from grange_node.repair.repairer import POLL_SECONDS, Repairer
@@ -60,6 +76,7 @@ Home = Annotated[
 
 
 @app.command()
+@makes_keys
 def init(
     *,
     network: NetworkOption = None,
@@ -87,8 +104,8 @@ def init(
     with explained(GUIDANCE):
         chosen = chosen_network(network, rpc, market, first_block)
         folder = repair_home(home)
-        wallet = load_or_create_repair_key(folder)
         chain_id, found = asyncio.run(_identify(chosen, folder, trust_market))
+        make_repair_key(folder, lambda: key_passphrase("the repairer's key", chain_id, "repair", home))
         config = RepairConfig(
             rpc_url=found.rpc,
             chain_id=chain_id,
@@ -101,7 +118,7 @@ def init(
             close_for=tuple(address_from(renter) for renter in close_for or ()),
         )
         save_repair_config(folder, config)
-        typer.echo(f"Repairer {wallet.address}")
+        typer.echo(f"Repairer {load_repair_address(folder, command_passphrases())}")
         typer.echo(f"  settings  {folder}")
         typer.echo("It needs some gas tokens, and tokens to pay for what it reads.")
         if max_read_price is None:
@@ -111,6 +128,7 @@ def init(
 
 
 @app.command()
+@opens_keys
 def run(
     *,
     home: Home = None,
@@ -124,10 +142,12 @@ def run(
         start_logging()
         logging.getLogger("grange.repair").setLevel(logging.INFO)
         keep_freed_memory(KEPT_MEMORY_BYTES)
-        asyncio.run(_run(folder, ready_file))
+        config, wallet = load_repair_config(folder), load_repair_key(folder, command_passphrases())
+        asyncio.run(_run(folder, config, wallet, ready_file))
 
 
 @app.command()
+@opens_keys
 def status(
     home: Home = None,
     as_json: Annotated[
@@ -138,10 +158,10 @@ def status(
     runs."""
     with explained(GUIDANCE, as_json=as_json):
         folder = repair_home(home)
-        wallet, jobs = load_repair_key(folder), Jobs(folder)
+        address, jobs = load_repair_address(folder, command_passphrases()), Jobs(folder)
         under_way, done = jobs.under_way(), jobs.done()
         if as_json:
-            typer.echo(json.dumps(summary(wallet.address, under_way, done)))
+            typer.echo(json.dumps(summary(address, under_way, done)))
         else:
             console = Console(markup=False, emoji=False)
             console.print(_table(under_way, done))
@@ -184,8 +204,7 @@ def _table(under_way: list[Job], done: list[Job]) -> Table:
     return table
 
 
-async def _run(folder: Path, ready_file: Path | None) -> None:
-    config, wallet = load_repair_config(folder), load_repair_key(folder)
+async def _run(folder: Path, config: RepairConfig, wallet: Wallet, ready_file: Path | None) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -219,6 +238,20 @@ async def _identify(network: Network, home: Path, trust: bool) -> tuple[int, Net
         network = network.model_copy(update={"genesis_hash": known.genesis_hash})
     async with open_network(network, timeouts=TIMEOUTS, trust=trust) as (chain, found):
         return chain.chain_id, found
+
+
+@app.command("encrypt-keys")
+@changes_passphrase
+def encrypt_keys(home: Home = None) -> None:
+    """Lock the keys of this home with a passphrase, or with another one."""
+    with explained(GUIDANCE):
+        folder = repair_home(home)
+        changed = relock_keys(folder, (KEY_NAME,))
+        if not changed:
+            raise NotInitialised(f"There is no key in {folder}.", hint="Make one with: grange repair init")
+        for path in changed:
+            typer.echo(f"Written again: {path}")
+        typer.echo("Copies of the old files, in backups too, open as before.")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The settings of a repairer without a farm: one frozen object in `repair.json` in a home of its own.
 
     repair.json     where the chain and the market are, what gas is worth
-    repairer.key    the key that signs, sends and is paid: 64 hex digits, readable by its owner alone
+    repairer.key    the key that signs, sends and is paid: locked with a passphrase or in clear, readable by
+                    its owner alone
     jobs/ done/     its repairs (`jobs`)
 
 It is `--home`, or GRANGE_REPAIR_HOME, or the user's configuration folder of this system.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -18,14 +20,14 @@ from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grange.chain import Wallet
-from grange.chain.key_file import create_key, key_from_file
+from grange.chain.key_file import address_in_file, create_key, key_from_file
 from grange.chain.network_file import RpcUrls
 from grange.errors import Misuse
+from grange.keystore.passphrases import NO_PASSPHRASES, Passphrases
 from grange.plain_errors import describe_invalid
 from grange.types import Address, address_from
-from grange_node.config import write_private
+from grange_node.config import make_home, write_private
 from grange_node.errors import ConfigInvalid, NotInitialised
-from grange_node.files import FOLDER_MODE
 from grange_node.repair.repairer import Settings
 
 CONFIG_NAME: Final = "repair.json"
@@ -112,14 +114,18 @@ def save_repair_config(home: Path, config: RepairConfig) -> None:
     write_private(home / CONFIG_NAME, json.dumps(config.model_dump(), indent=2) + "\n")
 
 
-def load_repair_key(home: Path) -> Wallet:
-    """The repairer's key. Raises KeyInvalid."""
-    return key_from_file(home / KEY_NAME)
+def load_repair_key(home: Path, passphrases: Passphrases = NO_PASSPHRASES) -> Wallet:
+    """The repairer's key. Raises KeyInvalid, and what `grange.keystore` raises for a passphrase."""
+    return key_from_file(home / KEY_NAME, passphrases)
 
 
-def load_or_create_repair_key(home: Path) -> Wallet:
-    """The repairer's key, made if there is none yet."""
-    home.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+def load_repair_address(home: Path, passphrases: Passphrases = NO_PASSPHRASES) -> Address:
+    """The repairer's address; its key need not be opened for it. Raises KeyInvalid."""
+    return address_in_file(home / KEY_NAME, passphrases)
+
+
+def make_repair_key(home: Path, choose: Callable[[], str | None]) -> None:
+    """Make the repairer's key if there is none yet; `choose` says what it is locked with."""
+    make_home(home)
     if not (home / KEY_NAME).exists():
-        create_key(home / KEY_NAME)
-    return load_repair_key(home)
+        create_key(home / KEY_NAME, choose())

@@ -16,7 +16,6 @@ from grange.chain import (
     Farmer,
     Head,
     TransactionReverted,
-    Wallet,
     read_block_clock,
 )
 from grange.chain.endpoint import as_urls
@@ -127,11 +126,11 @@ class _Seen:
     clock: BlockClock
 
 
-async def read_status(config: Config, wallet: Wallet, data_error: str | None = None) -> Status:
+async def read_status(config: Config, operator: Address, data_error: str | None = None) -> Status:
     """Look at ledger, disk and chain; with `data_error`, which says what is wrong with the data folder, at
     the chain only. Raises LedgerInvalid for a ledger that is damaged or not ours; StorageFull, StoreFailed.
     """
-    seen, complaint = await _look(config, wallet)
+    seen, complaint = await _look(config, operator)
     read_to: int | None = None
     counts = dict.fromkeys(SlotState, 0)
     stored_bytes = slots_lost = 0
@@ -159,11 +158,11 @@ async def read_status(config: Config, wallet: Wallet, data_error: str | None = N
     lapsed_from = seen.farmer.settled_epoch + 1 if seen and seen.farmer.lapsed else None
     next_audit = (seen.head.epoch + 1) * epoch_blocks if seen else None
     covered, free_covered = _coverage(config, seen)
-    foreign_key = seen is not None and seen.farmer.operator != wallet.address
+    foreign_key = seen is not None and seen.farmer.operator != operator
     return Status(
         farmer=config.farmer_id,
         owner=config.owner,
-        operator=wallet.address,
+        operator=operator,
         endpoint=seen.farmer.endpoint if seen else config.endpoint,
         market=config.market,
         chain_id=config.chain_id,
@@ -204,8 +203,8 @@ async def read_status(config: Config, wallet: Wallet, data_error: str | None = N
         endpoint_reports=_endpoint_reports(config),
         chain_doubt=doubt[0] if doubt else None,
         chain_doubt_since=doubt[1] if doubt else None,
-        gas_warning=seen.gas.warning(wallet.address) if seen and seen.gas.is_low else None,
-        key_warning=str(other_operator(seen.farmer, wallet.address)) if seen and foreign_key else None,
+        gas_warning=seen.gas.warning(operator) if seen and seen.gas.is_low else None,
+        key_warning=str(other_operator(seen.farmer, operator)) if seen and foreign_key else None,
     )
 
 
@@ -245,14 +244,14 @@ def _endpoint_reports(config: Config) -> tuple[str, ...]:
     return tuple(told)
 
 
-async def _look(config: Config, wallet: Wallet) -> tuple[_Seen | None, str | None]:
+async def _look(config: Config, operator: Address) -> tuple[_Seen | None, str | None]:
     try:
         async with connect(config, TIMEOUTS) as chain:
             return _Seen(
                 head=await chain.head(),
                 farmer=await _read_farmer(chain, config),
                 unclaimed=await chain.earnings(Address(config.owner)),
-                gas=await read_gas_reserve(chain, wallet.address),
+                gas=await read_gas_reserve(chain, operator),
                 clock=await read_block_clock(chain),
             ), None
     except ChainReplaced as error:

@@ -14,7 +14,7 @@ from typing import TypeVar
 from grange_node.database import Database, Read
 from grange_node.errors import LedgerInvalid
 
-_Given = TypeVar("_Given")
+_Options = TypeVar("_Options")
 
 
 class Tables:
@@ -29,7 +29,7 @@ class Tables:
         with self._opened().write() as write:
             yield write
 
-    def _note(self, change: Callable[[sqlite3.Connection], _Given]) -> _Given:
+    def _note(self, change: Callable[[sqlite3.Connection], _Options]) -> _Options:
         return self._opened().note(change)
 
     def _opened(self) -> Database:

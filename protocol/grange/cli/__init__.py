@@ -1,4 +1,4 @@
-"""What every command of Grange does alike: exit codes, words for errors, questions, and where the
+"""What every command of Grange does alike: exit codes, words for errors, questions, keys, and where the
 market is.
 
 exit_codes   what a command exits with; the one table from an error's category to a code
@@ -6,6 +6,7 @@ presenter    what happened, what it means, what to do: on standard error, and as
 chain_words  the words for errors of the chain
 list_words   what is said of allow and deny lists
 confirm      asking before something is paid or given up
+passphrase_options  --passphrase-file, --passphrase-fd, --no-encryption
 network_options  --network, or --rpc and --market
 market       `grange market`
 parameter_words  a sentence about a market's parameters

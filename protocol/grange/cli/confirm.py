@@ -1,11 +1,14 @@
-"""Asking a person before something is paid or given up.
+"""Asking a person: before something is paid or given up, and for a passphrase.
 
     confirm("Store it?")        # returns if the answer is yes, else ends the command with words
+    ask_hidden("Passphrase")    # what was typed, which the terminal does not show
 
 Decides what counts as a yes, and that Ctrl-C is heard at once. Leaves what is asked to the command.
 """
 
+import getpass
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +32,25 @@ def confirm(question: str) -> None:
     if not agreed:
         typer.echo("Nothing was done.", err=True)
         raise typer.Exit(ExitCode.DECLINED)
+
+
+def is_terminal() -> bool:
+    """Whether there is a person at standard input."""
+    try:
+        return sys.stdin is not None and sys.stdin.isatty()
+    except ValueError:
+        return False
+
+
+def ask_hidden(question: str) -> str:
+    """Ask at the terminal for what nobody is to see; an event loop may run. Raises typer.Exit for Ctrl-C, and
+    EOFError."""
+    try:
+        with _interruptible():
+            return getpass.getpass(f"{question}: ", stream=sys.stderr)
+    except KeyboardInterrupt:
+        typer.echo("\nInterrupted. Nothing was done.", err=True)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
 @contextmanager

@@ -51,6 +51,7 @@ from grange.cli.network_options import (
     chosen_network,
     one_or_several,
 )
+from grange.cli.passphrase_options import command_passphrases, opens_keys
 from grange.cli.presenter import explained, plain_text, print_prose
 from grange.messages import NOBODY
 from grange.plain_errors import describe_invalid
@@ -72,6 +73,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON value, amounts as s
 
 
 @app.command()
+@opens_keys
 def deploy(
     *,
     rpc: RpcOption = None,
@@ -96,7 +98,7 @@ def deploy(
         raise typer.BadParameter(f"{output} can't be written: choose another --output.")
     with explained():
         planned = _planned(rpc, name)
-        wallet = key_from_file(key_file)
+        wallet = key_from_file(key_file, command_passphrases())
         address = address_from(token) if token else None
         network = asyncio.run(_deploy(planned, wallet, PRESETS[preset], address, agreed=yes))
         has_secret = any(public_part(url) != url.rstrip("/") for url in rpc)

@@ -164,7 +164,7 @@ async def test_the_status_says_what_is_in_doubt_and_since_when(tmp_path: Path) -
         await farm.keep(slot)
         market.hashes_differ_from, market.hides_logs = 0, True
         await look(farm)
-        status = await read_status(farm.node.config, OPERATOR)
+        status = await read_status(farm.node.config, OPERATOR.address)
         doubt = farm.node.ledger.doubt()
         assert doubt is not None
         assert (status.to_json()["chain_doubt"], status.chain_doubt_since) == doubt
@@ -173,7 +173,7 @@ async def test_the_status_says_what_is_in_doubt_and_since_when(tmp_path: Path) -
         assert "in doubt" in console.export_text()
         market.be_honest()
         await look(farm)
-        assert (await read_status(farm.node.config, OPERATOR)).chain_doubt is None
+        assert (await read_status(farm.node.config, OPERATOR.address)).chain_doubt is None
 
 
 async def test_a_clock_that_is_set_back_does_not_keep_the_farm_from_reading_on(tmp_path: Path) -> None:

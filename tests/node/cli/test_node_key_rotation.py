@@ -20,7 +20,7 @@ from grange_node.cli import key_rotation
 from grange_node.cli.farm import app
 from grange_node.cli.key_rotation import NEXT_KEY_NAME, rotate_key
 from grange_node.cli.registration import set_up
-from grange_node.config import load_key, load_or_create_key, load_owner_key, write_private
+from grange_node.config import load_key, load_or_create_key, load_owner_address, write_private
 from grange_node.errors import AcceptancesOpen, FarmerForeign, NotFunded, NotOwner
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -77,9 +77,9 @@ async def test_the_owners_key_is_kept_though_another_key_has_its_name(devnet: De
 
 
 def owner_address(home: Path) -> Address:
-    kept = load_owner_key(home)
+    kept = load_owner_address(home)
     assert kept is not None
-    return kept.address
+    return kept
 
 
 class Killed(BaseException):
@@ -130,7 +130,7 @@ async def test_a_cold_owner_names_the_new_operator_with_its_own_key(devnet: Devn
     kept = home / f"operator.key.old-{old.address[2:10].lower()}"
     assert str(kept) in done.output
     assert bytes.fromhex(kept.read_text().strip()) == old.private_key
-    assert load_owner_key(home) is None
+    assert load_owner_address(home) is None
 
 
 async def test_acceptances_of_the_old_key_are_waited_for_or_given_up_on_purpose(
@@ -179,7 +179,7 @@ async def test_a_lost_operator_key_is_replaced_by_its_owner(devnet: Devnet, tmp_
     (home / "operator.key").unlink()
     with pytest.raises(NotFunded, match="new operator"):
         await rotate_key(home, config, owner)
-    await devnet.faucet(key_rotation._load_or_create_next(home).address)
+    await devnet.faucet(key_from_file(home / NEXT_KEY_NAME).address)
     done = await rotate_key(home, config, owner)
     assert (done.kept, load_key(home).address) == (None, done.operator)
 

@@ -22,9 +22,10 @@ from grange_node.cli.farm import app
 from grange_node.cli.registration import change
 from grange_node.cli.repair import _run
 from grange_node.cli.repair import app as repair
+from grange_node.cli.repair_home import load_repair_config, load_repair_key
 from grange_node.cli.status import Status, read_status
 from grange_node.cli.status_screen import status_table
-from grange_node.config import load_key
+from grange_node.config import load_address, load_key
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -53,7 +54,7 @@ async def test_status_says_how_much_of_the_room_the_stake_covers_and_how_much_of
     wallet = load_key(tmp_path / "home")
     async with running(devnet, tmp_path, config) as farm:
         slot = await keep(devnet, farm)
-    status = await read_status(config, wallet)
+    status = await read_status(config, wallet.address)
     epochs = devnet.chain.parameters.collateral_epochs
     assert status.covered_bytes == STAKE * GIB // (epochs * TOKEN)
     assert status.free_covered_bytes == (STAKE - epochs * slot.rate) * GIB // (epochs * TOKEN)
@@ -61,7 +62,7 @@ async def test_status_says_how_much_of_the_room_the_stake_covers_and_how_much_of
     cheap = config.model_copy(
         update={"offer_terms": config.offer_terms.model_copy(update={"price_per_gib_epoch": 10**16})}
     )
-    assert "all of the 100 GB on offer" in shown(await read_status(cheap, wallet))
+    assert "all of the 100 GB on offer" in shown(await read_status(cheap, wallet.address))
     # Sizes and amounts as everywhere else: no MiB for terabytes, no eighteen digits.
     assert "MiB" not in shown(status)
     assert "100 GB" in shown(status)
@@ -71,7 +72,7 @@ async def test_status_shows_dates_and_for_how_long_the_gas_is_enough(devnet: Dev
     config = await registered(devnet, tmp_path)
     wallet = load_key(tmp_path / "home")
     clock = await read_block_clock(devnet.chain)
-    status = await read_status(config, wallet)
+    status = await read_status(config, wallet.address)
     next_audit = (clock.epoch + 1) * clock.epoch_blocks
     assert (status.next_audit_block, status.next_audit_at) == (
         next_audit,
@@ -85,7 +86,7 @@ async def test_status_shows_dates_and_for_how_long_the_gas_is_enough(devnet: Dev
     # Nearly all of the gas tokens are sent away.
     held = await devnet.chain.native_balance(wallet.address)
     await Sender(devnet.chain, wallet).transfer_native(Wallet.random().address, held - 10**15)
-    low = await read_status(config, wallet)
+    low = await read_status(config, wallet.address)
     assert low.gas_warning is not None
     assert "Send it " in low.gas_warning
     assert low.gas_warning in shown(low)
@@ -110,7 +111,7 @@ async def test_status_of_a_lapsed_farm_says_since_when_what_it_means_and_how_to_
         await keep(devnet, farm)
     epoch = await devnet.chain.current_epoch() + 1 + devnet.chain.parameters.max_misses
     await devnet.mine_to_epoch(epoch, offset_blocks=3)
-    status = await read_status(config, load_key(tmp_path / "home"))
+    status = await read_status(config, load_address(tmp_path / "home"))
     clock = await read_block_clock(devnet.chain)
     assert (status.lapsed_from_epoch, status.lapsed_at) == (epoch, int(clock.time_of_epoch(epoch)))
     table = shown(status)
@@ -133,7 +134,7 @@ async def test_status_on_another_chain_shows_nothing_of_the_new_one_and_says_wha
     devnet: Devnet, tmp_path: Path, changes: dict[str, object], said: str
 ) -> None:
     config = await registered(devnet, tmp_path)
-    status = await read_status(config.model_copy(update=changes), load_key(tmp_path / "home"))
+    status = await read_status(config.model_copy(update=changes), load_address(tmp_path / "home"))
     assert status.chain_error is not None
     assert said in status.chain_error
     assert "set up again" in status.chain_error
@@ -147,7 +148,7 @@ async def test_a_key_that_the_chain_does_not_name_is_said(devnet: Devnet, tmp_pa
     consent = await devnet.chain.operator_consent(other, owner=wallet.address, farmer=config.farmer)
     change = calls.set_operator(config.farmer, other.address, consent=consent, void_former=True)
     await Sender(devnet.chain, wallet).send(change)
-    table = shown(await read_status(config, wallet))
+    table = shown(await read_status(config, wallet.address))
     assert "grange farm rotate-key" in table
 
 
@@ -198,7 +199,7 @@ async def test_a_repairer_notices_a_devnet_that_was_started_again(devnet: Devnet
     assert "started again" in done.output
     assert "set up again" in done.output
     with pytest.raises(ChainReplaced):
-        await _run(home, None)
+        await _run(home, load_repair_config(home), load_repair_key(home), None)
     # A home of an older version has no hash, and goes on.
     del content["genesis_hash"]
     path.write_text(json.dumps(content))

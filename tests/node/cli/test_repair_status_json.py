@@ -9,7 +9,7 @@ from grange.chain.endpoint_notes import ENDPOINTS_NAME, EndpointNotes
 from grange.types import Epoch, FarmerId, OrderId
 from grange.units import TOKEN
 from grange_node.cli.repair import app, summary
-from grange_node.cli.repair_home import load_or_create_repair_key
+from grange_node.cli.repair_home import make_repair_key
 from grange_node.repair.jobs import Job, Outcome
 
 
@@ -31,7 +31,7 @@ def test_amounts_are_strings() -> None:
 
 
 def test_the_screen_names_an_endpoint_that_said_what_is_wrong(tmp_path: Path) -> None:
-    load_or_create_repair_key(tmp_path)
+    make_repair_key(tmp_path, lambda: None)
     EndpointNotes(tmp_path / ENDPOINTS_NAME).note_report("The endpoint http://liar lies.")
     shown = CliRunner().invoke(app, ["status", "--home", str(tmp_path)])
     assert (shown.exit_code, "The endpoint http://liar lies." in shown.output) == (0, True)

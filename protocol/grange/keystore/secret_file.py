@@ -1,0 +1,79 @@
+"""A secret in a file of its own, in clear or locked with a passphrase, that its owner alone can read.
+
+    file = SecretFile.read(path)
+    file.container                    what it is locked in; None if it is in clear
+    opened = file.open(passphrases)
+    relock(path, text_of, secret, passphrase)      another passphrase, or none
+
+Raises SecretUnreadable for a file that is missing, or readable by others, ContainerInvalid, and what
+`passphrases` raises.
+"""
+
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from grange.errors import Category, Misuse, UserError
+from grange.keystore.container import MAX_CONTAINER_BYTES, Container, is_locked
+from grange.keystore.passphrases import Opened, Passphrases, forget_in_keyring, keep_in_keyring
+from grange.storage.atomic_file import replace_file
+
+
+class SecretUnreadable(UserError, Misuse):
+    """A secret's file is missing, not text, or readable by others."""
+
+    category = Category.SETUP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretFile:
+    """What such a file holds."""
+
+    path: Path
+    container: Container | None
+    _text: str = field(repr=False)
+
+    @classmethod
+    def read(cls, path: Path, *, hint: str = "Put it back from your backup.") -> Self:
+        """Read it; nothing is asked yet. `hint` is what to do where it is missing."""
+        try:
+            with path.open("rb") as file:
+                mode = path.stat().st_mode
+                text = file.read(MAX_CONTAINER_BYTES).decode(errors="replace")
+        except FileNotFoundError as error:
+            raise SecretUnreadable(f"The key file {path} is missing.", hint=hint) from error
+        except OSError as error:
+            raise SecretUnreadable(
+                f"{path} cannot be read: {error.strerror}.", hint="Let this account read it."
+            ) from error
+        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise SecretUnreadable(f"{path} can be read by others.", hint=f"Run: chmod 600 {path}")
+        container = Container.parse(text, str(path)) if is_locked(text) else None
+        return cls(path=path, container=container, _text=text)
+
+    def open(self, passphrases: Passphrases) -> Opened:
+        """The secret, or the file's bytes where it is in clear."""
+        if self.container is None:
+            return Opened(secret=self._text.encode())
+        return passphrases.open(self.container, str(self.path))
+
+
+def relock(path: Path, text_of: Callable[[], str], secret: bytes, passphrase: str | None) -> None:
+    """Write a secret again, under another passphrase or in clear, in one step: whatever happens, one of both
+    files is whole, and the old one is gone only once the new one is on the disk. `text_of` makes its text.
+
+    What was written is opened once more before it takes the place. Raises KeyringFailed, and then all is as
+    it was.
+    """
+    before, text = SecretFile.read(path).container, text_of()
+    if passphrase is not None:
+        container = Container.parse(text)
+        if container.open(passphrase) != secret:
+            raise Misuse(f"what was locked for {path} does not open")
+        if container.in_keyring:
+            keep_in_keyring(container, passphrase)
+    replace_file(path, text)
+    if before is not None and before.in_keyring:
+        forget_in_keyring(before)
