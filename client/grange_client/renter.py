@@ -32,6 +32,8 @@ from grange.chain import (
 )
 from grange.chain.confirmations import default_confirmations
 from grange.chain.endpoint_notes import ENDPOINTS_NAME, EndpointNotes
+from grange.chain.fee_settings import FeeSettings, load_fee_settings
+from grange.chain.gas_value import GasValue, GasValuer
 from grange.chain.orders import Closing, OrderState
 from grange.chain.sender import burying_sender
 from grange.errors import GrangeError, UserError
@@ -126,6 +128,7 @@ class Renter:
         first_block: int,
         now: Callable[[], float],
         random: Callable[[int], bytes],
+        fees: FeeSettings,
     ) -> None:
         self.identity = identity
         self.market = market
@@ -134,6 +137,7 @@ class Renter:
         self._directory = directory
         self._policy = policy
         self._first_block = first_block
+        self._valuer = GasValuer(market.rpc, fees)
         self._signer = directory.signer
         self._payments = directory.payments
         self.placements = placements
@@ -200,11 +204,11 @@ class Renter:
         timeouts: Timeouts | None = None,
         on_wait: Callable[[], None] = lambda: None,
     ) -> AsyncIterator["Renter"]:
-        """Connect to the chain and open the catalog. Raises the errors of the chain.
+        """Connect to the chain and open the catalog. Raises the errors of the chain, and FeeSettingsInvalid.
 
         `on_wait` is told when another command of this home is spending, and ours waits for it.
         """
-        network = config.network
+        network, fees = config.network, load_fee_settings(config.home)
         async with Chain.connect(
             network.rpc,
             network.market,
@@ -215,7 +219,8 @@ class Renter:
         ) as chain:
             lock = HomeLock.in_home(config.home, on_wait=on_wait)
             market = RenterMarket(
-                burying_sender(chain, config.identity.wallet, lock=lock), account=config.identity.account
+                burying_sender(chain, config.identity.wallet, policy=fees.policy, lock=lock),
+                account=config.identity.account,
             )
             async with cls.assembled(
                 identity=config.identity,
@@ -223,6 +228,7 @@ class Renter:
                 catalog_path=config.catalog_path,
                 policy=policy or RetryPolicy(),
                 first_block=network.first_block,
+                fees=fees,
             ) as renter:
                 yield renter
 
@@ -240,6 +246,7 @@ class Renter:
         busy_seconds: float = BUSY_SECONDS,
         now: Callable[[], float] = time.time,
         random: Callable[[int], bytes] = secrets.token_bytes,
+        fees: FeeSettings | None = None,
     ) -> AsyncIterator["Renter"]:
         """A renter over any market."""
         with (
@@ -309,6 +316,7 @@ class Renter:
                     first_block=first_block,
                     now=now,
                     random=random,
+                    fees=fees or FeeSettings(),
                 )
                 async with renter.notes.settling(), renter.pending:
                     yield renter
@@ -343,6 +351,11 @@ class Renter:
         return list(dict.fromkeys(found))
 
     # Storing.
+
+    async def gas_value(self) -> GasValue:
+        """What gas costs now, and what that is worth if the home says what gas tokens are. Raises
+        ChainError."""
+        return await self._valuer.now()
 
     async def quote(
         self, paths: Iterable[str | PathLike[str]], options: StoreOptions, watch: Listener = ignore_progress

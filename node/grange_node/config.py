@@ -28,6 +28,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from grange.chain import Chain, Timeouts, Wallet
 from grange.chain.chain_check import ChainCheck
 from grange.chain.endpoint_notes import ENDPOINTS_NAME, EndpointNotes
+from grange.chain.fee_settings import FeeSettings
 from grange.chain.key_file import address_in_file, create_key, key_from_file
 from grange.chain.network_file import RpcUrls, checked_address
 from grange.json_text import parse_json
@@ -128,6 +129,8 @@ class Config(_File):
     unplaced_percent: Annotated[int, Field(gt=0, le=100)] = DEFAULT_UNPLACED_PERCENT
     redeem_at: _Count = DEFAULT_REDEEM_AT
     """Base units of vouchers that are worth the gas to redeem them."""
+    fees: FeeSettings = FeeSettings()
+    """What is offered for gas at most, and what it is worth."""
     offer_terms: OfferFile
     market_parameters: ParametersFile
 

@@ -24,6 +24,7 @@
         NodeWorldError
           StorageFull 507          the disk, or the capacity on offer, is used up
           ChainDown 503       the chain cannot be asked at the moment
+          ProofHeldBack       gas costs more than the farm's cap
           HistoryDoubtful 503 what the endpoint shows contradicts what it showed before
           StoreFailed 500     the disk reported an error
           VolumeMissing       the data folder is not the farm's; ends a running farm
@@ -47,6 +48,7 @@ from typing import Any, ClassVar
 
 from grange.errors import Category, GrangeError, Misuse, PeerError, UserError, WorldError
 from grange.types import Epoch
+from grange.units import format_count
 from grange.wire.codes import ErrorCode
 from grange_node.slot_key import SlotKey
 
@@ -273,6 +275,20 @@ class ChainDown(NodeWorldError):
     def because(cls, error: Exception | str) -> ChainDown:
         """For an error of the chain's, which names our endpoint: the operator hears it, nobody else."""
         return cls("the chain cannot be asked at the moment", detail=f"({error})")
+
+
+class ProofHeldBack(NodeWorldError):
+    """Gas costs more than the cap, so an epoch is not proven yet."""
+
+    category = Category.MONEY
+
+    def __init__(self, epoch: int, *, left_blocks: int, reason: str) -> None:
+        super().__init__(
+            f"epoch {epoch} is not proven: {reason}.",
+            detail=f"{format_count(left_blocks, 'block')} are left, then it counts as missed.",
+            hint="To allow more: grange farm fees --max-fee-gwei, then start the farm again.",
+        )
+        self.epoch = epoch
 
 
 class HistoryDoubtful(NodeWorldError):

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 
 from grange.chain import InsufficientFunds
 from grange.errors import GrangeError
-from grange_node.errors import EndsNode
+from grange_node.errors import EndsNode, ProofHeldBack
 
 FIRST_BACKOFF_SECONDS = 1.0
 LONGEST_BACKOFF_SECONDS = 30.0
@@ -64,6 +64,8 @@ async def forever(
 
 
 def _subject(error: GrangeError) -> str:
-    """What two errors have in common that say the same. How much is missing for gas changes with each
-    block."""
+    """What two errors have in common that say the same. How much is missing for gas, and what it costs,
+    changes with each block."""
+    if isinstance(error, ProofHeldBack):
+        return f"epoch {error.epoch} held back"
     return f"gas of {error.address}" if isinstance(error, InsufficientFunds) else str(error)

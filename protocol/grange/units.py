@@ -44,6 +44,16 @@ shows."""
 
 GAS_TOKEN_DIGITS: Final = 3
 
+USD_DECIMALS: Final = 6
+MICROUSD: Final = 10**USD_DECIMALS
+"""Dollars are counted in millionths."""
+CENT_DIGITS: Final = 2
+SHOWN_USD_DIGITS: Final = 3
+
+GWEI_DECIMALS: Final = 9
+GWEI: Final = 10**GWEI_DECIMALS
+"""Wei in the unit in which prices of gas are told."""
+
 MAX_SIZE_BYTES: Final = (1 << 64) - 1
 """The largest size that is read: the contract holds capacities in 64 bits."""
 
@@ -147,6 +157,49 @@ def _shown_unit(base_units: int) -> int:
     it."""
     digits = len(str(abs(base_units)))
     return int(10 ** max(0, min(TOKEN_DECIMALS - SHOWN_DECIMALS, digits - SHOWN_DIGITS)))
+
+
+def format_gwei(amount_wei: int) -> str:
+    """A price of gas in billionths of a gas token, exact: 1_500_000_000 is "1.5"."""
+    whole, part = divmod(amount_wei, GWEI)
+    digits = f"{part:0{GWEI_DECIMALS}d}".rstrip("0")
+    return f"{whole:,}.{digits}" if digits else f"{whole:,}"
+
+
+def parse_gwei(text: str) -> int:
+    """A decimal number of gwei as wei, more than 0. Raises Misuse."""
+    amount = _parse_decimal(text.replace(",", ""), GWEI_DECIMALS)
+    if not amount:
+        raise Misuse(f"{text!r} is not a price of gas in gwei; write it like 0.05 or 30")
+    return amount
+
+
+def parse_usd(text: str) -> int:
+    """A decimal number of dollars as millionths of one. Raises Misuse."""
+    amount = _parse_decimal(text, USD_DECIMALS)
+    if amount is None:
+        raise Misuse(
+            f"{text!r} is not an amount of dollars: digits, and at most {USD_DECIMALS} after a point"
+        )
+    return amount
+
+
+def format_usd(microusd: int) -> str:
+    """Millionths of a dollar for a person, rounded up to cents, or to three digits that matter where it is
+    less than a dollar: "$1,234.57", "$0.00123"."""
+    unit = 10**4 if microusd >= MICROUSD else int(10 ** max(0, len(str(abs(microusd))) - SHOWN_USD_DIGITS))
+    whole, part = divmod(-(-microusd // unit) * unit, MICROUSD)
+    digits = f"{part:0{USD_DECIMALS}d}"
+    kept = digits[:CENT_DIGITS] + digits[CENT_DIGITS:].rstrip("0")
+    return f"${whole:,}.{kept}"
+
+
+def _parse_decimal(text: str, decimals: int) -> int | None:
+    match = re.fullmatch(rf"([0-9]{{1,15}})(?:\.([0-9]{{1,{decimals}}}))?", text)
+    if match is None:
+        return None
+    whole, part = match.groups(default="")
+    return int(whole) * int(10**decimals) + int(part.ljust(decimals, "0"))
 
 
 def format_gas_tokens(amount_wei: int) -> str:

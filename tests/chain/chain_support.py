@@ -148,6 +148,7 @@ class LyingRpc:
         self._rpc, self._lie = rpc, lie
         self.url, self.in_use, self.connections = rpc.url, rpc.in_use, rpc.connections
         self.is_alone = rpc.is_alone
+        self.ask_another = rpc.ask_another
 
     async def call(self, method: str, *params: Any) -> Any:
         return self._lie(method, params, await self._rpc.call(method, *params))

@@ -14,7 +14,7 @@ from grange.chain.deploying import (
     deploy_market,
     deploy_token,
     find_factory,
-    gas_to_deploy,
+    size_to_deploy,
     unmarketed,
 )
 from grange.chain.deployment import (
@@ -80,7 +80,7 @@ async def test_without_a_factory_the_account_deploys_and_its_transaction_shows_i
     assert chain.parameters == parameters
     origin = await check_market(chain, first_block=deployed.first_block)
     assert (origin.parts, origin.block) == (deployed.parts, deployed.first_block)
-    assert 0.8 < deployed.gas_used / gas_to_deploy(parameters) <= 1
+    assert 0.8 < deployed.gas_used / size_to_deploy(parameters).gas <= 1
 
 
 async def test_through_a_factory_its_address_shows_it_and_what_was_cut_off_goes_on(anvil: Rpc) -> None:

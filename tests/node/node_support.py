@@ -34,6 +34,8 @@ from grange.chain import (
     TransactionReverted,
     Wallet,
 )
+from grange.chain.fee_settings import FeeSettings
+from grange.chain.gas_value import FREE_GAS, GasValue
 from grange.chain.views import Delegation, Withdrawal
 from grange.errors import BadProof
 from grange.executors import Executors
@@ -128,13 +130,14 @@ class FakeMarket(FakeChain, FarmMarket):
 
     def __init__(self, stake: int = 1000 * TOKEN, rules: Parameters = PARAMETERS) -> None:
         FakeChain.__init__(self, rules)
-        config: Any = SimpleNamespace(farmer=FARMER, parameters=rules, offer=OFFER)
+        config: Any = SimpleNamespace(farmer=FARMER, parameters=rules, offer=OFFER, fees=FeeSettings())
         FarmMarket.__init__(self, config, unconnected(DOMAIN, OPERATOR, rules))
         self.stake = stake
         self.lapsed = False
         self.operator = OPERATOR.address
         self.endpoint = "http://127.0.0.1:1"
-        self.gas_wei, self.proof_wei = 10**18, 10**12
+        self.gas_wei, self.proof_wei, self.base_wei = 10**18, 10**12, 1
+        self.gas = FREE_GAS
         self.balances: dict[Address, int] = {}
         self.usual_balance = 1000 * TOKEN
         self.earned: dict[Address, int] = {}
@@ -338,7 +341,14 @@ class FakeMarket(FakeChain, FarmMarket):
 
     async def gas_reserve(self) -> GasReserve:
         self.ask()
-        return GasReserve(held_wei=self.gas_wei, proof_wei=self.proof_wei)
+        cap = self.sender.policy.max_fee_wei
+        return GasReserve(
+            held_wei=self.gas_wei, proof_wei=self.proof_wei, base_wei=self.base_wei, cap_wei=cap
+        )
+
+    async def gas_value(self) -> GasValue:
+        self.ask()
+        return self.gas
 
     async def funds(self, account: Address) -> int:
         self.ask()

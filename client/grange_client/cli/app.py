@@ -36,6 +36,7 @@ COMMANDS: Final = {
     ),
     "farmers": ("farmers", "Show who keeps data here, at what price, how reliably; allow or deny some."),
     "balance": ("money", "Show the address and what there is to pay with."),
+    "fees": ("fees", "Show what gas costs and what is offered for it at most, or change that."),
     "deposit": ("money", "Move tokens from the wallet into the vault, ahead of time."),
     "withdraw": (
         "money",

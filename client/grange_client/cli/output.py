@@ -8,9 +8,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+from grange.chain.call_sizes import place
+from grange.chain.gas_value import GasValue
 from grange.chain.orders import Closing
 from grange.messages import NO_ORDER
 from grange.times import BlockClock
+from grange.units import format_usd
 from grange_client.downloads.restore import Restored
 from grange_client.files.attributes import Remarks
 from grange_client.files.manifest import Manifest
@@ -47,6 +50,25 @@ def stored_json(stored: Stored, quote: Quote, seconds: float, clock: BlockClock)
         "gas": stored.receipt.gas_used,
         "seconds": seconds,
         "mb_s": size_bytes / 1e6 / seconds if seconds else 0.0,
+    }
+
+
+def quote_json(quote: Quote, gas: GasValue) -> dict[str, Any]:
+    """What an order would cost; nothing was stored."""
+    size = place(quote.geometry.n)
+    return {
+        "name": quote.manifest.name,
+        "files": quote.scan.files,
+        "bytes": quote.scan.content_bytes,
+        "skipped": [{"path": os.fsdecode(one.path), "reason": one.reason} for one in quote.scan.skipped],
+        "cautions": list(quote.cautions),
+        "k": quote.geometry.k,
+        "n": quote.geometry.n,
+        "start": quote.start,
+        "end": quote.end,
+        "cost": str(quote.cost),
+        "gas": size.gas,
+        "gas_usd": None if (usd := gas.usd(size)) is None else format_usd(usd),
     }
 
 

@@ -29,13 +29,19 @@ DEAREST_TIMES: Final = 32
 
 
 class FeeHistory:
-    """Fees as they were seen, for tasks of one event loop. Fees are base fees, in wei."""
+    """Fees as they were seen, for tasks of one event loop.
+
+    They are base fees in wei, and what a rollup charges for the data of a proof, by the unit of its gas:
+    there the base fee hardly changes.
+    """
 
     def __init__(self, epoch_blocks: int) -> None:
         self._epoch_blocks = epoch_blocks
         wait_blocks = min(epoch_blocks // PATIENT_PART, LONGEST_WAIT_BLOCKS)
         self.wait_blocks = wait_blocks if wait_blocks >= LEAST_WAIT_BLOCKS else 0
         """For how many blocks of an epoch a cheap moment is waited for."""
+        self.data_fee_wei = 0
+        """What is charged for data now."""
         self._sightings: deque[tuple[int, int]] = deque(maxlen=MAX_SIGHTINGS)
 
     def note(self, head: Head) -> None:
@@ -44,7 +50,7 @@ class FeeHistory:
         sightings = self._sightings
         if sightings and head.number <= sightings[-1][0]:
             return
-        sightings.append((head.number, head.base_fee_wei))
+        sightings.append((head.number, self._fee(head)))
         while sightings[0][0] <= head.number - self._epoch_blocks:
             sightings.popleft()
 
@@ -55,12 +61,15 @@ class FeeHistory:
     def is_cheap(self, head: Head) -> bool:
         """Whether gas costs little now, as far as one can tell."""
         cheap = self._fee_at(CHEAP_PERCENT)
-        return cheap is None or head.base_fee_wei <= cheap
+        return cheap is None or self._fee(head) <= cheap
 
     def is_bearable(self, head: Head) -> bool:
         """Whether gas costs so little that what must be done early is done."""
         usual = self._fee_at(50)
-        return usual is None or head.base_fee_wei <= max(1, usual) * DEAREST_TIMES
+        return usual is None or self._fee(head) <= max(1, usual) * DEAREST_TIMES
+
+    def _fee(self, head: Head) -> int:
+        return head.base_fee_wei + self.data_fee_wei
 
     def _fee_at(self, percent: int) -> int | None:
         """What gas cost at the most in this part of what was seen; None if too little was."""

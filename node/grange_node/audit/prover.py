@@ -32,7 +32,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from grange.chain import ChainError, InsufficientFunds, TransactionReverted, TransactionTooLate
+from grange.chain import (
+    ChainError,
+    FeesAboveCap,
+    InsufficientFunds,
+    TransactionReverted,
+    TransactionTooLate,
+)
 from grange.chain.witnesses import audit_seeds
 from grange.executors import Executors
 from grange.reads import is_open, open_epoch
@@ -45,7 +51,7 @@ from grange_node.audit.seed_recorder import SeedRecorder
 from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.config import Config
-from grange_node.errors import DataMissing, Lapsed
+from grange_node.errors import DataMissing, Lapsed, ProofHeldBack
 from grange_node.ledger.ledger import Ledger
 from grange_node.pieces.store import Store
 from grange_node.slot_key import SlotKey
@@ -183,6 +189,7 @@ class Prover:
         Raises DataMissing, StoreFailed, ChainError; then nothing was sent, or what was sent is found again by
         a later step.
         """
+        self._fees.data_fee_wei = self._market.data_fee
         self._fees.note(view.head)
         for _ in range(MAX_LOOKS):
             action = decide(await self._executors.in_database(self._situation, view))
@@ -286,8 +293,10 @@ class Prover:
         except TransactionTooLate:
             log.warning("epoch %d is over, and its proof was not mined: it counts as missed", epoch)
             return True
-        except InsufficientFunds:
+        except (InsufficientFunds, FeesAboveCap) as error:
             await self._executors.in_database(self._ledger.forget_attempt, epoch)
+            if isinstance(error, FeesAboveCap):
+                raise self._held_back(error, view) from error
             raise
         self._follower.read_soon()
         amount = receipt.event("Proven").args["amount"]
@@ -299,6 +308,12 @@ class Prover:
             receipt.gas_used,
         )
         return True
+
+    def _held_back(self, error: FeesAboveCap, view: View) -> ProofHeldBack:
+        """With when it is too late."""
+        epoch, epoch_blocks = view.head.epoch, self._config.parameters.epoch_blocks
+        left = (epoch + 1) * epoch_blocks - 1 - view.head.number
+        return ProofHeldBack(epoch, left_blocks=left, reason=str(error))
 
 
 def _explained(error: DataMissing, epoch: Epoch) -> DataMissing:

@@ -28,6 +28,7 @@ from grange.chain import (
     Wallet,
     calls,
 )
+from grange.chain.gas_value import GasValue, GasValuer
 from grange.chain.market import MarketClient
 from grange.chain.rpc import Rpc
 from grange.tasks import together
@@ -57,6 +58,10 @@ class FarmMarket(MarketClient):
         # One is kept: it has learned how many blocks the endpoint gives at once.
         self._follower = EventFollower(self, filters, read=self.logs_and_hashes, log_blocks=self.log_blocks)
         self._orders = OrderLookup(self)
+        self._valuer = GasValuer(self.rpc, config.fees)
+        self.data_fee = 0
+        """What a rollup charges for the data of a proof, in wei for each unit of its gas, when the reserve
+        was last asked for."""
 
     @classmethod
     @asynccontextmanager
@@ -65,7 +70,7 @@ class FarmMarket(MarketClient):
         domain = config.domain
         async with Rpc(config.rpc_url, TIMEOUTS, expected(config), notes=endpoint_notes(config)) as rpc:
             chain = Chain(rpc, market=domain.market, chain_id=domain.chain_id, parameters=config.parameters)
-            yield cls(config, Sender(chain, wallet))
+            yield cls(config, Sender(chain, wallet, policy=config.fees.policy))
 
     async def own_farmer(self) -> Farmer:
         """This farmer as the contract has it."""
@@ -141,7 +146,13 @@ class FarmMarket(MarketClient):
 
     async def gas_reserve(self) -> GasReserve:
         """What our account has for gas, and what a proof costs at the fees of now."""
-        return await read_gas_reserve(self, self.address)
+        reserve = await read_gas_reserve(self, self.address, self.sender.policy)
+        self.data_fee = reserve.data_fee_wei
+        return reserve
+
+    async def gas_value(self) -> GasValue:
+        """What gas costs now, and what that is worth if the settings say so."""
+        return await self._valuer.now()
 
     async def follow(self, cursor: Cursor, head: Head | None = None) -> list[Rollback | Batch]:
         """This farmer's events after a cursor; `head` is the newest block, if it was just asked for. By one

@@ -1,8 +1,8 @@
 """Whether the operator's account can pay: tokens for the stake, and gas tokens.
 
-A proof costs about PROOF_GAS an epoch. What the gas tokens in the account are enough for is counted in
-epochs, so that a farm can be warned before they are used up: without gas no proof is sent, and what is not
-proven is missed.
+What a proof takes says `grange.chain.call_sizes`. What the gas tokens in the account are enough for is
+counted in epochs, so that a farm can be warned before they are used up: without gas no proof is sent, and
+what is not proven is missed.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from grange.chain import Chain, Sender, SendPolicy
-from grange.chain.fees import current_fees
+from grange.chain.call_sizes import PROOF, SETUP
+from grange.chain.fees import read_fee_level
+from grange.chain.gas_cost import GasPrices, read_data_prices
 from grange.tasks import together
 from grange.types import Address
-from grange.units import format_count, format_gas_tokens, format_tokens
+from grange.units import format_count, format_gas_tokens, format_gwei, format_tokens
 from grange_node.errors import NotFunded
 
-PROOF_GAS: Final = 350_000
-SETUP_GAS: Final = 500_000
-"""For registering, and for allowing the market to take the stake where the token knows no permits."""
 ADVISED_EPOCHS: Final = 100
 """How many epochs of proofs an operator is advised to have gas for."""
 LOW_EPOCHS: Final = 20
@@ -28,10 +27,17 @@ LOW_EPOCHS: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GasReserve:
-    """The gas tokens in an account, and what a proof costs at the fees of now, both in wei."""
+    """The gas tokens in an account, and what a proof costs at the fees of now, both in wei; and a unit of gas
+    beside the most that is offered for one."""
 
     held_wei: int
     proof_wei: int
+    setup_wei: int = 0
+    """What setting up a farm costs."""
+    data_fee_wei: int = 0
+    """What a rollup charges for a proof's data, for each unit of its gas."""
+    base_wei: int = 0
+    cap_wei: int | None = None
 
     @property
     def epochs(self) -> int | None:
@@ -47,6 +53,19 @@ class GasReserve:
     def is_empty(self) -> bool:
         """Whether it does not pay for one proof."""
         return self.epochs == 0
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether gas costs so much that nothing is sent."""
+        return self.cap_wei is not None and self.base_wei >= self.cap_wei
+
+    def cap_warning(self) -> str:
+        """What follows from fees above the cap, and what to do."""
+        return (
+            f"a unit of gas costs {format_gwei(self.base_wei)} gwei, and the cap is "
+            f"{format_gwei(self.cap_wei or 0)}: no proof is sent until gas is cheaper, and an epoch "
+            "without one is not paid and counts as missed. To allow more: grange farm fees --max-fee-gwei"
+        )
 
     @property
     def advised_wei(self) -> int:
@@ -70,10 +89,21 @@ class GasReserve:
         )
 
 
-async def read_gas_reserve(chain: Chain, operator: Address) -> GasReserve:
+async def read_gas_reserve(chain: Chain, operator: Address, policy: SendPolicy | None = None) -> GasReserve:
     """Ask the chain. Raises ChainError."""
-    fees, held_wei = await together(current_fees(chain.rpc, SendPolicy()), chain.native_balance(operator))
-    return GasReserve(held_wei=held_wei, proof_wei=PROOF_GAS * fees["maxFeePerGas"])
+    policy = policy or SendPolicy()
+    level, data, held_wei = await together(
+        read_fee_level(chain.rpc, policy), read_data_prices(chain.rpc), chain.native_balance(operator)
+    )
+    prices = GasPrices(gas_wei=level.offered_wei(policy), data=data)
+    return GasReserve(
+        held_wei=held_wei,
+        proof_wei=prices.cost_wei(PROOF),
+        setup_wei=prices.cost_wei(SETUP, transactions=2),
+        data_fee_wei=-(-data.cost_wei(PROOF) // PROOF.gas),
+        base_wei=level.base_wei,
+        cap_wei=policy.max_fee_wei,
+    )
 
 
 async def check_funds(sender: Sender, tokens: int) -> None:
@@ -81,14 +111,14 @@ async def check_funds(sender: Sender, tokens: int) -> None:
     tokens."""
     chain, address = sender.chain, sender.address
     held = await chain.token_balance(address)
-    reserve = await read_gas_reserve(chain, address)
+    reserve = await read_gas_reserve(chain, address, sender.policy)
     missing = []
     if held < tokens:
         missing.append(
             f"{format_tokens(tokens - held)} more tokens (it holds {format_tokens(held)} and "
             f"{format_tokens(tokens)} are needed; the token is {chain.token})"
         )
-    if reserve.held_wei < max(1, reserve.proof_wei * SETUP_GAS // PROOF_GAS):
+    if reserve.held_wei < max(1, reserve.setup_wei):
         missing.append(
             f"{format_gas_tokens(max(1, reserve.advised_wei))} gas tokens, which pay the chain's fees (it "
             f"has {format_gas_tokens(reserve.held_wei)}; so much is enough for about {ADVISED_EPOCHS} epochs)"

@@ -1,5 +1,5 @@
 """Saying in time that the operator's gas tokens run out: once when it is low, once when it is used up, and
-once when there is enough again.
+once when there is enough again. And that gas costs more than the cap, when that begins and when it is over.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class GasWatch:
         self._market = market
         self._operator = operator
         self._said = Level.ENOUGH
+        self._said_held_back = False
 
     async def tick(self) -> None:
         """Look once. A chain that does not answer is what another loop speaks of."""
@@ -42,6 +43,7 @@ class GasWatch:
             reserve = await self._market.gas_reserve()
         except ChainError:
             return
+        self._say_held_back(reserve)
         level = _level_of(reserve)
         if level > self._said:
             log.warning("gas: %s", reserve.warning(self._operator))
@@ -49,6 +51,13 @@ class GasWatch:
         elif level is Level.ENOUGH and self._said is not Level.ENOUGH:
             log.info("gas: the operator has %s again", reserve.describe())
             self._said = level
+
+    def _say_held_back(self, reserve: GasReserve) -> None:
+        if reserve.is_held_back and not self._said_held_back:
+            log.error("gas: %s", reserve.cap_warning())
+        elif self._said_held_back and not reserve.is_held_back:
+            log.info("gas: a unit costs less than the cap again")
+        self._said_held_back = reserve.is_held_back
 
 
 def _level_of(reserve: GasReserve) -> Level:

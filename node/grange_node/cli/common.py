@@ -21,8 +21,9 @@ from grange.cli.passphrase_options import command_passphrases, new_passphrase, p
 from grange.cli.presenter import Guidance
 
 GUIDANCE = Guidance(
+    fees="grange farm fees (of a repairer: grange repair fees)",
     new_chain="Move this home and its data folder away, or choose other folders (--home, --data), and set up "
-    "again with init."
+    "again with init.",
 )
 LOG_TIME = "%Y-%m-%d %H:%M:%S"
 GAS_UNIT = 10**6

@@ -16,7 +16,19 @@ import typer
 import uvloop
 from rich.console import Console
 
+from grange.chain.call_sizes import CLAIM, PROOF
 from grange.cli.confirm import confirm
+from grange.cli.fees import (
+    FeeChoice,
+    FeesNow,
+    GasUsdCommandOption,
+    GasUsdOption,
+    MaxFeeOption,
+    TokenUsdOption,
+    changed_fees,
+    look_at_fees,
+    print_fees,
+)
 from grange.cli.network_options import (
     FirstBlockOption,
     MarketOption,
@@ -35,6 +47,7 @@ from grange.cli.presenter import explained
 from grange.memory import keep_freed_memory
 from grange.types import address_from
 from grange.units import format_tokens, parse_size, parse_tokens
+from grange_node.chain.farm_market import TIMEOUTS
 from grange_node.cli import registration
 from grange_node.cli.common import (
     GAS_UNIT,
@@ -61,6 +74,7 @@ from grange_node.config import (
     KEY_NAME,
     OWNER_KEY_NAME,
     REPAIRS_NAME,
+    connect,
     home_folder,
     load_address,
     load_config,
@@ -203,6 +217,7 @@ def run(
                 folder=config.data_folder / REPAIRS_NAME,
                 start_block=config.start_block,
                 gas_price=parse_tokens(gas_price) // GAS_UNIT,
+                fees=config.fees,
                 highest_read_price=None if max_read_price is None else parse_tokens(max_read_price),
                 own_farmer=config.farmer,
             )
@@ -235,6 +250,38 @@ def status(
             typer.echo(json.dumps(shown.to_json()))
         else:
             Console(markup=False, emoji=False).print(status_table(shown))
+
+
+@app.command()
+def fees(
+    *,
+    home: Home = None,
+    max_fee_gwei: MaxFeeOption = None,
+    gas_usd: GasUsdOption = None,
+    gas_usd_command: GasUsdCommandOption = None,
+    token_usd: TokenUsdOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object; amounts as strings.")] = False,
+) -> None:
+    """Show what gas costs and what is offered for it at most, or change that. A running farm must be
+    restarted to follow."""
+    with explained(GUIDANCE, as_json=as_json):
+        folder = home_folder(home)
+        config = load_config(folder)
+        choice = FeeChoice(
+            max_fee_gwei=max_fee_gwei,
+            gas_usd=gas_usd,
+            gas_usd_command=gas_usd_command,
+            token_usd=token_usd,
+        )
+        changed = config.model_copy(update={"fees": changed_fees(config.fees, choice)})
+        if changed != config:
+            save_config(folder, changed)
+
+        async def look() -> FeesNow:
+            async with connect(changed, TIMEOUTS) as chain:
+                return await look_at_fees(chain.rpc, changed.fees, {"a proof": PROOF, "a withdrawal": CLAIM})
+
+        print_fees(asyncio.run(look()), as_json=as_json)
 
 
 @app.command()

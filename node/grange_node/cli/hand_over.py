@@ -11,12 +11,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
-from grange.chain import Chain, Order, SendPolicy
-from grange.chain.fees import current_fees
+from grange.chain import Chain, Order
+from grange.chain.call_sizes import RELEASE, hand_over
+from grange.chain.gas_cost import read_offered_prices
+from grange.chain.gas_value import WEI, GasPriceFeed
 from grange.errors import Category
 from grange.tasks import together
 from grange.types import NO_LIMIT, Epoch, FarmerId, OrderId
-from grange.units import LEAF_BYTES, format_count, format_gas_tokens, format_size, format_tokens
+from grange.units import LEAF_BYTES, format_count, format_gas_tokens, format_size, format_tokens, format_usd
 from grange_node.chain.farm_market import TIMEOUTS
 from grange_node.chain.ownership import check_not_lapsed, check_owner
 from grange_node.config import HAND_OVERS_NAME, LEDGER_NAME, Config, connect
@@ -25,9 +27,6 @@ from grange_node.hand_over.list_file import HandOver, HandOverList
 from grange_node.ledger.ledger import Ledger
 from grange_node.records import Entry
 
-HAND_OVER_GAS: Final = 240_000
-"""For a slot of an order of 30 that goes alone; of several at once each costs less."""
-RELEASE_GAS: Final = 60_000
 ORDERS_ASKED_AT_ONCE: Final = 50
 MIN_ID_CHARACTERS: Final = 2
 MAX_NAMED: Final = 5
@@ -77,6 +76,8 @@ class Plan:
     strikes: int
     gas_wei: int
     """At the fees of now, at most."""
+    gas_microusd: int | None = None
+    """What a gas token is worth, if the settings say so."""
     money: int
     """What the operator has in vault, wallet and earnings: takers look at it before they take in bytes."""
     lost_stake: int | None
@@ -115,7 +116,9 @@ async def plan_hand_over(
             "This farm keeps no slot that it could hand over.", hint="See: grange farm status"
         )
     async with connect(config, TIMEOUTS) as chain:
-        farmer, fees = await together(chain.farmer(config.farmer), current_fees(chain.rpc, SendPolicy()))
+        farmer, prices = await together(
+            chain.farmer(config.farmer), read_offered_prices(chain.rpc, config.fees.policy)
+        )
         check_owner(farmer, config)
         await check_not_lapsed(chain, farmer)
         await _check_takers(chain, config.farmer, takers)
@@ -130,11 +133,17 @@ async def plan_hand_over(
         for one, order in zip(wanted, known, strict=True)
     )
     count = sum(not slot.never for slot in slots)
+    # As if each went alone: of several at once each costs less.
+    passing = [
+        hand_over(order.n) for slot, order in zip(slots, known, strict=True) if order and not slot.never
+    ]
+    cost = sum(passing, RELEASE * count)
     is_limited = farmer.owner != farmer.operator and farmer.loss_limit != NO_LIMIT
     return Plan(
         slots=slots,
         strikes=farmer.strikes,
-        gas_wei=count * (HAND_OVER_GAS + RELEASE_GAS) * fees["maxFeePerGas"],
+        gas_wei=prices.cost_wei(cost, transactions=2 * count),
+        gas_microusd=await GasPriceFeed(config.fees).microusd(),
         money=sum(held),
         lost_stake=farmer.loss_limit * epochs if is_limited else None,
     )
@@ -166,10 +175,7 @@ def describe_plan(plan: Plan, takers: Collection[FarmerId]) -> str:
         "  - Of an order only (n - k) / 2 slots pass in a grid period, so some may have to wait.",
     ]
     if plan.gas_wei:
-        lines.append(
-            f"  - It costs up to {format_gas_tokens(plan.gas_wei)} gas tokens at today's fees, out of the "
-            "operator's account."
-        )
+        lines.append(f"  - It costs up to {_gas_text(plan)} at today's fees, out of the operator's account.")
     if plan.money < rate:
         lines.append(
             f"  - Takers want to see {format_tokens(rate)} tokens in the operator's account, an epoch's pay "
@@ -186,6 +192,13 @@ def describe_plan(plan: Plan, takers: Collection[FarmerId]) -> str:
             "in an epoch, so not all passes at once (grange farm limit-operator)."
         )
     return "\n".join(lines)
+
+
+def _gas_text(plan: Plan) -> str:
+    tokens = f"{format_gas_tokens(plan.gas_wei)} gas tokens"
+    if plan.gas_microusd is None:
+        return tokens
+    return f"{tokens} ({format_usd(-(-plan.gas_wei * plan.gas_microusd // WEI))})"
 
 
 def ask_for(config: Config, plan: Plan, takers: Collection[FarmerId]) -> None:

@@ -108,10 +108,10 @@ async def _rotate(
         if farmer.operator != new.address:
             if not now:
                 await _check_no_acceptances(chain, config)
-            await _give_gas(chain, old, new.address, tell)
+            await _give_gas(chain, old, new.address, config, tell)
             consent = await chain.operator_consent(new, owner=owner.address, farmer=config.farmer)
             call = calls.set_operator(config.farmer, new.address, consent=consent, void_former=now)
-            await burying_sender(chain, owner).send(call)
+            await burying_sender(chain, owner, policy=config.fees.policy).send(call)
     kept = _keep_old(home, config, old)
     _put_in_place(home)
     return Rotation(operator=new.address, kept=kept, owns=old is not None and old.address == config.owner)
@@ -150,9 +150,11 @@ async def _check_no_acceptances(chain: Chain, config: Config) -> None:
         )
 
 
-async def _give_gas(chain: Chain, old: Wallet | None, new: Address, tell: Callable[[str], None]) -> None:
+async def _give_gas(
+    chain: Chain, old: Wallet | None, new: Address, config: Config, tell: Callable[[str], None]
+) -> None:
     """See to it that the new account can pay for proofs."""
-    reserve = await read_gas_reserve(chain, new)
+    reserve = await read_gas_reserve(chain, new, config.fees.policy)
     if reserve.held_wei >= max(1, reserve.proof_wei):
         return
     share = await chain.native_balance(old.address) // GAS_TOKEN_SHARE if old is not None else 0
@@ -163,7 +165,7 @@ async def _give_gas(chain: Chain, old: Wallet | None, new: Address, tell: Callab
             hint=f"Send the new one {format_gas_tokens(max(1, reserve.advised_wei))} gas tokens, "
             "then run the same command again.",
         )
-    await Sender(chain, old).transfer_native(new, share)
+    await Sender(chain, old, policy=config.fees.policy).transfer_native(new, share)
     tell(f"Sent {format_gas_tokens(share)} gas tokens from {old.address} to {new}.")
 
 

@@ -63,7 +63,7 @@ async def set_operator_limits(
             ceiling=_rate(wanted.committed_stake, epochs),
             loss_limit=_rate(wanted.lost_stake, epochs),
         )
-        await burying_sender(chain, owner).send(call)
+        await burying_sender(chain, owner, policy=config.fees.policy).send(call)
     return await read_operator_limits(config)
 
 

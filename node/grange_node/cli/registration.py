@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grange.chain import Call, Chain, ChainError, Farmer, Receipt, Sender, Wallet, calls
+from grange.chain.fee_settings import FeeSettings
 from grange.chain.network_file import Network, open_network
 from grange.chain.sender import burying_sender
 from grange.cli.parameter_words import describe_unusual
@@ -44,7 +45,7 @@ from grange_node.pieces.volume import begin_volume
 
 PENDING_NAME = "registering.json"
 """Where the chain stood when the registration was sent; gone once farm.json is there."""
-KEPT_SETTINGS = ("redeem_at", "unplaced_bytes_per_renter", "unplaced_percent")
+KEPT_SETTINGS = ("fees", "redeem_at", "unplaced_bytes_per_renter", "unplaced_percent")
 """What `set_up` is not told: a farm that has it otherwise keeps it."""
 
 
@@ -113,6 +114,7 @@ async def _set_up(
     home: Path, plan: FarmPlan, tell: Callable[[str], None], passphrases: Passphrases, choose: Choose
 ) -> SetUp:
     known = load_config(home) if (home / CONFIG_NAME).exists() else None
+    fees = known.fees if known else FeeSettings()
     network = plan.network
     if known and known.market == network.market and known.genesis_hash is not None:
         network = network.model_copy(update={"genesis_hash": known.genesis_hash})
@@ -124,7 +126,10 @@ async def _set_up(
                 "and if no other owner is named, nobody can take its money out."
             )
         wallet = load_key(home, passphrases)
-        sender, owners = burying_sender(chain, wallet), accepted_owners(home, wallet, plan.owner)
+        sender, owners = (
+            burying_sender(chain, wallet, policy=fees.policy),
+            accepted_owners(home, wallet, plan.owner),
+        )
         if known is None:
             farmer = await find_farmer(chain, owners, wallet.address, since_block=_noted_start(home))
         else:
@@ -169,7 +174,7 @@ async def change(
     there whose farmer it found. Raises NotFunded, FarmerForeign, Lapsed, ChainError.
     """
     async with connect(config) as chain:
-        sender = burying_sender(chain, wallet)
+        sender = burying_sender(chain, wallet, policy=config.fees.policy)
         owners = accepted_owners(home, wallet, owner) if add_stake else {Address(config.owner)}
         farmer = await read_ours(chain, config, owners, wallet.address)
         await check_not_lapsed(chain, farmer)
@@ -201,7 +206,9 @@ async def withdraw(
             raise NotFunded(
                 "There is nothing to withdraw.", detail="Nothing was earned or freed since the last time."
             )
-        return wanted, await burying_sender(chain, wallet).send(calls.claim(to or wallet.address, wanted))
+        return wanted, await burying_sender(chain, wallet, policy=config.fees.policy).send(
+            calls.claim(to or wallet.address, wanted)
+        )
 
 
 async def unstake(
@@ -242,7 +249,7 @@ async def unstake(
             )
         # Not an amount where all is taken: anyone can add a unit meanwhile.
         call = calls.unstake(config.farmer, calls.ALL_STAKE if leaves else wanted)
-        return wanted, await burying_sender(chain, wallet).send(call)
+        return wanted, await burying_sender(chain, wallet, policy=config.fees.policy).send(call)
 
 
 def _check_owner(config: Config, wallet: Wallet) -> None:

@@ -9,16 +9,29 @@ import asyncio
 import json
 import logging
 import signal
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from grange.chain import Chain, Sender, Wallet
+from grange.chain.call_sizes import EVICT, extend, refill_of_order, refilled_slot
 from grange.chain.endpoint_notes import ENDPOINTS_NAME, EndpointNotes
 from grange.chain.network_file import Network, open_network
+from grange.cli.fees import (
+    FeeChoice,
+    FeesNow,
+    GasUsdCommandOption,
+    GasUsdOption,
+    MaxFeeOption,
+    TokenUsdOption,
+    changed_fees,
+    look_at_fees,
+    print_fees,
+)
 from grange.cli.network_options import (
     FirstBlockOption,
     MarketOption,
@@ -62,6 +75,12 @@ from grange_node.errors import NotInitialised
 from grange_node.loops import forever
 from grange_node.repair.jobs import Job, Jobs
 from grange_node.repair.repairer import POLL_SECONDS, Repairer
+
+SHOWN_CALLS: Final = {
+    "an eviction": EVICT,
+    "refilling a slot of 30": refill_of_order(30) + refilled_slot(),
+    "extending 30 slots by mandate": extend(30),
+}
 
 app = typer.Typer(
     help="Rebuild what vanished farmers kept, for a bounty. No farm is needed.", no_args_is_help=True
@@ -147,6 +166,38 @@ def run(
 
 
 @app.command()
+def fees(
+    *,
+    home: Home = None,
+    max_fee_gwei: MaxFeeOption = None,
+    gas_usd: GasUsdOption = None,
+    gas_usd_command: GasUsdCommandOption = None,
+    token_usd: TokenUsdOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object; amounts as strings.")] = False,
+) -> None:
+    """Show what gas costs and what is offered for it at most, or change that. With a price, repairs have to
+    pay for their gas. A running repairer must be restarted to follow."""
+    with explained(GUIDANCE, as_json=as_json):
+        folder = repair_home(home)
+        config = load_repair_config(folder)
+        choice = FeeChoice(
+            max_fee_gwei=max_fee_gwei,
+            gas_usd=gas_usd,
+            gas_usd_command=gas_usd_command,
+            token_usd=token_usd,
+        )
+        changed = config.model_copy(update={"fees": changed_fees(config.fees, choice)})
+        if changed != config:
+            save_repair_config(folder, changed)
+
+        async def look() -> FeesNow:
+            async with connected(changed, folder) as chain:
+                return await look_at_fees(chain.rpc, changed.fees, SHOWN_CALLS)
+
+        print_fees(asyncio.run(look()), as_json=as_json)
+
+
+@app.command()
 @opens_keys
 def status(
     home: Home = None,
@@ -209,15 +260,8 @@ async def _run(folder: Path, config: RepairConfig, wallet: Wallet, ready_file: P
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with (
-        Chain.connect(
-            config.rpc_url,
-            config.market_address,
-            timeouts=TIMEOUTS,
-            expected_chain_id=config.chain_id,
-            expected_genesis=config.expected_genesis,
-            notes=EndpointNotes(folder / ENDPOINTS_NAME),
-        ) as chain,
-        Repairer.open(config.settings(folder), Sender(chain, wallet)) as repairer,
+        connected(config, folder) as chain,
+        Repairer.open(config.settings(folder), Sender(chain, wallet, policy=config.fees.policy)) as repairer,
     ):
         if ready_file is not None:
             write_private(ready_file, json.dumps({"repairer": wallet.address}) + "\n")
@@ -228,6 +272,18 @@ async def _run(folder: Path, config: RepairConfig, wallet: Wallet, ready_file: P
         await stop.wait()
         ticking.cancel()
         await asyncio.wait([ticking])
+
+
+def connected(config: RepairConfig, folder: Path) -> AbstractAsyncContextManager[Chain]:
+    """The market of a repairer. Raises ChainError."""
+    return Chain.connect(
+        config.rpc_url,
+        config.market_address,
+        timeouts=TIMEOUTS,
+        expected_chain_id=config.chain_id,
+        expected_genesis=config.expected_genesis,
+        notes=EndpointNotes(folder / ENDPOINTS_NAME),
+    )
 
 
 async def _identify(network: Network, home: Path, trust: bool) -> tuple[int, Network]:

@@ -20,6 +20,7 @@ from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grange.chain import Wallet
+from grange.chain.fee_settings import FeeSettings
 from grange.chain.key_file import address_in_file, create_key, key_from_file
 from grange.chain.network_file import RpcUrls
 from grange.errors import Misuse
@@ -49,7 +50,9 @@ class RepairConfig(BaseModel):
     """The hash of the chain's first block, in hex; None in homes of older versions."""
     start_block: Annotated[int, Field(ge=0)] = 0
     gas_price: Annotated[int, Field(ge=0)] = 0
-    """What a unit of gas is worth, in base units of the token."""
+    """What a unit of gas counts for at least, in base units of the token."""
+    fees: FeeSettings = FeeSettings()
+    """What is offered for gas at most, and what it is worth."""
     highest_read_price: Annotated[int, Field(ge=0)] | None = None
     """What reading a GiB may cost, in base units; None is no limit."""
     doubling_blocks: Annotated[int, Field(gt=0)] | None = None
@@ -72,6 +75,7 @@ class RepairConfig(BaseModel):
             folder=home,
             start_block=self.start_block,
             gas_price=self.gas_price,
+            fees=self.fees,
             highest_read_price=self.highest_read_price,
             doubling_blocks=self.doubling_blocks,
             close_for=frozenset(map(address_from, self.close_for)),

@@ -19,6 +19,7 @@ from grange.chain import (
     read_block_clock,
 )
 from grange.chain.endpoint import as_urls
+from grange.chain.gas_value import GasPriceFeed
 from grange.times import BlockClock, format_time
 from grange.types import Address, Epoch
 from grange_node.chain.farm_market import TIMEOUTS
@@ -40,7 +41,7 @@ from grange_node.records import Earnings, SlotState
 from grange_node.self_repair.damaged_pieces import Damage, DamagedPieces
 from grange_node.self_repair.self_repairer import SCRUBBED
 
-AMOUNTS: Final = ("stake", "committed_rate", "unclaimed", "gas_money", "earned")
+AMOUNTS: Final = ("stake", "committed_rate", "unclaimed", "gas_money", "proof_gas_money", "earned")
 """Fields in base units or wei."""
 
 
@@ -75,6 +76,10 @@ class Status:
     """In wei."""
     gas_proofs: int | None
     """For how many proofs it is enough; None also where gas costs nothing."""
+    proof_gas_money: int | None
+    """What a proof costs at the fees of now, in wei."""
+    gas_token_microusd: int | None
+    """What a gas token is worth, in millionths of a dollar, if the settings say so."""
     misses: int | None
     strikes: int | None
     max_misses: int
@@ -105,6 +110,8 @@ class Status:
     chain_doubt_since: int | None = None
     gas_warning: str | None = None
     """What to do about the gas tokens, if they run out."""
+    fee_warning: str | None = None
+    """What follows from fees that are above the cap, and for which epoch."""
     key_warning: str | None = None
     """What to do about the operator's key, if the chain names another."""
 
@@ -158,6 +165,7 @@ async def read_status(config: Config, operator: Address, data_error: str | None 
     lapsed_from = seen.farmer.settled_epoch + 1 if seen and seen.farmer.lapsed else None
     next_audit = (seen.head.epoch + 1) * epoch_blocks if seen else None
     covered, free_covered = _coverage(config, seen)
+    microusd = await GasPriceFeed(config.fees).microusd() if config.fees.has_price else None
     foreign_key = seen is not None and seen.farmer.operator != operator
     return Status(
         farmer=config.farmer_id,
@@ -181,6 +189,8 @@ async def read_status(config: Config, operator: Address, data_error: str | None 
         unclaimed=seen.unclaimed if seen else None,
         gas_money=seen.gas.held_wei if seen else None,
         gas_proofs=seen.gas.epochs if seen else None,
+        proof_gas_money=seen.gas.proof_wei if seen else None,
+        gas_token_microusd=microusd,
         misses=seen.farmer.misses if seen else None,
         strikes=seen.farmer.strikes if seen else None,
         max_misses=config.parameters.max_misses,
@@ -204,8 +214,21 @@ async def read_status(config: Config, operator: Address, data_error: str | None 
         chain_doubt=doubt[0] if doubt else None,
         chain_doubt_since=doubt[1] if doubt else None,
         gas_warning=seen.gas.warning(operator) if seen and seen.gas.is_low else None,
+        fee_warning=_fee_warning(config, seen) if seen else None,
         key_warning=str(other_operator(seen.farmer, operator)) if seen and foreign_key else None,
     )
+
+
+def _fee_warning(config: Config, seen: _Seen) -> str | None:
+    """What is at stake while gas costs more than the cap."""
+    if not seen.gas.is_held_back:
+        return None
+    warning, epoch = seen.gas.cap_warning(), seen.head.epoch
+    if not seen.farmer.committed_rate or seen.farmer.lapsed or seen.farmer.settled_epoch >= epoch:
+        return warning
+    last = (epoch + 1) * config.parameters.epoch_blocks - 1
+    when = format_time(int(seen.clock.time_of_block(last)))
+    return f"{warning}. Epoch {epoch} is not proven yet, and has to be by block {last}, about {when}"
 
 
 def _coverage(config: Config, seen: _Seen | None) -> tuple[int | None, int | None]:
@@ -251,7 +274,7 @@ async def _look(config: Config, operator: Address) -> tuple[_Seen | None, str | 
                 head=await chain.head(),
                 farmer=await _read_farmer(chain, config),
                 unclaimed=await chain.earnings(Address(config.owner)),
-                gas=await read_gas_reserve(chain, operator),
+                gas=await read_gas_reserve(chain, operator, config.fees.policy),
                 clock=await read_block_clock(chain),
             ), None
     except ChainReplaced as error:

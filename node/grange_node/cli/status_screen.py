@@ -5,8 +5,16 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
+from grange.chain.gas_value import WEI
 from grange.times import format_time
-from grange.units import GIB, format_count, format_gas_tokens, format_size, format_tokens_rounded_down
+from grange.units import (
+    GIB,
+    format_count,
+    format_gas_tokens,
+    format_size,
+    format_tokens_rounded_down,
+    format_usd,
+)
 from grange_node.cli.status import Status
 from grange_node.errors import Lapsed
 
@@ -34,6 +42,8 @@ def _warnings(status: Status) -> list[tuple[str, str]]:
         rows.append(("key", status.key_warning))
     if status.gas_warning is not None:
         rows.append(("gas", f"{status.gas_warning}."))
+    if status.fee_warning is not None:
+        rows.append(("fees", f"{status.fee_warning}."))
     rows += [("endpoints", told) for told in status.endpoint_reports]
     if status.chain_doubt is not None:
         rows.append(("in doubt", f"since {_time(status.chain_doubt_since)}: {status.chain_doubt}"))
@@ -90,12 +100,19 @@ def _coverage(status: Status) -> str:
 def _gas(status: Status) -> str:
     if status.gas_money is None:
         return UNKNOWN
-    held = f"{format_gas_tokens(status.gas_money)} gas tokens"
-    return (
-        held
-        if status.gas_proofs is None
-        else f"{held}, enough for about {format_count(status.gas_proofs, 'proof')}"
-    )
+    held = f"{_gas_tokens(status, status.gas_money)} gas tokens"
+    if status.gas_proofs is None or status.proof_gas_money is None:
+        return held
+    each = f"each costs up to {_gas_tokens(status, status.proof_gas_money)}"
+    return f"{held}, enough for about {format_count(status.gas_proofs, 'proof')}: {each}"
+
+
+def _gas_tokens(status: Status, amount_wei: int) -> str:
+    """So many gas tokens, and what they are worth if that is known."""
+    if status.gas_token_microusd is None:
+        return format_gas_tokens(amount_wei)
+    worth = format_usd(-(-amount_wei * status.gas_token_microusd // WEI))
+    return f"{format_gas_tokens(amount_wei)} ({worth})"
 
 
 def _next_audit(status: Status) -> str:

@@ -14,6 +14,7 @@ import logging
 from typing import Final
 
 from grange.chain import Farmer, TransactionReverted
+from grange.chain.call_sizes import RELEASE
 from grange.executors import Executors
 from grange.types import Epoch, FarmerId, OrderId
 from grange.units import format_tokens
@@ -88,8 +89,12 @@ class Bonds:
         """Have released what is bound by what passed to a farmer in an epoch, if it can be."""
         if taker.settled_epoch <= epoch and not taker.lapsed:
             return
-        if not await self._market.bound(self._farmer, taker.id, epoch):
+        bound = await self._market.bound(self._farmer, taker.id, epoch)
+        if not bound:
             # Another had it released. That counts when its event is read: then no reorg has taken it back.
+            return
+        if bound <= (await self._market.gas_value()).base_units(RELEASE):
+            log.debug("what farmer %d answers for does not pay for the gas", taker.id)
             return
         try:
             receipt = await self._market.release(taker.id, epoch)

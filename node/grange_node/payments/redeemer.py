@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 
 from grange.chain import TransactionReverted
+from grange.chain.call_sizes import redeem
 from grange.chain.confirmations import FINAL_BLOCKS
 from grange.errors import GrangeError
 from grange.executors import Executors
@@ -70,7 +71,12 @@ class Redeemer:
         payable = await self._payable(due(able, leaving, self._redeem_at))
         is_leaving = any(account.payer in leaving for account in payable)
         if payable and (is_leaving or sum(payable.values()) >= self._redeem_at):
-            await self._redeem(list(payable))
+            worth = sum(payable.values())
+            cost = (await self._market.gas_value()).base_units(redeem(len(payable)))
+            if worth > cost:
+                await self._redeem(list(payable))
+            else:
+                log.debug("vouchers of %s tokens do not pay for the gas", format_tokens(worth))
 
     async def before_stop(self) -> None:
         """One last time, if the chain answers soon."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from grange.chain import Farmer
+from grange.chain.call_sizes import refill_of_order, refilled_slot
+from grange.chain.gas_value import GasValue
 from grange.chain.orders import OrderState
 from grange.peer.read_payments import read_price
 from grange.repair import PassCost
 from grange.types import FarmerId
 from grange.units import egress_rounded_up
-
-REFILL_GAS = 150_000
-REFILL_GAS_PER_SLOT = 200_000
 
 
 def sources(
@@ -50,11 +49,12 @@ def affordable(
 
 
 def pass_cost(
-    order_state: OrderState, live: Iterable[int], farmers: Mapping[FarmerId, Farmer], gas_price: int
+    order_state: OrderState, live: Iterable[int], farmers: Mapping[FarmerId, Farmer], gas: GasValue
 ) -> PassCost:
-    """What a pass costs: k slots read from the cheapest, and gas at base units for each."""
+    """What a pass costs: k slots read from the cheapest, and a transaction."""
     fetch = fetch_cost(order_state, sources(order_state, live, farmers)[: order_state.k], farmers)
-    return PassCost(once=fetch + REFILL_GAS * gas_price, per_slot=REFILL_GAS_PER_SLOT * gas_price)
+    once = gas.base_units(refill_of_order(order_state.n))
+    return PassCost(once=fetch + once, per_slot=gas.base_units(refilled_slot(), transactions=0))
 
 
 def fetch_cost(
@@ -71,9 +71,9 @@ def fetch_cost(
     )
 
 
-def gas_cost(slots: int, gas_price: int) -> int:
-    """What the transaction costs that refills so many slots."""
-    return (REFILL_GAS + slots * REFILL_GAS_PER_SLOT) * gas_price
+def gas_cost(order_state: OrderState, slots: int, gas: GasValue) -> int:
+    """What the transaction costs that refills so many slots of an order."""
+    return gas.base_units(refill_of_order(order_state.n) + refilled_slot() * slots)
 
 
 def fetch_limit(order_state: OrderState, live: Iterable[int], farmers: Mapping[FarmerId, Farmer]) -> int:

@@ -15,11 +15,12 @@ from collections.abc import Iterable
 from typing import Final
 
 from grange.chain import Farmer, TransactionReverted
+from grange.chain.call_sizes import EVICT
+from grange.chain.gas_value import GasValue
 from grange.chain.orders import OrderState
 from grange.types import FarmerId, OrderId
 from grange_node.repair.market import RepairMarket
 
-EVICT_GAS: Final = 110_000
 MAX_EVICTIONS_PER_TICK: Final = 16
 MAX_CLOSINGS_PER_TICK: Final = 4
 
@@ -31,11 +32,12 @@ def reward(farmer: Farmer) -> int:
     return min(farmer.stake, farmer.committed_rate)
 
 
-async def evict_lapsed(market: RepairMarket, farmers: Iterable[Farmer], gas_price: int) -> list[FarmerId]:
-    """Evict lapsed farmers that are worth it. `gas_price` is in base units. Raises ChainError."""
+async def evict_lapsed(market: RepairMarket, farmers: Iterable[Farmer], gas: GasValue) -> list[FarmerId]:
+    """Evict lapsed farmers that are worth it. Raises ChainError."""
+    cost = gas.base_units(EVICT)
     evicted: list[FarmerId] = []
     for farmer in farmers:
-        if not farmer.lapsed or reward(farmer) < max(1, EVICT_GAS * gas_price):
+        if not farmer.lapsed or reward(farmer) < max(1, cost):
             continue
         if await market.eviction(farmer.id) is not None:
             continue

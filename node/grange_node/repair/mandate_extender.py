@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from grange.chain import Farmer, Head, Mandate, TransactionReverted
+from grange.chain.call_sizes import extend
+from grange.chain.gas_value import GasValue
 from grange.chain.orders import OrderState
 from grange.errors import UserError
 from grange.messages import extension_id
@@ -29,8 +31,6 @@ from grange_node.repair.directory import FollowedDirectory
 from grange_node.repair.market import RepairMarket
 from grange_node.repair.market_view import MarketView
 
-EXTEND_GAS: Final = 150_000
-EXTEND_GAS_PER_SLOT: Final = 75_000
 MIN_LIFE_BLOCKS: Final = 5
 """For how long acceptances must be good: one transaction is left."""
 MAX_PER_TICK: Final = 4
@@ -65,16 +65,14 @@ class MandateExtension:
 class MandateExtender:
     """For one repairer. Extends one order after the other, so none twice at once."""
 
-    def __init__(self, view: MarketView, directory: FollowedDirectory, *, gas_price: int) -> None:
-        """`gas_price` is in base units of the token."""
+    def __init__(self, view: MarketView, directory: FollowedDirectory) -> None:
         self._view = view
         self._directory = directory
-        self._gas_price = gas_price
         self._seen: dict[OrderId, int] = {}
         """Orders that were tried and are not extended, and in which block they are looked at again."""
 
-    async def tick(self) -> list[OrderId]:
-        """Extend what is due and pays, some orders at a time; the ids of what extends them. Raises
+    async def tick(self, gas: GasValue) -> list[OrderId]:
+        """Extend what is due and pays for `gas`, some orders at a time; the ids of what extends them. Raises
         ChainError."""
         head, parameters = self._view.head, self._view.market.parameters
         epoch = self._view.next_epoch
@@ -84,7 +82,7 @@ class MandateExtender:
         ending = [one for one in await self._view.ending(date) if one.id not in self._seen]
         for order_state in [one for one in ending if self._is_our_turn(one, head)][:MAX_LOOKED_AT]:
             self._seen[order_state.id] = head.number + parameters.epoch_blocks
-            due = await self._due(order_state)
+            due = await self._due(order_state, gas)
             if due is not None and await self._extend(due, epoch):
                 extended.append(due.id)
                 if len(extended) == MAX_PER_TICK:
@@ -103,7 +101,7 @@ class MandateExtender:
         )
         return head.number + 1 >= turn
 
-    async def _due(self, order_state: OrderState) -> MandateExtension | None:
+    async def _due(self, order_state: OrderState, gas: GasValue) -> MandateExtension | None:
         """Whether an order can be extended now, and it pays."""
         market = self._view.market
         order = await market.order(order_state.id)
@@ -121,7 +119,7 @@ class MandateExtender:
             highest_rate=-(-mandate.highest_price * order_state.geometry.slot_bytes // GIB),
         )
         short = order_state.id.hex()[:12]
-        if mandate.fee < (EXTEND_GAS + EXTEND_GAS_PER_SLOT * order_state.n) * self._gas_price:
+        if mandate.fee < gas.base_units(extend(order_state.n)):
             log.debug("order %s: its mandate does not pay for the transaction", short)
             return None
         if min(vault, mandate.left) < mandate.fee:

@@ -12,11 +12,13 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from grange.chain import ChainError, Head, Sender
+from grange.chain.fee_settings import FeeSettings
+from grange.chain.gas_value import FREE_GAS, GasValue, GasValuer
 from grange.chain.order_index import OrderIndex
 from grange.chain.orders import OrderState
 from grange.errors import GrangeError
@@ -55,7 +57,9 @@ class Settings:
     start_block: int = 0
     """Where the market's events begin."""
     gas_price: int = 0
-    """What a unit of gas is worth, in base units of the token."""
+    """What a unit of gas counts for at least, in base units of the token."""
+    fees: FeeSettings = field(default_factory=FeeSettings)
+    """What gas tokens are worth, where that is to be counted with at the fees of now."""
     highest_read_price: int | None = None
     """What reading a GiB may cost, in base units; no farmer that asks more is read from. None is no limit."""
     doubling_blocks: int | None = None
@@ -93,7 +97,10 @@ class Repairer:
             start_block=settings.start_block,
             kept_renters=settings.close_for,
         )
-        self._mandates = MandateExtender(self.view, directory, gas_price=settings.gas_price)
+        self._mandates = MandateExtender(self.view, directory)
+        self._valuer = GasValuer(market.rpc, settings.fees, fixed_price=settings.gas_price)
+        self._gas: GasValue = FREE_GAS
+        """What it costs, as of the last tick."""
         self._clock = clock
         self._tasks = tasks
         self._running: dict[OrderId, asyncio.Task[None]] = {}
@@ -136,14 +143,16 @@ class Repairer:
                 await repairer.end()
 
     async def tick(self) -> None:
-        """Look at the chain, and begin what is to be begun. Raises ChainError."""
+        """Look at the chain, and begin what is to be begun. Raises ChainError; PriceUnknown where nothing
+        says what gas is worth, and then nothing is begun."""
+        self._gas = await self._valuer.for_decisions()
         epoch = await self.view.refresh()
         # Slots that began vacant are in trouble like those of farmers that lapsed.
         lapsed = {NO_FARMER, *(farmer.id for farmer in self.view.farmers.values() if farmer.lapsed)}
         troubled = await self.view.troubled(lapsed)
-        if await evict_lapsed(self.view.market, self.view.farmers.values(), self.settings.gas_price):
+        if await evict_lapsed(self.view.market, self.view.farmers.values(), self._gas):
             epoch = await self.view.refresh()
-        await self._mandates.tick()
+        await self._mandates.tick(self._gas)
         if self.settings.close_for:
             over = await self.view.ended(epoch, self.settings.close_for)
             await close_ended(self.view.market, over)
@@ -255,7 +264,7 @@ class Repairer:
                 "order %s: waiting, too many ask more for reading than we pay", order_state.id.hex()[:12]
             )
             return
-        cost = pass_cost(order_state, readable, farmers, self.settings.gas_price)
+        cost = pass_cost(order_state, readable, farmers, self._gas)
         parameters = self.view.market.parameters
         auction_blocks = parameters.auction_epochs * parameters.epoch_blocks
         now_block = head.number + 1
@@ -321,7 +330,7 @@ class Repairer:
             self.jobs,
             own=self.settings.own_farmer,
             highest_read_price=self.settings.highest_read_price,
-            worth=max(0, bounties - gas_cost(len(job.takers), self.settings.gas_price)),
+            worth=max(0, bounties - gas_cost(looked.order_state, len(job.takers), self._gas)),
         )
         self._running[job.order] = self._tasks.create_task(self._done(run))
 

@@ -11,6 +11,8 @@
     confirmations  when a transaction is final; pace.py: how fast blocks come
     deployment     the parts of a market, each by its own transaction, and the code of each
     check_market   whether a market is Grange's own  market_check.py
+    GasValuer      what calls cost and what that is worth   gas_value.py, gas_cost.py, call_sizes.py,
+                   fee_settings.py
     deploy_market  deploying.py; on which chain: chain_probe.py; with what: presets.py, token_facts.py
 
 Everything else in the package is machinery:
@@ -36,6 +38,7 @@ from grange.chain.errors import (
     ChainReplaced,
     ChainTimeout,
     ChainUnavailable,
+    FeesAboveCap,
     InsufficientFunds,
     MarketNotFound,
     NonceTaken,
@@ -76,6 +79,7 @@ __all__ = [
     "EventFollower",
     "Eviction",
     "Farmer",
+    "FeesAboveCap",
     "Head",
     "InsufficientFunds",
     "Loss",

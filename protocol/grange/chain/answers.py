@@ -116,6 +116,7 @@ _CHECKS: Final[Mapping[str, Callable[[object, str], object]]] = {
     "eth_call": bytes_from,
     "eth_chainId": quantity,
     "eth_estimateGas": quantity,
+    "eth_gasPrice": quantity,
     "eth_getBalance": quantity,
     "eth_getBlockByNumber": _check_block,
     "eth_getCode": bytes_from,

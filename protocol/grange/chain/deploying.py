@@ -18,6 +18,7 @@ from grange.chain.chain_check import BLOCK_METHOD
 from grange.chain.codec import artifact
 from grange.chain.deployment import FACTORIES, PARTS, SALT, addresses_by_create2, creation_code
 from grange.chain.errors import RpcError, TransactionError
+from grange.chain.gas_cost import CallSize
 from grange.chain.gateway import Chain
 from grange.chain.receipts import Receipt
 from grange.chain.rpc import Rpc
@@ -61,14 +62,14 @@ async def find_factory(rpc: Rpc) -> Address | None:
     return None
 
 
-def gas_to_deploy(parameters: Parameters) -> int:
-    """About what deploying a market takes."""
-    return sum(
-        GAS_PER_CODE_BYTE * len(artifact(part).runtime)
-        + GAS_PER_DATA_BYTE * len(creation_code(part, parameters, None if part == PARTS[0] else NOBODY))
-        + GAS_BESIDES
-        for part in PARTS
-    )
+def size_to_deploy(parameters: Parameters) -> CallSize:
+    """About what deploying a market takes, in as many transactions as it has parts."""
+    gas = data_bytes = 0
+    for part in PARTS:
+        created = len(creation_code(part, parameters, None if part == PARTS[0] else NOBODY))
+        gas += GAS_PER_CODE_BYTE * len(artifact(part).runtime) + GAS_PER_DATA_BYTE * created + GAS_BESIDES
+        data_bytes += created
+    return CallSize(gas=gas, data_bytes=data_bytes)
 
 
 async def deploy_token(sender: Sender, supply: int, *, gas: int | None = None) -> Address:

@@ -18,6 +18,7 @@
         `-- TransactionError
             |-- TransactionReverted   the contract refused: one of its errors, by name, with values
             |-- InsufficientFunds     the account cannot pay for the gas
+            |-- FeesAboveCap          gas costs more than our cap, so nothing was sent
             |-- TransactionNotMined   not mined in time although fees were raised; it may still be mined
             |-- TransactionTooLate    its last useful block is over; the next transaction takes its nonce
             |-- NonceTaken            each nonce was used already: the endpoint lags, or the key is shared
@@ -38,7 +39,7 @@ from typing import Any
 
 from grange.chain.endpoint import public_part
 from grange.errors import Category, WorldError
-from grange.units import format_gas_tokens
+from grange.units import format_gas_tokens, format_gwei
 
 _HAVE_WANT = re.compile(r"have ([0-9]{1,40})\D+want ([0-9]{1,40})")
 
@@ -208,6 +209,20 @@ class InsufficientFunds(TransactionError):
             f"{_in_gas_tokens(detail)}"
         )
         self.address = address
+
+
+class FeesAboveCap(TransactionError):
+    """A unit of gas costs more than we pay at most. Nothing was sent. Amounts in wei."""
+
+    category = Category.MONEY
+
+    def __init__(self, base_wei: int, cap_wei: int) -> None:
+        super().__init__(
+            f"a unit of gas costs {format_gwei(base_wei)} gwei, and the cap is {format_gwei(cap_wei)}: "
+            "nothing was sent"
+        )
+        self.base_wei = base_wei
+        self.cap_wei = cap_wei
 
 
 class TransactionNotMined(TransactionError):

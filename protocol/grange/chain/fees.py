@@ -1,21 +1,36 @@
 """What a transaction offers for being mined, by EIP-1559, and how long one waits for it.
 
+    level = await read_fee_level(rpc, policy)      base fee and tip of now, as an endpoint says
+    fees = await current_fees(rpc, policy)         what to offer; raises FeesAboveCap
+
+Endpoints say what fees are, and may lie. What is signed bounds what can be paid: so more than the policy's
+cap is never offered, and a tip that no chain asks is cut. An endpoint that names more than the cap does not
+hold a transaction back by itself: others are asked first. One that names too little has its say until the
+fees are raised, which is by another endpoint's word.
+
 Decides the policy and the arithmetic. Leaves when to raise fees to `sender.py`.
 """
 
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from grange.chain.answers import fields_from, quantity
-from grange.chain.errors import RpcError
+from grange.chain.errors import FeesAboveCap, RpcError
 from grange.chain.rpc import Rpc
 from grange.tasks import together
+from grange.units import GWEI
 
 Fees = dict[str, int]
 """maxFeePerGas and maxPriorityFeePerGas in wei, by the names that a transaction has for them."""
 
+DEFAULT_MAX_FEE_WEI: Final = 500 * GWEI
+"""More a unit of gas is not offered by anyone who did not choose: a proof is a sixth of a gas token then."""
+MOST_TIP_WEI: Final = 50 * GWEI
+MOST_TIP_TIMES: Final = 10
+"""A tip is cut to so much, or to so many times the base fee if that is more: it is paid in full, and an
+endpoint of those who get it may name any."""
 REPLACEMENT_PERCENT = 10
 """What nodes want more, of both fees, before they let one transaction take another's place."""
 MARK_WEI = 1 << 16
@@ -28,7 +43,7 @@ class SendPolicy:
     """Fees and timeouts.
 
     The fee per gas is base_fee_factor times the newest base fee, plus the tip, and never more than
-    max_fee_wei if that is set. A transaction not mined within bump_after_seconds is sent again with both
+    max_fee_wei. A transaction not mined within bump_after_seconds is sent again with both
     raised by bump_percent, or to what one would offer at that moment if that is more; at most max_bumps
     times. While it is waited for the endpoint may be away: only after timeout_seconds is it given up.
     """
@@ -36,7 +51,7 @@ class SendPolicy:
     tip_wei: int | None = None
     default_tip_wei: int = 1_000_000_000
     base_fee_factor: int = 2
-    max_fee_wei: int | None = None
+    max_fee_wei: int = DEFAULT_MAX_FEE_WEI
     bump_after_seconds: float = 30.0
     bump_percent: int = 25
     max_bumps: int = 5
@@ -49,37 +64,81 @@ class SendPolicy:
         return self.bump_after_seconds * (self.max_bumps + 1)
 
 
-async def current_fees(rpc: Rpc, policy: SendPolicy) -> Fees:
-    """Fees with which a transaction should be in one of the next blocks."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeeLevel:
+    """What a unit of gas costs now, in wei: the base fee, and the tip that is usual."""
+
+    base_wei: int
+    tip_wei: int
+
+    @property
+    def gas_wei(self) -> int:
+        """Both."""
+        return self.base_wei + self.tip_wei
+
+    def offered_wei(self, policy: SendPolicy) -> int:
+        """What is offered for it at most: so much an account must have."""
+        return min(self.base_wei * policy.base_fee_factor + self.tip_wei, policy.max_fee_wei)
+
+
+async def read_fee_level(rpc: Rpc, policy: SendPolicy | None = None) -> FeeLevel:
+    """What an endpoint says of now, whatever the cap. Raises ChainError."""
+    policy = policy or SendPolicy()
     tip, newest = await together(
         _suggested_tip(rpc, policy), rpc.call("eth_getBlockByNumber", "latest", False)
     )
     block = fields_from(newest, "the newest block")
     base = quantity(block["baseFeePerGas"] or "0x0", "the base fee")
-    return _capped(base * policy.base_fee_factor + tip + secrets.randbelow(MARK_WEI), tip, policy)
+    if tip is None:
+        tip = await _tip_by_gas_price(rpc, base, policy)
+    return FeeLevel(base_wei=base, tip_wei=min(tip, max(MOST_TIP_WEI, MOST_TIP_TIMES * base)))
+
+
+async def current_fees(rpc: Rpc, policy: SendPolicy) -> Fees:
+    """Fees with which a transaction should be in one of the next blocks. Raises FeesAboveCap when each
+    endpoint names a base fee that is not below the cap: nothing that is offered would be mined."""
+    level = await read_fee_level(rpc, policy)
+    for _ in rpc.connections[1:]:
+        if level.base_wei < policy.max_fee_wei:
+            break
+        rpc.ask_another()
+        level = await read_fee_level(rpc, policy)
+    if level.base_wei >= policy.max_fee_wei:
+        raise FeesAboveCap(level.base_wei, policy.max_fee_wei)
+    fee = level.base_wei * policy.base_fee_factor + level.tip_wei + secrets.randbelow(MARK_WEI)
+    return _capped(fee, level.tip_wei, policy)
 
 
 def raised_fees(fields: Mapping[str, Any], now: Fees, policy: SendPolicy) -> Fees | None:
     """Fees with which a transaction takes the place of one that waits: raised by the policy's percentage, and
     not below those of now. None if the policy's cap does not leave enough for nodes to take it."""
     factor = 100 + policy.bump_percent
-    raised = {name: max(-(-fields[name] * factor // 100), fee) for name, fee in now.items()}
+    # One more at least: nodes take no second one with the same tip, not even where the first had none.
+    raised = {name: max(-(-fields[name] * factor // 100), fields[name] + 1, fee) for name, fee in now.items()}
     capped = _capped(raised["maxFeePerGas"], raised["maxPriorityFeePerGas"], policy)
     needed = 100 + REPLACEMENT_PERCENT
     suffices = all(fee * 100 >= fields[name] * needed for name, fee in capped.items())
     return capped if suffices else None
 
 
-async def _suggested_tip(rpc: Rpc, policy: SendPolicy) -> int:
+async def _suggested_tip(rpc: Rpc, policy: SendPolicy) -> int | None:
+    """None where the endpoint does not know of tips."""
     if policy.tip_wei is not None:
         return policy.tip_wei
     try:
         return quantity(await rpc.call("eth_maxPriorityFeePerGas"), "a tip")
     except RpcError:
+        return None
+
+
+async def _tip_by_gas_price(rpc: Rpc, base: int, policy: SendPolicy) -> int:
+    """What the price that nodes suggest to old wallets has above the base fee."""
+    try:
+        return max(0, quantity(await rpc.call("eth_gasPrice"), "a gas price") - base)
+    except RpcError:
         return policy.default_tip_wei
 
 
 def _capped(fee: int, tip: int, policy: SendPolicy) -> Fees:
-    if policy.max_fee_wei is not None:
-        fee = min(fee, policy.max_fee_wei)
+    fee = min(fee, policy.max_fee_wei)
     return {"maxFeePerGas": fee, "maxPriorityFeePerGas": min(tip, fee)}

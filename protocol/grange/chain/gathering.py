@@ -18,6 +18,7 @@ GATHERED_METHODS: Final = frozenset(
         "eth_call",
         "eth_chainId",
         "eth_estimateGas",
+        "eth_gasPrice",
         "eth_getBalance",
         "eth_getBlockByNumber",
         "eth_getCode",

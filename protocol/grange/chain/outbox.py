@@ -16,6 +16,7 @@ from grange.chain.codec import Abi
 from grange.chain.errors import (
     ChainError,
     ChainUnavailable,
+    FeesAboveCap,
     InsufficientFunds,
     NonceTaken,
     RpcError,
@@ -163,6 +164,8 @@ class Outbox:
                 await self.send_raw(raw)
             except RpcError as error:
                 if is_below_base_fee(error) and attempt < MAX_FEE_ATTEMPTS:
+                    # Who told us of a lower one may have lied.
+                    self._chain.rpc.ask_another()
                     fees = await current_fees(self._chain.rpc, self._policy)
                     continue
                 is_taken = await self._is_nonce_taken(error, nonce)
@@ -253,13 +256,18 @@ class Outbox:
         """Send the same again under the same nonce, for the fees of now, and for a tenth more at least."""
         if not is_first:
             await self._clear_the_way(sent)
-        fees = raised_fees(sent.fields, await current_fees(self._chain.rpc, self._policy), self._policy)
+        try:
+            now = await current_fees(self._chain.rpc, self._policy)
+        except FeesAboveCap:
+            fees = None
+        else:
+            fees = raised_fees(sent.fields, now, self._policy)
         offered = f"{sent.fields['maxFeePerGas'] / 1e9:.3f} gwei"
         if fees is None:
             if not sent.is_at_cap:
                 log.warning(
                     "%s (nonce %d) waits with %s a gas, and more than the cap of %.3f gwei is not offered",
-                    *(sent.label, sent.nonce, offered, (self._policy.max_fee_wei or 0) / 1e9),
+                    *(sent.label, sent.nonce, offered, self._policy.max_fee_wei / 1e9),
                 )
             sent.is_at_cap = True
             return

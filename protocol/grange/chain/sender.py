@@ -26,7 +26,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
-from grange.chain.answers import count, fields_from, quantity
+from grange.chain.answers import count, fields_from, quantity, unreadable
 from grange.chain.calls import Call
 from grange.chain.codec import Abi, market_abi, token_abi
 from grange.chain.confirmations import default_confirmations
@@ -269,13 +269,19 @@ class Sender:
             if gas is not None:
                 await self.chain.rpc.call("eth_call", {**request, "gas": hex(gas)}, "pending")
                 return gas
-            estimate = quantity(
-                await self.chain.rpc.call("eth_estimateGas", request, "pending"), "an estimate"
-            )
+            estimate = await self._estimate(request)
+            if estimate > MAX_TRANSACTION_GAS and self.chain.rpc.ask_another() is not None:
+                estimate = await self._estimate(request)
         except RpcError as error:
             raise await self._refusal(error, label, request) from error
+        if estimate > MAX_TRANSACTION_GAS:
+            # No call of ours takes so much, and the account would have to hold what it costs.
+            raise unreadable(f"an estimate of the gas for {label}", estimate)
         wanted = estimate + max(estimate * GAS_MARGIN_PERCENT // 100, MIN_GAS_MARGIN)
-        return max(estimate, min(wanted, MAX_TRANSACTION_GAS))
+        return min(wanted, MAX_TRANSACTION_GAS)
+
+    async def _estimate(self, request: Mapping[str, Any]) -> int:
+        return quantity(await self.chain.rpc.call("eth_estimateGas", request, "pending"), "an estimate")
 
     async def _refusal(self, error: RpcError, label: str, request: dict[str, Any]) -> ChainError:
         """Why a simulation failed. Some endpoints give revert data to eth_call only."""
@@ -410,9 +416,13 @@ class Sender:
         return receipt_from(raw, self.chain.market)
 
 
-def burying_sender(chain: Chain, wallet: Wallet, *, lock: HomeLock | None = None) -> Sender:
+def burying_sender(
+    chain: Chain, wallet: Wallet, *, policy: SendPolicy | None = None, lock: HomeLock | None = None
+) -> Sender:
     """For what a person waits for: what a reorganisation drops is sent again before it is called done."""
-    return Sender(chain, wallet, lock=lock, confirmations=default_confirmations(chain.chain_id))
+    return Sender(
+        chain, wallet, policy=policy, lock=lock, confirmations=default_confirmations(chain.chain_id)
+    )
 
 
 def call_request(sender: Address, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from grange.chain.errors import (
     ChainReplaced,
     ChainTimeout,
     ChainUnavailable,
+    FeesAboveCap,
     InsufficientFunds,
     MarketForged,
     MarketNotFound,
@@ -57,6 +58,11 @@ def explain_chain(error: ChainError, guidance: Guidance) -> tuple[str, str]:
             return _explain_market(error, guidance)
         case InsufficientFunds():
             return "", f"Send some gas tokens to {error.address}, then repeat the command."
+        case FeesAboveCap():
+            return (
+                "It can be sent as soon as gas is cheaper.",
+                f"Wait, or allow more: {guidance.fees} --max-fee-gwei.",
+            )
         case NonceTaken():
             return "Nothing was sent.", f"Try again in a minute, or use another endpoint: {rpc}."
         case TransactionNotMined():

@@ -24,12 +24,14 @@ from rich.table import Table
 
 from grange.chain import Chain, InsufficientFunds, Sender, Timeouts, Wallet, read_block_clock
 from grange.chain.answers import quantity
+from grange.chain.call_sizes import PROOF, extend, place
 from grange.chain.chain_probe import ChainUnfit, probe_chain
 from grange.chain.confirmations import default_confirmations
-from grange.chain.deploying import deploy_market, deploy_token, find_factory, gas_to_deploy, unmarketed
+from grange.chain.deploying import deploy_market, deploy_token, find_factory, size_to_deploy, unmarketed
 from grange.chain.deployment import PARTS
 from grange.chain.endpoint import public_part
-from grange.chain.fees import SendPolicy, current_fees
+from grange.chain.fee_settings import FeeSettings
+from grange.chain.gas_cost import read_offered_prices
 from grange.chain.key_file import key_from_file
 from grange.chain.market_check import check_market
 from grange.chain.network_file import (
@@ -43,6 +45,14 @@ from grange.chain.presets import PRESETS, Preset, differences, nearest_preset
 from grange.chain.rpc import Rpc
 from grange.chain.token_facts import TokenFacts, read_token_facts
 from grange.cli.confirm import confirm
+from grange.cli.fees import (
+    FeeChoice,
+    GasUsdCommandOption,
+    GasUsdOption,
+    changed_fees,
+    describe_gas,
+    look_at_fees,
+)
 from grange.cli.network_options import (
     FirstBlockOption,
     MarketOption,
@@ -61,6 +71,11 @@ from grange.types import Address, Parameters, address_from
 from grange.units import format_gas_tokens
 
 PresetName = Literal["mainnet", "rollup", "test"]
+SHOWN_CALLS: Final = {
+    "a farmer's proof": PROOF,
+    "storing with 30 farmers": place(30),
+    "extending with 30": extend(30),
+}
 TEST_TOKEN_SUPPLY: Final = 10**27
 MEASURABLE_BLOCKS: Final = 100
 """From that height on a chain's pace says something."""
@@ -109,17 +124,21 @@ def deploy(
 
 
 @app.command()
-def describe(
+def describe(  # noqa: PLR0917  typer makes options of parameters
     network: NetworkOption = None,
     rpc: RpcOption = None,
     market: MarketOption = None,
     first_block: FirstBlockOption = None,
+    gas_usd: GasUsdOption = None,
+    gas_usd_command: GasUsdCommandOption = None,
     as_json: Json = False,
 ) -> None:
-    """Show where a market is and what its parameters mean. Nothing is said of whether it is Grange's."""
+    """Show where a market is, what its parameters mean, and what calls cost now. Nothing is said of whether
+    it is Grange's."""
     with explained(as_json=as_json):
         chosen = chosen_network(network, rpc, market, first_block)
-        asyncio.run(_describe(chosen, as_json=as_json))
+        choice = FeeChoice(gas_usd=gas_usd, gas_usd_command=gas_usd_command)
+        asyncio.run(_describe(chosen, changed_fees(FeeSettings(), choice), as_json=as_json))
 
 
 @app.command()
@@ -211,23 +230,25 @@ async def _show_epochs(chain: Chain, preset: Preset) -> None:
 
 async def _check_money(rpc: Rpc, sender: Sender, parameters: Parameters) -> None:
     """Before anything is sent: half of a market is of no use. Raises InsufficientFunds."""
-    gas, fees = gas_to_deploy(parameters), await current_fees(rpc, SendPolicy())
-    most, held = gas * fees["maxFeePerGas"], await sender.chain.native_balance(sender.address)
+    size, prices = size_to_deploy(parameters), await read_offered_prices(rpc, sender.policy)
+    most = prices.cost_wei(size, transactions=len(PARTS))
+    held = await sender.chain.native_balance(sender.address)
     _say(
-        f"\nDeploying takes about {gas:,} gas, {format_gas_tokens(most)} gas tokens at most as fees are now. "
-        f"{sender.address} has {format_gas_tokens(held)}."
+        f"\nDeploying takes about {size.gas:,} gas, {format_gas_tokens(most)} gas tokens at most as "
+        f"fees are now. {sender.address} has {format_gas_tokens(held)}."
     )
     if held < most:
         raise InsufficientFunds(sender.address, f"have {held} want {most}")
 
 
-async def _describe(chosen: Network, *, as_json: bool) -> None:
+async def _describe(chosen: Network, fees: FeeSettings, *, as_json: bool) -> None:
     async with open_network(chosen, trust=True) as (chain, network):
         facts, clock = await read_token_facts(chain), await read_block_clock(chain)
         parts = [*reversed(await chain.read("parts")), chain.market]
         preset = nearest_preset(chain.parameters, decimals=facts.decimals)
+        now = await look_at_fees(chain.rpc, fees, SHOWN_CALLS)
         if as_json:
-            print(json.dumps(_json(chain, network, facts, parts, preset)))
+            print(json.dumps(_json(chain, network, facts, parts, preset) | {"gas": now.to_json()}))
             return
         longest = chain.parameters.grid_epochs * chain.parameters.max_books * clock.epoch_seconds
         rows = [
@@ -251,6 +272,9 @@ async def _describe(chosen: Network, *, as_json: bool) -> None:
         _out.print()
         _out.print(table)
         _explain_parameters(chain.parameters, facts, preset)
+        _out.print()
+        for line in describe_gas(now):
+            _say(line)
 
 
 async def _verify(chosen: Network) -> None:

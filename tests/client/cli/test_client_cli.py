@@ -125,6 +125,17 @@ def fits(text: str) -> bool:
     return all(len(line) <= WIDTH for line in text.splitlines())
 
 
+def test_a_dry_run_shows_what_it_would_cost_and_stores_nothing(machine: Machine, tree: Path) -> None:
+    shown = machine("put", tree, "--dry-run", "--k", "2", "--n", "4", "--epochs", "5")
+    assert shown.exit_code == 0, shown.output
+    assert "tokens, from the wallet" in shown.stdout
+    assert "tree" not in machine("ls").stdout
+    found = json.loads(machine("put", tree, "--dry-run", "--json").stdout)
+    assert int(found["cost"]) > 0
+    assert found["gas_usd"] is None
+    assert json.loads(machine("ls", "--json").stdout) == []
+
+
 def test_put_ls_stat_get(machine: Machine, tree: Path, tmp_path: Path) -> None:
     """The whole life of an order, in words and within 80 columns."""
     put = machine("put", tree, "--yes", "--k", "2", "--n", "4", "--epochs", "5")

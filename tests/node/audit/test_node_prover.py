@@ -12,11 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from node_support import FARMER, OPERATOR, FakeMarket, Farm, Parcel, open_farm, parcel, pass_blocks
 
-from grange.chain import ChainUnavailable, InsufficientFunds, RpcError, TransactionTooLate, Wallet
+from grange.chain import (
+    ChainUnavailable,
+    FeesAboveCap,
+    InsufficientFunds,
+    RpcError,
+    TransactionTooLate,
+    Wallet,
+)
 from grange.types import Epoch
+from grange.units import GWEI, format_count
 from grange_node.audit.prover import RESEND_AFTER_BLOCKS, Action, Situation, decide
 from grange_node.chain.farm_market import FarmMarket
-from grange_node.errors import DataMissing
+from grange_node.errors import DataMissing, ProofHeldBack
 
 EPOCH_BLOCKS = 10
 
@@ -350,6 +358,24 @@ async def test_too_little_gas_money_is_said_and_the_proof_sent_when_there_is_som
         patch.setattr(farm.market, "prove", broke)
         with pytest.raises(InsufficientFunds):
             await step(farm)
+    assert await step(farm) is Action.PROVE
+
+
+async def test_a_proof_that_gas_above_the_cap_holds_back_is_said_with_what_is_left_and_sent_later(
+    keeping: tuple[Farm, Parcel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    farm, _ = keeping
+
+    async def dear(*_: object) -> None:
+        raise FeesAboveCap(812 * GWEI, 500 * GWEI)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(farm.market, "prove", dear)
+        with pytest.raises(ProofHeldBack) as caught:
+            await step(farm)
+    left = EPOCH_BLOCKS - 1 - farm.market.height % EPOCH_BLOCKS
+    assert "costs 812 gwei, and the cap is 500" in str(caught.value)
+    assert f"{format_count(left, 'block')} are left, then it counts as missed" in str(caught.value)
     assert await step(farm) is Action.PROVE
 
 

@@ -364,3 +364,15 @@ def test_where_gas_costs_nothing_what_must_be_done_is_done() -> None:
     for number in range(ENOUGH):
         fees.note(head(number, 0))
     assert fees.is_bearable(head(ENOUGH, DEAREST_TIMES))
+
+
+def test_on_a_rollup_what_data_costs_makes_a_moment_dear() -> None:
+    """The base fee there hardly changes."""
+    fees = FeeHistory(LONG_BLOCKS)
+    fees.data_fee_wei = 100
+    for number in range(ENOUGH):
+        fees.note(head(number, 1))
+    assert fees.is_cheap(head(ENOUGH, 1))
+    fees.data_fee_wei = 101 * DEAREST_TIMES
+    assert not fees.is_cheap(head(ENOUGH, 1))
+    assert not fees.is_bearable(head(ENOUGH, 1))

@@ -7,6 +7,7 @@ import pytest
 from node_support import OPERATOR, FakeMarket, open_farm
 
 from grange.chain import InsufficientFunds
+from grange.units import GWEI
 from grange_node.audit.prover import Action
 from grange_node.chain.funding import ADVISED_EPOCHS, LOW_EPOCHS, GasReserve
 from grange_node.chain.gas_watch import GasWatch
@@ -104,3 +105,18 @@ async def test_a_proof_that_cannot_be_paid_for_is_not_something_done(
 )
 def test_a_lack_of_gas_is_said_in_gas_tokens(detail: str, said: str) -> None:
     assert said in str(InsufficientFunds(OPERATOR.address, detail))
+
+
+async def test_fees_above_the_cap_are_said_when_they_begin_and_when_they_are_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    market = FakeMarket()
+    watch = GasWatch(market, OPERATOR.address)
+    with caplog.at_level(logging.INFO):
+        for base_gwei in (1, 500, 900, 499, 30):
+            market.base_wei = base_gwei * GWEI
+            await watch.tick()
+    held, over = caplog.records
+    assert "a unit of gas costs 500 gwei, and the cap is 500: no proof is sent" in held.getMessage()
+    assert held.levelno == logging.ERROR
+    assert "less than the cap again" in over.getMessage()

@@ -99,7 +99,8 @@ def test_what_it_means_is_said_with_amounts() -> None:
     assert "2 tokens an epoch less" in said
     assert "2 strikes" in said
     assert "5 tokens of the stake in an epoch" in said
-    assert "0.01 gas tokens" in said
+    assert "0.01 gas tokens at" in said
+    assert "0.01 gas tokens ($30.00) at" in describe_plan(replace(told, gas_microusd=3_000_000_000), [])
     assert "It has 1: send it some" in said
 
 

@@ -25,7 +25,7 @@ from grange_node.cli.repair import app as repair
 from grange_node.cli.repair_home import load_repair_config, load_repair_key
 from grange_node.cli.status import Status, read_status
 from grange_node.cli.status_screen import status_table
-from grange_node.config import load_address, load_key
+from grange_node.config import load_address, load_config, load_key
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -92,12 +92,41 @@ async def test_status_shows_dates_and_for_how_long_the_gas_is_enough(devnet: Dev
     assert low.gas_warning in shown(low)
 
 
+async def test_fees_above_the_cap_stand_at_the_top_and_gas_is_money_where_a_price_is_given(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    await registered(devnet, tmp_path)
+    home = ("--home", tmp_path / "home")
+    code, output = await run("fees", "--max-fee-gwei", "0.000000001", "--gas-usd", "3000", *home)
+    assert code == 0, output
+    assert "More than 0.000000001 gwei is not offered for a unit of gas." in output
+    assert "nothing is sent until gas is cheaper" in output
+    assert "A gas token counts for $3,000.00" in output
+    assert "a proof: " in output
+    config = load_config(tmp_path / "home")
+    status = await read_status(config, load_address(tmp_path / "home"))
+    assert status.fee_warning is not None
+    assert "the cap is 0.000000001: no proof is sent until gas is cheaper" in status.fee_warning
+    assert status.fee_warning in shown(status)
+    assert "gas tokens ($" not in shown(status)
+    assert " ($" in shown(status)
+    # Nothing can be sent at that cap, and words say why.
+    code, output = await run("update", "--price", "3", *home)
+    assert code == ExitCode.MONEY
+    code, output = await run("fees", "--max-fee-gwei", "500", "--gas-usd", "none", "--json", *home)
+    assert (code, json.loads(output)["price"]) == (0, None)
+    again = await read_status(load_config(tmp_path / "home"), load_address(tmp_path / "home"))
+    assert again.fee_warning is None
+    code, output = await run("fees", "--max-fee-gwei", "nothing", *home)
+    assert code == ExitCode.USAGE
+
+
 async def test_amounts_in_json_are_strings(devnet: Devnet, tmp_path: Path) -> None:
     config = await registered(devnet, tmp_path)
     code, output = await run("status", "--json", "--home", tmp_path / "home")
     content = json.loads(output)
     assert code == 0
-    for name in ("stake", "committed_rate", "unclaimed", "gas_money", "earned"):
+    for name in ("stake", "committed_rate", "unclaimed", "gas_money", "proof_gas_money", "earned"):
         assert isinstance(content[name], str), name
     assert int(content["stake"]) == STAKE
     assert content["farmer"] == config.farmer_id

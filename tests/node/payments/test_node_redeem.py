@@ -10,7 +10,10 @@ from node_support import FakeMarket, Farm, error_of, open_farm, parcel
 from paid_support import PRICED, RENTER, STRANGER, read, voucher
 
 from grange.chain import ChainUnavailable, Wallet
+from grange.chain.call_sizes import redeem
 from grange.chain.confirmations import FINAL_BLOCKS
+from grange.chain.gas_cost import GasPrices
+from grange.chain.gas_value import GasValue
 from grange.types import Address
 from grange_node.payments.vouchers import LEAST_SHARE, MAX_VOUCHERS_PER_CALL, PayerAccount, due
 
@@ -48,6 +51,19 @@ async def test_enough_is_redeemed_at_once_and_once(selling: Farm) -> None:
     await buy(selling, 2 * REDEEM_AT)
     await selling.node.redeemer.tick()
     assert selling.market.redeemed_totals[RENTER.address] == 2 * REDEEM_AT
+
+
+async def test_what_does_not_pay_for_its_gas_is_left_also_when_its_payer_leaves(selling: Farm) -> None:
+    await buy(selling, REDEEM_AT)
+    selling.market.announced.add(RENTER.address)
+    cost = redeem(1).gas
+    assert cost > REDEEM_AT
+    selling.market.gas = GasValue(prices=GasPrices(gas_wei=0), fixed_price=1)
+    await selling.node.redeemer.tick()
+    assert selling.market.redemptions == []
+    await buy(selling, cost + 1)
+    await selling.node.redeemer.tick()
+    assert selling.market.redemptions == [1]
 
 
 async def test_several_payers_share_a_transaction(selling: Farm) -> None:

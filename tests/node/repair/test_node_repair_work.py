@@ -13,9 +13,9 @@ from repair_ground import END, PARAMETERS, RATE, SEGMENTS, SLOT_BYTES, Ground, K
 from repair_market import FakeMarket
 
 from grange.chain import Wallet
+from grange.chain.call_sizes import EVICT
 from grange.types import Epoch, FarmerId, OrderId
 from grange.units import TOKEN
-from grange_node.repair.housekeeping import EVICT_GAS
 from grange_node.repair.jobs import Job, Outcome
 from grange_node.repair.run import GIVE_WAY_BLOCKS
 
@@ -292,7 +292,7 @@ async def test_slots_of_farmers_that_nobody_evicts_are_refilled_when_that_pays(t
     ground.slots = ground.place()
     ground.mine_to_next_epoch()
     ground.lapse(1, 2)
-    async with repairing(ground, tmp_path, gas_price=RATE // EVICT_GAS + 1) as repairer:
+    async with repairing(ground, tmp_path, gas_price=RATE // EVICT.gas + 1) as repairer:
         await repairer.tick()
         await repairer.idle()
         assert not ground.refills, "the bounties do not pay for it yet"

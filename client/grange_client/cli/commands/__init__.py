@@ -6,6 +6,7 @@ commands   `init`                                    init.py
            `farmers`                                 farmers.py
            `extend`, `close`                         terms.py
            `balance`, `deposit`, `withdraw`          money.py
+           `fees`                                    fees.py
            `keys delegate`                           keys.py
            `mandate`                                 mandate.py
            what they have in common                  common.py

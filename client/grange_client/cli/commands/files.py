@@ -17,6 +17,7 @@ from grange.cli.confirm import confirm
 from grange.cli.exit_codes import ExitCode
 from grange.cli.presenter import print_prose
 from grange.peer import Budget
+from grange.tasks import together
 from grange.units import MAX_SLOTS, format_count, format_tokens_rounded_up, parse_tokens
 from grange_client.cli import output
 from grange_client.cli.commands import common
@@ -60,6 +61,9 @@ def put(  # noqa: PLR0917  typer makes options of parameters
         bool, typer.Option("--no-hand-over", help="Its farmers may not pass it on to others.")
     ] = False,
     confirmations: Confirmations = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what it would cost, and store nothing.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Json = False,
     home: Home = None,
@@ -72,7 +76,7 @@ def put(  # noqa: PLR0917  typer makes options of parameters
     if epochs is not None and until is not None:
         raise typer.BadParameter("--epochs and --until say the same thing: give one of them.")
     options = StoreOptions(k=k, n=n, epochs=epochs, until=until, name=name, allows_hand_over=not no_hand_over)
-    common.run(_put(paths, options, confirmations, yes, as_json, home))
+    common.run(_put(paths, options, confirmations, dry_run, yes, as_json, home))
 
 
 def get(  # noqa: PLR0917
@@ -111,6 +115,7 @@ async def _put(  # noqa: PLR0917
     paths: Sequence[Path],
     options: StoreOptions,
     confirmations: int | None,
+    dry_run: bool,
     yes: bool,
     as_json: bool,
     home: Path | None,
@@ -120,10 +125,14 @@ async def _put(  # noqa: PLR0917
             quote = await renter.quote(paths, options, display)
         if quote.scan.skipped:
             common.err.print(skipped_screen(quote.scan.skipped))
-        clock = await renter.market.clock()
+        clock, gas = await together(renter.market.clock(), renter.gas_value())
         if not as_json:
             default_term = options.epochs is None and options.until is None
-            common.out.print(quote_screen(quote, clock, default_term=default_term))
+            common.out.print(quote_screen(quote, clock, default_term=default_term, gas=gas))
+        if dry_run:
+            if as_json:
+                common.print_json(output.quote_json(quote, gas))
+            return
         if not yes:
             confirm("Store it?")
         with Display(common.err) as display:

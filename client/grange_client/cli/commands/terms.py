@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from grange.cli.confirm import confirm
+from grange.tasks import together
 from grange.units import format_tokens_rounded_up
 from grange_client.cli import output
 from grange_client.cli.commands import common
@@ -36,9 +37,9 @@ def extend(  # noqa: PLR0917
             with Display(common.err) as display:
                 known = await renter.find(wanted, display)
                 quote = await renter.quote_extension(known.order, epochs, display)
-                clock = await renter.market.clock()
+                clock, gas = await together(renter.market.clock(), renter.gas_value())
             if not as_json:
-                common.out.print(extension_screen(known.name, quote, clock))
+                common.out.print(extension_screen(known.name, quote, clock, gas))
             if not yes:
                 confirm("Extend it?")
             with Display(common.err) as display:

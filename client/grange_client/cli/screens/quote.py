@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
+from grange.chain.call_sizes import extend, place
+from grange.chain.gas_cost import CallSize
+from grange.chain.gas_value import GasValue
 from grange.times import BlockClock
 from grange.units import FREE, format_count, format_size, format_tokens_rounded_up
 from grange_client.cli.screens.tables import MAX_LISTED, facts, files_text
@@ -26,8 +29,11 @@ def paid_besides_text(paid: int) -> str:
     return f"Reading lists of files, or slots to rebuild, cost {format_tokens_rounded_up(paid)} tokens."
 
 
-def quote_screen(quote: Quote, clock: BlockClock, *, default_term: bool) -> RenderableType:
-    """The price, before anything is sent. `default_term` is whether nobody said for how long."""
+def quote_screen(
+    quote: Quote, clock: BlockClock, *, default_term: bool, gas: GasValue | None = None
+) -> RenderableType:
+    """The price, before anything is sent. `default_term` is whether nobody said for how long, `gas` what the
+    transaction's gas is worth."""
     geometry = quote.geometry
     rows = [
         ("store", quote.manifest.name),
@@ -36,6 +42,7 @@ def quote_screen(quote: Quote, clock: BlockClock, *, default_term: bool) -> Rend
         ("until", _quoted_term(quote, clock, default_term=default_term)),
         ("price", _price_text(quote.cost, quote.missing, [one.rate for one in quote.chosen])),
     ]
+    rows += _gas_rows(gas, place(geometry.n))
     rows += [("note", caution) for caution in quote.cautions]
     return facts(rows)
 
@@ -53,7 +60,9 @@ def skipped_screen(skipped: Sequence[Skipped]) -> RenderableType:
     return Text("\n".join(lines), style="yellow")
 
 
-def extension_screen(name: str | None, quote: ExtensionQuote, clock: BlockClock) -> RenderableType:
+def extension_screen(
+    name: str | None, quote: ExtensionQuote, clock: BlockClock, gas: GasValue | None = None
+) -> RenderableType:
     """What extending costs, compared with now, and who would step in for whom."""
     order, now = quote.order, sum(slot.rate for slot in quote.order.slots)
     then = sum(keeper.rate for keeper in quote.keepers)
@@ -65,11 +74,19 @@ def extension_screen(name: str | None, quote: ExtensionQuote, clock: BlockClock)
         ("price", _price_text(quote.cost, quote.missing, rates)),
         ("an epoch", f"{FREE if are_free else f'{format_tokens_rounded_up(then)} tokens'}; {change}"),
     ]
+    rows += _gas_rows(gas, extend(order.geometry.n))
     for slot, keeper in sorted(quote.moved.items()):
         rows.append((f"slot {slot}", f"is rebuilt and moves to farmer {keeper.farmer.id}. {keeper.reason}"))
     if len(quote.moved) == 0:
         rows.append(("with", f"the same {format_count(order.geometry.n, 'farmer')}; nothing is sent"))
     return facts(rows)
+
+
+def _gas_rows(gas: GasValue | None, size: CallSize) -> list[tuple[str, str]]:
+    """What the transaction costs, where something says what gas is worth."""
+    if gas is None or gas.microusd is None:
+        return []
+    return [("gas", f"about {gas.describe(size)}, out of the wallet")]
 
 
 def _price_text(cost: int, missing: int, rates: Sequence[int]) -> str:
