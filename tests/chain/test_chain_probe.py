@@ -32,9 +32,16 @@ async def test_the_chains_of_all_engines_are_fit(engine: EngineName) -> None:
     async with Devnet.start(engine=engine) as running:
         findings = await probe_chain(running.chain.rpc)
     assert [one for one in findings if not one.is_right] == []
-    assert {"chain id", "fees", "gas", "opcodes", "block numbers", "older block hashes", "events"} == {
-        one.what for one in findings
-    }
+    assert [one.what for one in findings] == [
+        "chain id",
+        "fees",
+        "gas",
+        "opcodes",
+        "code size",
+        "block numbers",
+        "older block hashes",
+        "events",
+    ]
 
 
 def changed(answer: str, index: int, word: bytes) -> str:
@@ -58,6 +65,10 @@ def hashes_with(index: int, word: bytes) -> Any:
         )
 
     return lie
+
+
+def estimating(gas: int) -> Any:
+    return lambda method, _, answer: hex(gas) if method == "eth_estimateGas" else answer
 
 
 def refusing(refused: str, index: int = 0) -> Any:
@@ -93,6 +104,8 @@ def refusing(refused: str, index: int = 0) -> Any:
         (hashes_with(2, bytes(WORD)), "older block hashes", "there is no history contract"),
         (hashes_with(3, bytes(WORD)), "older block hashes", "there is no history contract"),
         (hashes_with(2, b"\x11" * WORD), "older block hashes", "has other hashes than the chain"),
+        (refusing("eth_estimateGas"), "code size", "contracts of 24,576 bytes can't be deployed"),
+        (estimating(MOST_CALL_GAS + 1), "code size", "takes 15,000,001 gas to deploy"),
         (refusing("eth_getLogs"), "events", "the endpoint does not show them"),
     ],
 )

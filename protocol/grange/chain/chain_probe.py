@@ -34,6 +34,10 @@ _OPCODES: Final = bytes.fromhex(
     "60206020f3"
 )
 """Returns 1. PUSH0, TSTORE, TLOAD and MCOPY are what the market's code has and chains before Cancun lack."""
+MOST_CODE_BYTES: Final = 24_576
+"""What Ethereum lets a contract have (EIP-170), and the largest part of the market nearly has."""
+_LARGE_CODE: Final = bytes.fromhex("6160005ff3")
+"""Returns so many bytes of nothing, as a constructor returns code."""
 _HASHES: Final = bytes.fromhex(
     "6001430380600052"  # the number of the block before this one
     "40602052"  # its hash by the chain's own opcode
@@ -79,6 +83,7 @@ async def probe_chain(rpc: Rpc) -> list[Finding]:
         _gas_limit(count(head["gasLimit"], "a block's gas limit")),
         await _opcodes(rpc),
     ]
+    found.append(await _code_size(rpc))
     found += await _block_hashes(rpc, number)
     found.append(await _logs(rpc, number))
     return found
@@ -104,6 +109,20 @@ async def _opcodes(rpc: Rpc) -> Finding:
     except RpcError:
         is_right, text = False, "those of Cancun are missing (TSTORE, TLOAD, MCOPY, PUSH0)"
     return Finding(what="opcodes", is_right=is_right, text=text)
+
+
+async def _code_size(rpc: Rpc) -> Finding:
+    """What deploying the largest contract of Ethereum takes is estimated, and nothing deployed."""
+    size = f"{MOST_CODE_BYTES:,} bytes"
+    try:
+        gas = quantity(await rpc.call("eth_estimateGas", {"data": "0x" + _LARGE_CODE.hex()}), "an estimate")
+    except RpcError as error:
+        text = f"contracts of {size} can't be deployed: {error.message}"
+        return Finding(what="code size", is_right=False, text=text)
+    if gas > MOST_CALL_GAS:
+        text = f"a contract of {size} takes {gas:,} gas to deploy, and {MOST_CALL_GAS:,} are counted on"
+        return Finding(what="code size", is_right=False, text=text)
+    return Finding(what="code size", is_right=True, text=f"contracts may have {size}")
 
 
 async def _block_hashes(rpc: Rpc, head: int) -> list[Finding]:

@@ -4,6 +4,7 @@
     describe    where a market is, and what its parameters mean
     verify      looks at its code and its origin
     presets     the parameters that `deploy` offers, with a reason for each
+    costs       what gas comes to in a month, beside the rent
 
 Decides what is asked and shown. Leaves the chain to `chain_probe`, deploying to `deploying`, what a market
 must be to `market_check` and what its parameters mean to `presets`.
@@ -53,6 +54,7 @@ from grange.cli.fees import (
     describe_gas,
     look_at_fees,
 )
+from grange.cli.market_costs import CostSettings, cost_json, cost_lines
 from grange.cli.network_options import (
     FirstBlockOption,
     MarketOption,
@@ -63,12 +65,13 @@ from grange.cli.network_options import (
 )
 from grange.cli.passphrase_options import command_passphrases, opens_keys
 from grange.cli.presenter import explained, plain_text, print_prose
+from grange.errors import Misuse
 from grange.messages import NOBODY
 from grange.plain_errors import describe_invalid
 from grange.storage.atomic_file import PRIVATE_MODE
 from grange.times import format_duration
 from grange.types import Address, Parameters, address_from
-from grange.units import format_gas_tokens
+from grange.units import format_gas_tokens, parse_gwei, parse_usd
 
 PresetName = Literal["mainnet", "rollup", "test"]
 SHOWN_CALLS: Final = {
@@ -164,6 +167,48 @@ def presets() -> None:
                 table.add_row(one.name, _usual(preset, one.name), preset.reasons[one.name])
         _out.print(table)
         _out.print()
+
+
+@app.command()
+def costs(
+    *,
+    preset: Annotated[PresetName, typer.Option(help="For which kind of chain: see `grange market presets`.")],
+    gas_gwei: Annotated[
+        str, typer.Option(metavar="GWEI,…", help="What a unit of gas costs; several with commas.")
+    ],
+    gas_usd: Annotated[str, typer.Option(metavar="DOLLARS", help="What a gas token is worth.")],
+    data_gwei: Annotated[
+        str | None,
+        typer.Option(metavar="GWEI", help="What a rollup charges for a byte: `describe` says it of a chain."),
+    ] = None,
+    tb_usd: Annotated[
+        str, typer.Option(metavar="DOLLARS", help="What a farmer gets for a TB that it keeps for a month.")
+    ] = "2",
+    as_json: Json = False,
+) -> None:
+    """Show what farmers and renters pay for gas in a month, beside the rent: from what size on it is worth
+    it. Asks no chain."""
+    with explained(as_json=as_json):
+        settings = CostSettings(
+            preset=PRESETS[preset],
+            gas_wei=tuple(parse_gwei(one.strip()) for one in gas_gwei.split(",")),
+            microusd=_dollars(gas_usd),
+            byte_wei=0 if data_gwei is None else parse_gwei(data_gwei),
+            tb_microusd=_dollars(tb_usd),
+        )
+        if as_json:
+            print(json.dumps(cost_json(settings)))
+            return
+        for line in cost_lines(settings):
+            print(line)
+
+
+def _dollars(text: str) -> int:
+    """More than none. Raises Misuse."""
+    amount = parse_usd(text)
+    if not amount:
+        raise Misuse(f"{text!r} dollars are nothing: give more than 0")
+    return amount
 
 
 def _planned(rpc: Sequence[str], name: str) -> Network:
