@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from grange.chain import InsufficientFunds
+from grange.chain import FeesAboveCap, InsufficientFunds
 from grange.errors import GrangeError
 from grange_node.errors import EndsNode, ProofHeldBack
 
@@ -68,4 +68,6 @@ def _subject(error: GrangeError) -> str:
     changes with each block."""
     if isinstance(error, ProofHeldBack):
         return f"epoch {error.epoch} held back"
+    if isinstance(error, FeesAboveCap):
+        return "fees above the cap"
     return f"gas of {error.address}" if isinstance(error, InsufficientFunds) else str(error)

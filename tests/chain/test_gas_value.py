@@ -6,6 +6,7 @@ import fcntl
 import logging
 import shlex
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +75,14 @@ def test_a_call_is_worth_what_all_of_it_costs_rounded_up() -> None:
     assert "0.00036 gas tokens, $1.08" in value.describe(size)
     one = GasValue(prices=GasPrices(gas_wei=1), microusd=1, token_units=1)
     assert (one.usd(size), one.base_units(size)) == (1, 1)
+    six = GasValue(prices=GasPrices(gas_wei=GWEI), microusd=3_000_000_000, token_units=10**6)
+    assert six.base_units(size) == 350_000 * 3
 
 
 def test_a_fixed_price_is_the_least_and_without_any_price_gas_is_free() -> None:
     size = CallSize(gas=10, data_bytes=0)
     assert GasValue(prices=GasPrices(gas_wei=0), microusd=1, fixed_price=7).base_units(size) == 70
+    assert GasValue(prices=GasPrices(gas_wei=0), fixed_price=Fraction(1, 3)).base_units(size) == 4
     free = GasValue(prices=GasPrices(gas_wei=10**20))
     assert (free.base_units(size), free.usd(size)) == (0, None)
 

@@ -330,6 +330,52 @@ async def test_what_was_taken_in_spite_of_a_refusal_is_waited_for(
     assert await devnet.chain.token_balance(wallet.address) == 1_000 * TOKEN - 1
 
 
+@pytest.mark.parametrize(
+    "said", ["already known", "ALREADY_EXISTS: already exists", "known transaction: 0x1"]
+)
+async def test_an_endpoint_that_has_it_already_has_not_refused_it(
+    devnet: Devnet, wallet: Wallet, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    """As the answer to a second try, when that to the first was lost."""
+    ask, sent = devnet.chain.rpc.call, []
+
+    async def call(method: str, *parameters: Any) -> Any:
+        answer = await ask(method, *parameters)
+        if method == "eth_sendRawTransaction":
+            sent.append(parameters)
+            raise RpcError(method, -32000, said)
+        return answer
+
+    monkeypatch.setattr(devnet.chain.rpc, "call", call)
+    sender = Sender(devnet.chain, wallet, policy=WITHOUT_BUMPS)
+    assert (await sender.send(calls.transfer(SOMEBODY, 1))).gas_used > 0
+    assert len(sent) == 1
+    assert await devnet.chain.token_balance(wallet.address) == 1_000 * TOKEN - 1
+
+
+async def test_an_endpoint_that_knows_nothing_of_a_pending_block_is_asked_for_the_newest(
+    devnet: Devnet, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What we have sent and wait for ourselves counts all the same: no nonce is used twice."""
+    ask, asked = devnet.chain.rpc.call, list[str]()
+
+    async def call(method: str, *parameters: Any) -> Any:
+        if "pending" in parameters:
+            asked.append(method)
+            raise RpcError(method, -32000, "pending block is not available")
+        return await ask(method, *parameters)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(devnet.chain.rpc, "call", call)
+        sender = Sender(devnet.chain, wallet, policy=WITHOUT_BUMPS)
+        receipts = await asyncio.gather(*(sender.send(calls.transfer(SOMEBODY, 1)) for _ in range(3)))
+        with pytest.raises(TransactionReverted, match="claim was refused"):
+            await sender.send(calls.claim(SOMEBODY, 7))
+    assert len({receipt.tx_hash for receipt in receipts}) == 3
+    assert {"eth_estimateGas", "eth_getTransactionCount"} <= set(asked)
+    assert await devnet.chain.token_balance(wallet.address) == 1_000 * TOKEN - 3
+
+
 async def test_what_loses_its_nonce_to_someone_else_with_the_key_is_sent_under_the_next(
     devnet: Devnet, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
 ) -> None:

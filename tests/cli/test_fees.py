@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from test_market import devnet_file
+from test_market import devnet_file, key_file
 from typer.testing import CliRunner, Result
 
 from grange.chain.fee_settings import FEES_NAME
@@ -55,6 +55,17 @@ def test_a_wrong_amount_is_wrong_usage_and_changes_nothing(tmp_path: Path, capfd
         (home / FEES_NAME).write_text('{"max_fee_gwei": "lots"}')
         assert client_app.run(["fees", "--home", str(home)]) == ExitCode.SETUP
         assert FEES_NAME in capfd.readouterr().err
+
+
+def test_a_deployment_that_gas_above_the_cap_holds_back_says_so_and_sends_nothing(tmp_path: Path) -> None:
+    with devnet_file(tmp_path) as (devnet, _):
+        made = tmp_path / "mine.json"
+        options = ("--preset", "test", "--rpc", devnet.rpc_url, "--key-file", key_file(tmp_path), "--yes")
+        held = run(market, "deploy", *options, "--output", made, "--max-fee-gwei", "0.000000001")
+        assert held.exit_code == ExitCode.MONEY, held.output
+        assert "the cap is 0.000000001: nothing was sent" in held.stderr
+        assert "Wait, or allow more: --max-fee-gwei." in held.stderr
+        assert not made.exists()
 
 
 def test_describe_says_what_calls_cost(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ import logging
 
 import pytest
 
-from grange.chain import InsufficientFunds
+from grange.chain import FeesAboveCap, InsufficientFunds
 from grange.errors import WorldError
+from grange_node.errors import ProofHeldBack
 from grange_node.loops import LONGEST_BACKOFF_SECONDS, forever
 
 
@@ -101,3 +102,14 @@ async def test_a_lack_of_gas_is_said_once_though_the_amounts_change(caplog: pyte
         "loop: the account 0x1 has too little of the gas token to pay the chain's fees: it has 0, and 0.0001 "
         "are needed; trying again"
     ]
+
+
+async def test_fees_above_the_cap_are_said_once_though_they_change(caplog: pytest.LogCaptureFixture) -> None:
+    """A proof that is held back is said once in each epoch."""
+    fees = [FeesAboveCap(number, 500) for number in (501, 502, 503)]
+    await Script(*fees, False).run()
+    held = [ProofHeldBack(epoch, left_blocks=left, reason="dear") for epoch, left in ((7, 9), (7, 8), (8, 9))]
+    await Script(*held, False).run()
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 3
+    assert ["epoch 7" in line for line in said] == [False, True, False]

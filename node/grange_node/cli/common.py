@@ -21,7 +21,7 @@ from grange.cli.passphrase_options import command_passphrases, new_passphrase, p
 from grange.cli.presenter import Guidance
 
 GUIDANCE = Guidance(
-    fees="grange farm fees (of a repairer: grange repair fees)",
+    fees="grange farm fees --max-fee-gwei (of a repairer: grange repair fees)",
     new_chain="Move this home and its data folder away, or choose other folders (--home, --data), and set up "
     "again with init.",
 )

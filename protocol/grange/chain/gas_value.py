@@ -23,6 +23,8 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
 from typing import Final
 
 from grange.chain.fee_settings import FeeSettings
@@ -63,12 +65,13 @@ class GasValue:
     prices: GasPrices
     microusd: int | None = None
     token_microusd: int = 10**6
-    fixed_price: int = 0
+    fixed_price: Fraction | int = 0
     token_units: int = TOKEN
+    """Base units in a token."""
 
     def base_units(self, size: CallSize, transactions: int = 1) -> int:
         """What a call costs in base units of the token; nothing where gas has no price."""
-        fixed = size.gas * self.fixed_price
+        fixed = ceil(size.gas * self.fixed_price)
         if not self.microusd:
             return fixed
         wei = self.prices.cost_wei(size, transactions)
@@ -132,13 +135,16 @@ class GasValuer:
         rpc: Rpc,
         settings: FeeSettings,
         *,
-        fixed_price: int = 0,
+        fixed_price: Fraction | int = 0,
+        token_units: int = TOKEN,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`fixed_price` is in base units for a unit of gas; `steady` gives seconds that only go forward."""
+        """`fixed_price` is in base units for a unit of gas, `token_units` are in a token; `steady`
+        gives seconds that only go forward."""
         self._rpc = rpc
         self._settings = settings
         self._fixed_price = fixed_price
+        self._token_units = token_units
         self._steady = steady
         self.feed = GasPriceFeed(settings, steady=steady)
         self.data_prices = DataPriceWatch(rpc, steady=steady)
@@ -158,6 +164,7 @@ class GasValuer:
             microusd=microusd,
             token_microusd=self._settings.token_microusd,
             fixed_price=self._fixed_price,
+            token_units=self._token_units,
         )
 
     async def for_decisions(self) -> GasValue:

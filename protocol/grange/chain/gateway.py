@@ -9,7 +9,7 @@ events to `follower.py`, HTTP and its failures to `rpc.py`.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from grange.chain.answers import (
     MAX_COUNT,
@@ -69,6 +69,8 @@ SURELY_SHORT_PERCENT = 90
 """Of what an endpoint gives at once: so few blocks back when we last looked are not more than that now,
 unless that was hours ago; then the endpoint may refuse, and is asked piece by piece."""
 
+PENDING: Final = "pending"
+"""The block that will hold what is sent now, as far as the endpoint can say."""
 _TRUE = "0x" + (1).to_bytes(32).hex()
 
 BlockTag = int | str
@@ -118,6 +120,16 @@ class Chain:
         async with Rpc(rpc_urls, timeouts or Timeouts(), expected, notes=notes) as rpc:
             chain_id, parameters = await rpc.introduced()
             yield cls(rpc, market=market, chain_id=chain_id, parameters=parameters)
+
+    async def call_at(self, method: str, subject: Any, tag: str) -> Any:
+        """The endpoint's answer as of a block. Some know nothing of a pending one: then it is that of the
+        newest. Raises ChainError."""
+        try:
+            return await self.rpc.call(method, subject, tag)
+        except RpcError as error:
+            if tag != PENDING or error.reverted or PENDING not in error.message.lower():
+                raise
+            return await self.rpc.call(method, subject, "latest")
 
     async def head(self) -> Head:
         """The newest block."""

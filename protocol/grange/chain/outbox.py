@@ -223,8 +223,9 @@ class Outbox:
 
     async def count(self, tag: str) -> int:
         """How many transactions the account has sent, as of "latest" or "pending"."""
-        answer = await self._chain.rpc.call("eth_getTransactionCount", self._wallet.address, tag)
-        return count(answer, "a nonce")
+        return count(
+            await self._chain.call_at("eth_getTransactionCount", self._wallet.address, tag), "a nonce"
+        )
 
     async def head(self) -> int:
         """The newest block's number."""

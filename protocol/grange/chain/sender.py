@@ -42,7 +42,7 @@ from grange.chain.errors import (
     TransactionTooLate,
 )
 from grange.chain.fees import SendPolicy
-from grange.chain.gateway import Chain
+from grange.chain.gateway import PENDING, Chain
 from grange.chain.outbox import TRANSFER_GAS, OnMined, Outbox, Sent, Wanted, ignore
 from grange.chain.receipts import OUT_OF_GAS, UNKNOWN, Receipt, receipt_from, why_reverted
 from grange.chain.refusals import (
@@ -267,7 +267,7 @@ class Sender:
         request = call_request(self.address, fields)
         try:
             if gas is not None:
-                await self.chain.rpc.call("eth_call", {**request, "gas": hex(gas)}, "pending")
+                await self.chain.call_at("eth_call", {**request, "gas": hex(gas)}, PENDING)
                 return gas
             estimate = await self._estimate(request)
             if estimate > MAX_TRANSACTION_GAS and self.chain.rpc.ask_another() is not None:
@@ -281,7 +281,7 @@ class Sender:
         return min(wanted, MAX_TRANSACTION_GAS)
 
     async def _estimate(self, request: Mapping[str, Any]) -> int:
-        return quantity(await self.chain.rpc.call("eth_estimateGas", request, "pending"), "an estimate")
+        return quantity(await self.chain.call_at("eth_estimateGas", request, PENDING), "an estimate")
 
     async def _refusal(self, error: RpcError, label: str, request: dict[str, Any]) -> ChainError:
         """Why a simulation failed. Some endpoints give revert data to eth_call only."""
@@ -289,7 +289,7 @@ class Sender:
             return InsufficientFunds(self.address, error.message)
         if error.method == "eth_estimateGas" and not error.data:
             try:
-                await self.chain.rpc.call("eth_call", request, "pending")
+                await self.chain.call_at("eth_call", request, PENDING)
             except RpcError as second:
                 error = second
         if not error.reverted and is_about_gas(error):

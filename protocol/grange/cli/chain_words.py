@@ -61,7 +61,7 @@ def explain_chain(error: ChainError, guidance: Guidance) -> tuple[str, str]:
         case FeesAboveCap():
             return (
                 "It can be sent as soon as gas is cheaper.",
-                f"Wait, or allow more: {guidance.fees} --max-fee-gwei.",
+                f"Wait, or allow more: {guidance.fees}.",
             )
         case NonceTaken():
             return "Nothing was sent.", f"Try again in a minute, or use another endpoint: {rpc}."

@@ -50,6 +50,7 @@ from grange.cli.fees import (
     FeeChoice,
     GasUsdCommandOption,
     GasUsdOption,
+    MaxFeeOption,
     changed_fees,
     describe_gas,
     look_at_fees,
@@ -64,7 +65,7 @@ from grange.cli.network_options import (
     one_or_several,
 )
 from grange.cli.passphrase_options import command_passphrases, opens_keys
-from grange.cli.presenter import explained, plain_text, print_prose
+from grange.cli.presenter import Guidance, explained, plain_text, print_prose
 from grange.errors import Misuse
 from grange.messages import NOBODY
 from grange.plain_errors import describe_invalid
@@ -103,6 +104,7 @@ def deploy(
     ] = None,
     output: Annotated[Path, typer.Option(help="The network's file to write.")] = Path("network.json"),
     name: Annotated[str, typer.Option(help="What to call the network: small letters, digits and -.")] = "",
+    max_fee_gwei: MaxFeeOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Look whether a market can live on a chain, deploy one, and write its network's file."""
@@ -114,11 +116,12 @@ def deploy(
         raise typer.BadParameter(f"{output} exists already: move it away, or choose another --output.")
     if not os.access(output.absolute().parent, os.W_OK):
         raise typer.BadParameter(f"{output} can't be written: choose another --output.")
-    with explained():
+    with explained(Guidance(fees="--max-fee-gwei")):
         planned = _planned(rpc, name)
+        fees = changed_fees(FeeSettings(), FeeChoice(max_fee_gwei=max_fee_gwei))
         wallet = key_from_file(key_file, command_passphrases())
         address = address_from(token) if token else None
-        network = asyncio.run(_deploy(planned, wallet, PRESETS[preset], address, agreed=yes))
+        network = asyncio.run(_deploy(planned, wallet, PRESETS[preset], address, fees, agreed=yes))
         has_secret = any(public_part(url) != url.rstrip("/") for url in rpc)
         write_network(output, network, mode=PRIVATE_MODE if has_secret else FILE_MODE)
         _say(f"\nWritten to {output}: give it to farmers and renters, for --network.")
@@ -224,7 +227,13 @@ def _planned(rpc: Sequence[str], name: str) -> Network:
 
 
 async def _deploy(
-    planned: Network, wallet: Wallet, preset: Preset, token: Address | None, *, agreed: bool
+    planned: Network,
+    wallet: Wallet,
+    preset: Preset,
+    token: Address | None,
+    fees: FeeSettings,
+    *,
+    agreed: bool,
 ) -> Network:
     async with Rpc(planned.rpc, Timeouts()) as rpc:
         findings = await probe_chain(rpc)
@@ -234,7 +243,7 @@ async def _deploy(
             raise ChainUnfit(rpc.url, unfit)
         chain_id = quantity(await rpc.call("eth_chainId"), "a chain id")
         parameters = preset.parameters(token or NOBODY, decimals=18)
-        sender = Sender(unmarketed(rpc, chain_id, parameters), wallet)
+        sender = Sender(unmarketed(rpc, chain_id, parameters), wallet, policy=fees.policy)
         if token is not None:
             facts = await read_token_facts(sender.chain)
             _say(f"\ntoken  {facts.text}")

@@ -36,7 +36,7 @@ class Guidance:
     rpc: str = "--rpc"
     market: str = "--market"
     chain_id: str = "--network"
-    fees: str = "grange fees"
+    fees: str = "grange fees --max-fee-gwei"
     new_chain: str = "Set up again on the new chain."
     when_down: str = "On a devnet: is `grange devnet` running?"
     when_not_mined: str = "Look again in a while before you repeat the command."
