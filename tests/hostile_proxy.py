@@ -106,9 +106,13 @@ class HostileProxy:
         if self.lie == OLD_HEAD and method == "eth_getBlockByNumber":
             number = self._old if params[0] == "latest" else int(params[0], 16)
             shown = number if number <= self._old else 1 << 40
-            return {**question, "params": [hex(shown), False]}
+            return {**question, "params": [hex(shown), *params[1:]]}
         if self.lie == LEAP and method == "eth_getBlockByNumber" and params[0] != "latest":
-            return {**question, "params": ["latest", False]} if int(params[0], 16) > self._old else question
+            return (
+                {**question, "params": ["latest", *params[1:]]}
+                if int(params[0], 16) > self._old
+                else question
+            )
         return question
 
     def _told(self, question: dict[str, Any], result: Any) -> Any:

@@ -22,7 +22,6 @@ from typing import Any
 from grange.allow_lists import FARMERS, ListFiles
 from grange.chain import (
     AnswerUnreadable,
-    Chain,
     Farmer,
     Receipt,
     RpcError,
@@ -34,6 +33,8 @@ from grange.chain.confirmations import default_confirmations
 from grange.chain.endpoint_notes import ENDPOINTS_NAME, EndpointNotes
 from grange.chain.fee_settings import FeeSettings, load_fee_settings
 from grange.chain.gas_value import GasValue, GasValuer
+from grange.chain.market_check import open_market
+from grange.chain.market_pins import read_pins, write_pins
 from grange.chain.orders import Closing, OrderState
 from grange.chain.sender import burying_sender
 from grange.errors import GrangeError, UserError
@@ -60,7 +61,7 @@ from grange_client.downloads.restore import Restored
 from grange_client.errors import PAY_MORE, ClockWrong, NotAccount, NothingToTakeOut, UnknownOrder
 from grange_client.extension import Extensions
 from grange_client.files.manifest import Manifest
-from grange_client.keys.config import Config
+from grange_client.keys.config import Config, pins_path
 from grange_client.keys.recovery_phrase import Identity
 from grange_client.mandates import Mandates
 from grange_client.orders.catalog import Catalog, Known
@@ -204,19 +205,27 @@ class Renter:
         timeouts: Timeouts | None = None,
         on_wait: Callable[[], None] = lambda: None,
     ) -> AsyncIterator["Renter"]:
-        """Connect to the chain and open the catalog. Raises the errors of the chain, and FeeSettingsInvalid.
+        """Connect to the chain and open the catalog. Raises the errors of the chain,
+        FeeSettingsInvalid, and MarketForged or OriginUnknown for a market that this home has not seen and
+        Grange can't vouch for.
 
         `on_wait` is told when another command of this home is spending, and ours waits for it.
         """
         network, fees = config.network, load_fee_settings(config.home)
-        async with Chain.connect(
+        remembered = pins_path(config.home)
+        pins = read_pins(remembered)
+        async with open_market(
             network.rpc,
             network.market,
+            pins=pins,
+            chain_id=network.chain_id,
+            genesis=config.expected_genesis,
+            first_block=network.first_block,
             timeouts=timeouts,
-            expected_chain_id=network.chain_id,
-            expected_genesis=config.expected_genesis,
             notes=EndpointNotes(config.home / ENDPOINTS_NAME),
         ) as chain:
+            if chain.pins is not None and chain.pins != pins:
+                write_pins(remembered, chain.pins)
             lock = HomeLock.in_home(config.home, on_wait=on_wait)
             market = RenterMarket(
                 burying_sender(chain, config.identity.wallet, policy=fees.policy, lock=lock),

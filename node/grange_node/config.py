@@ -30,13 +30,15 @@ from grange.chain.chain_check import ChainCheck
 from grange.chain.endpoint_notes import ENDPOINTS_NAME, EndpointNotes
 from grange.chain.fee_settings import FeeSettings
 from grange.chain.key_file import address_in_file, create_key, key_from_file
-from grange.chain.network_file import RpcUrls, checked_address
+from grange.chain.market_check import open_market
+from grange.chain.market_pins import MarketPins
+from grange.chain.network_file import RpcUrls
 from grange.json_text import parse_json
 from grange.keystore.passphrases import NO_PASSPHRASES, Passphrases
 from grange.messages import Domain
 from grange.plain_errors import describe_invalid
 from grange.storage.atomic_file import replace_file
-from grange.types import Address, FarmerId, Offer, Parameters
+from grange.types import Address, FarmerId, Offer, Parameters, checked_address
 from grange.units import GIB, MAX_RATE, TOKEN
 from grange_node.errors import ConfigInvalid, NotInitialised
 from grange_node.files import FOLDER_MODE
@@ -122,6 +124,8 @@ class Config(_File):
     genesis_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """The hash of the chain's first block, in hex. None in homes that an older version made, and where the
     endpoint did not show it."""
+    market_pins: MarketPins | None = None
+    """What the market's code was when it was looked at."""
     endpoint: Annotated[str, Field(min_length=1, max_length=MAX_ENDPOINT_CHARS)]
     data_folder: Path
     reserve_bytes: _NonNegative = DEFAULT_RESERVE_BYTES
@@ -181,8 +185,17 @@ def parameters_file(parameters: Parameters) -> ParametersFile:
 def expected(config: Config) -> ChainCheck:
     """What an endpoint has to show: the chain and the market that the farm was set up on."""
     return ChainCheck(
-        chain_id=config.chain_id, genesis=config.expected_genesis, market=Address(config.market)
+        chain_id=config.chain_id,
+        genesis=config.expected_genesis,
+        market=Address(config.market),
+        pins=config.market_pins if is_known_market(config) else None,
     )
+
+
+def is_known_market(config: Config) -> bool:
+    """Whether the settings' market is the one that was looked at, when the farm was set up or later."""
+    pins, market = config.market_pins, Address(config.market)
+    return pins is not None and pins.fits(config.chain_id, market, config.expected_genesis)
 
 
 def endpoint_notes(config: Config) -> EndpointNotes:
@@ -191,13 +204,15 @@ def endpoint_notes(config: Config) -> EndpointNotes:
 
 
 def connect(config: Config, timeouts: Timeouts | None = None) -> AbstractAsyncContextManager[Chain]:
-    """The market of a farm, if it is still the chain that the farm was set up on. Raises ChainError."""
-    return Chain.connect(
+    """The market of a farm, if it is still the chain and the market that the farm was set up on, or one that
+    Grange can vouch for. Raises ChainError."""
+    return open_market(
         config.rpc_url,
         Address(config.market),
+        pins=config.market_pins,
+        chain_id=config.chain_id,
+        genesis=config.expected_genesis,
         timeouts=timeouts,
-        expected_chain_id=config.chain_id,
-        expected_genesis=config.expected_genesis,
     )
 
 

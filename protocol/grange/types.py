@@ -67,6 +67,14 @@ def address_from(value: str | bytes) -> Address:
     return _checksummed(bytes(value))
 
 
+def checked_address(value: object) -> Address:
+    """An address in a file, with its checksum. Raises ValueError, as pydantic wants it."""
+    try:
+        return address_from(str(value))
+    except Misuse as error:
+        raise ValueError(str(error)) from error
+
+
 # The same few addresses stand in all events, and a farm's folders are named by them.
 @lru_cache(maxsize=KEPT_CHECKSUMS)
 def _checksummed(raw: bytes) -> Address:

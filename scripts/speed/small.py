@@ -22,7 +22,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from grange.chain.network_file import Network
 from grange.transfer.events import Progress, ProgressEvent
 from grange.units import TOKEN
 from grange_client.keys.config import Config, set_up
@@ -87,8 +86,7 @@ async def open_ground(options: SmallOptions, folder: Path) -> AsyncIterator[Grou
             devnet, options.farmers, folder / "farmers", options=FleetOptions(stake_tokens=100_000)
         ) as fleet,
     ):
-        network = Network(rpc=devnet.rpc_url, market=devnet.market, chain_id=devnet.chain_id)
-        config = set_up(folder / "renter", phrase=new_phrase(), network=network)
+        config = set_up(folder / "renter", phrase=new_phrase(), network=devnet.network)
         await devnet.faucet(config.identity.wallet.address, tokens=1_000_000 * TOKEN)
         async with Renter.open(config) as renter:
             farmers = [one.process.pid for one in fleet.farmers if one.process is not None]

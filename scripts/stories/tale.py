@@ -19,7 +19,6 @@ from typing import Generic, TypeVar
 from rich.console import Console
 
 from grange.chain import Chain
-from grange.chain.network_file import Network
 from grange.types import Address, OrderId, Parameters
 from grange.units import TOKEN
 from grange_client.keys.config import Config, set_up
@@ -209,8 +208,7 @@ async def count_sent(chain: Chain, account: Address) -> int:
 
 def _renter_config(home: Path, phrase: str, devnet: Devnet) -> Config:
     """A fresh home for somebody who has the recovery phrase."""
-    network = Network(rpc=devnet.rpc_url, market=devnet.market, chain_id=devnet.chain_id)
-    return set_up(home, phrase=phrase, network=network)
+    return set_up(home, phrase=phrase, network=devnet.network)
 
 
 def _standard_library(copy: Path) -> Path:

@@ -171,8 +171,7 @@ async def test_the_same_code_by_other_means_is_refused(devnet: Devnet) -> None:
 
 
 async def test_of_several_endpoints_one_that_shows_something_else_is_named(devnet: Devnet) -> None:
-    """Whichever stands first. One that does not answer, or does not have old blocks, says nothing."""
-    first = devnet.network.first_block
+    """Whichever stands first."""
 
     def other_code(method: str, answer: Any) -> Any:
         return answer[:-2] + "00" if method == "eth_getCode" and len(answer) > 2 else answer
@@ -181,27 +180,47 @@ async def test_of_several_endpoints_one_that_shows_something_else_is_named(devne
         is_whole = method == "eth_getBlockByNumber" and answer and isinstance(answer["transactions"], list)
         return answer | {"transactions": []} if is_whole else answer
 
-    def pruned(method: str, answer: Any) -> Any:
-        is_old = method == "eth_getBlockByNumber" and answer and answer["number"] == hex(first)
-        return None if is_old else answer
-
     for lie, error, said in (
         (other_code, MarketForged, "by the endpoint http://127.0.0.1"),
         (no_transactions, OriginUnknown, "by the endpoint http://127.0.0.1"),
-        (pruned, None, ""),
     ):
         async with HostileProxy.before(devnet.rpc_url) as liar:
             liar.change = lie
             for urls in ((liar.url, devnet.rpc_url), (devnet.rpc_url, liar.url)):
                 network = devnet.network.model_copy(update={"rpc": urls})
-                if error is None:
-                    async with open_network(network) as (chain, _):
-                        assert chain.market == devnet.market
-                    continue
                 with pytest.raises(error, match=said) as raised:
                     async with open_network(network):
                         pass
                 assert liar.url in str(raised.value)
+
+
+async def test_a_market_that_no_factory_made_is_shown_by_two_endpoints_where_there_are_several(
+    devnet: Devnet,
+) -> None:
+    """One that lies can make up code and transaction. Who has no old blocks says nothing; of one endpoint all
+    that can be done is to say so."""
+    first = devnet.network.first_block
+
+    def pruned(method: str, answer: Any) -> Any:
+        is_old = method == "eth_getBlockByNumber" and answer and answer["number"] == hex(first)
+        return None if is_old and isinstance(answer["transactions"], list) else answer
+
+    await devnet.mine(1)
+    async with HostileProxy.before(devnet.rpc_url) as other:
+        other.change = pruned
+        honest = f"{devnet.rpc_url}/2"
+        for urls in ((other.url, devnet.rpc_url), (devnet.rpc_url, other.url)):
+            with pytest.raises(OriginUnknown, match="of 2 endpoints only one has block"):
+                async with open_network(devnet.network.model_copy(update={"rpc": urls})):
+                    pass
+        for urls in ((other.url, devnet.rpc_url, honest), (devnet.rpc_url, honest)):
+            async with open_network(devnet.network.model_copy(update={"rpc": urls})) as (chain, _):
+                assert chain.pins is not None
+                assert (chain.pins.how, chain.pins.caution) == ("endpoints", "")
+        async with open_network(devnet.network) as (chain, _):
+            assert chain.pins is not None
+            assert chain.pins.how == "endpoint"
+            assert "Only one endpoint says how this market came to be" in chain.pins.caution
 
 
 async def test_who_connects_to_a_network_has_its_market_looked_at(devnet: Devnet) -> None:

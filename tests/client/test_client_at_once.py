@@ -13,7 +13,6 @@ import pytest
 from client_fakes import CALM, FakeFarmer, honest
 from test_client_devnet import CODE, WORDS, Clock, _register
 
-from grange.chain.network_file import Network
 from grange.messages import Domain
 from grange.types import OrderId
 from grange.units import TOKEN
@@ -55,8 +54,7 @@ async def test_eight_puts_at_once_all_succeed(
     """From one home, and from two computers with the same phrase: none is refused, none is paid twice."""
     monkeypatch.setattr("client_fakes.NOW", int(time.time()))
     async with town(tmp_path) as devnet:
-        network = Network(rpc=devnet.rpc_url, market=devnet.market, chain_id=devnet.chain_id)
-        configs = [set_up(tmp_path / f"home {n}", phrase=WORDS, network=network) for n in range(homes)]
+        configs = [set_up(tmp_path / f"home {n}", phrase=WORDS, network=devnet.network) for n in range(homes)]
         account = configs[0].identity.wallet.address
         await devnet.faucet(account, native=10**19, tokens=100 * TOKEN)
 

@@ -19,7 +19,8 @@ from client_fakes import CALM, FakeFarmer, honest
 from client_trees import listing
 
 from grange.chain import Chain, Cursor, MarketNotFound, RpcError, Sender, Wallet, WrongChain, calls
-from grange.chain.network_file import Network, write_network
+from grange.chain.market_pins import write_pins
+from grange.chain.network_file import write_network
 from grange.chain.orders import closing_from_event
 from grange.cli.exit_codes import ExitCode
 from grange.messages import Domain
@@ -27,7 +28,7 @@ from grange.transfer.events import ProgressEvent
 from grange.types import Offer, address_from
 from grange.units import TOKEN
 from grange_client.errors import NotEnoughMoney, OrderGoesOn
-from grange_client.keys.config import Config, set_up
+from grange_client.keys.config import Config, pins_path, set_up
 from grange_client.orders.durability import SlotState
 from grange_client.orders.market import RenterMarket
 from grange_client.orders.plan import StoreOptions
@@ -71,8 +72,9 @@ async def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
             for farmer in farmers:
                 farmer.behaviour.acceptance = honest
                 await _register(devnet, farmer, await farmer.start())
-            network = Network(rpc=devnet.rpc_url, market=devnet.market, chain_id=devnet.chain_id)
-            config = set_up(tmp_path / "home", phrase=WORDS, network=network)
+            config = set_up(tmp_path / "home", phrase=WORDS, network=devnet.network)
+            assert devnet.chain.pins is not None
+            write_pins(pins_path(config.home), devnet.chain.pins)
             await devnet.faucet(config.identity.wallet.address, native=10**19, tokens=100 * TOKEN)
             # However many blocks it took to get here, what follows is in one epoch.
             await devnet.mine_to_epoch((await devnet.chain.head()).epoch + 1)

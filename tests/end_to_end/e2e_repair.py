@@ -9,7 +9,8 @@ from pathlib import Path
 
 from e2e_town import Town
 
-from grange.chain import Chain, Sender, Wallet
+from grange.chain import Chain, Sender, Timeouts, Wallet
+from grange.chain.endpoint_notes import EndpointNotes
 from grange.chain.orders import OrderState
 from grange.peer import PeerTimeouts
 from grange.transfer.retry import RetryPolicy
@@ -34,12 +35,21 @@ async def new_repairer(town: Town) -> Wallet:
 
 @asynccontextmanager
 async def repairing(
-    town: Town, folder: Path, wallet: Wallet, *, only: OrderId | None = None, rpc_url: str | None = None
+    town: Town,
+    folder: Path,
+    wallet: Wallet,
+    *,
+    only: OrderId | None = None,
+    rpc_url: str | tuple[str, ...] | None = None,
+    timeouts: Timeouts | None = None,
+    notes: EndpointNotes | None = None,
 ) -> AsyncIterator[Repairer]:
     """A repairer, of one order if it is named, that moves when its `tick` is called."""
     chosen = Settings(folder=folder, retry_seconds=0.0, doubling_blocks=1)
     async with (
-        Chain.connect(rpc_url or town.devnet.rpc_url, town.devnet.market) as chain,
+        Chain.connect(
+            rpc_url or town.devnet.rpc_url, town.devnet.market, timeouts=timeouts, notes=notes
+        ) as chain,
         Repairer.open(chosen, Sender(chain, wallet), policy=POLICY) as repairer,
     ):
         all_troubled = repairer.view.orders.troubled

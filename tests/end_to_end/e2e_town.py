@@ -16,7 +16,6 @@ from pathlib import Path
 from e2e_gate import Gate
 
 from grange.chain import Chain, Farmer, Sender, Wallet
-from grange.chain.network_file import Network
 from grange.transfer.events import Listener, ignore_progress
 from grange.types import Address, Epoch, FarmerId, Parameters
 from grange.units import TOKEN
@@ -113,7 +112,11 @@ class Town:
     # People.
 
     async def person(
-        self, *, tokens: int = RENTER_TOKENS, native: int = RENTER_GAS_WEI, rpc_url: str | None = None
+        self,
+        *,
+        tokens: int = RENTER_TOKENS,
+        native: int = RENTER_GAS_WEI,
+        rpc_url: str | tuple[str, ...] | None = None,
     ) -> Person:
         """A new renter with tokens and gas tokens."""
         phrase = new_phrase()
@@ -121,12 +124,10 @@ class Town:
         await self.devnet.faucet(config.identity.wallet.address, native, tokens)
         return Person(phrase=phrase, config=config)
 
-    def home_for(self, phrase: str, *, rpc_url: str | None = None) -> Config:
+    def home_for(self, phrase: str, *, rpc_url: str | tuple[str, ...] | None = None) -> Config:
         """A fresh home for somebody who has the recovery phrase."""
         self._people += 1
-        network = Network(
-            rpc=rpc_url or self.devnet.rpc_url, market=self.devnet.market, chain_id=self.devnet.chain_id
-        )
+        network = self.devnet.network.model_copy(update={"rpc": rpc_url or self.devnet.rpc_url})
         return set_up(self.folder / f"renter-{self._people}", phrase=phrase, network=network)
 
     async def nonce(self, address: Address) -> int:

@@ -67,10 +67,13 @@ async def test_a_market_is_deployed_verified_and_used_by_network_file_and_card(
         wrong.write_text(json.dumps(json.loads(file.read_text()) | {"market": shown["token"]["address"]}))
         refused = await grange("market", "verify", "--network", wrong)
         assert refused.code == ExitCode.WRONG_CHAIN, refused
-        async with as_devnet(running, file) as devnet, Fleet.start(devnet, FARMERS, tmp_path / "farms"):
+        async with (
+            as_devnet(running, file) as devnet,
+            Fleet.start(devnet, FARMERS, tmp_path / "farms") as fleet,
+        ):
             await use(devnet, file, tmp_path)
             if engine == "anvil":
-                await one_byte_of_its_code_is_another(devnet, file, tmp_path)
+                await one_byte_of_its_code_is_another(devnet, file, tmp_path, fleet.farmers[0].home)
 
 
 async def use(devnet: Devnet, file: Path, folder: Path) -> None:
@@ -94,9 +97,11 @@ async def use(devnet: Devnet, file: Path, folder: Path) -> None:
     assert drill.code == 0, drill
 
 
-async def one_byte_of_its_code_is_another(devnet: Devnet, file: Path, folder: Path) -> None:
-    """In each part: nobody verifies it, and nobody begins to use it. Put right, it is as before."""
-    rpc = devnet.chain.rpc
+async def one_byte_of_its_code_is_another(devnet: Devnet, file: Path, folder: Path, farm: Path) -> None:
+    """In each part: nobody verifies it, nobody begins to use it, and who used it is told before money moves.
+    Put right, it is as before."""
+    rpc, repairer = devnet.chain.rpc, folder / "repairer"
+    assert (await grange("repair", "init", "--network", file, "--home", repairer)).code == 0
     for part in (*await devnet.chain.read("parts"), devnet.market):
         code = await rpc.call("eth_getCode", part, "latest")
         middle = len(code) // 2
@@ -104,8 +109,19 @@ async def one_byte_of_its_code_is_another(devnet: Devnet, file: Path, folder: Pa
         await rpc.call("anvil_setCode", part, code[:middle] + other + code[middle + 1 :])
         try:
             refused = await grange("market", "verify", "--network", file)
+            for begun_before in (
+                ("balance", "--home", folder / "home"),
+                ("farm", "withdraw", "--home", farm),
+                ("repair", "run", "--home", repairer),
+            ):
+                told = await grange(*begun_before)
+                assert told.code == ExitCode.WRONG_CHAIN, told
+                assert f"the code at {part} is not what it was" in told.err.lower().replace(
+                    part.lower(), part
+                ), told
         finally:
             await rpc.call("anvil_setCode", part, code)
         assert refused.code == ExitCode.WRONG_CHAIN, refused
         assert f"at {part} is not that of this version" in refused.err
+    assert (await grange("balance", "--home", folder / "home")).code == 0
     assert (await grange("init", "--network", file, "--home", folder / "another")).code == 0

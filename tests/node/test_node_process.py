@@ -19,8 +19,10 @@ from click.testing import Result
 from node_support import OPERATOR, PIECE_BYTES, Asker, Clock, Parcel, config_for, open_farm, parcel
 from typer.testing import CliRunner
 
+from grange.chain.market_pins import pins_from
 from grange.cli.exit_codes import ExitCode
 from grange.merkle import merkle_root
+from grange.types import Address
 from grange.units import MAX_PIECE_BYTES
 from grange_node.api.serve import _listen
 from grange_node.cli.farm import app
@@ -46,6 +48,9 @@ def home(tmp_path: Path) -> Path:
     folder.mkdir()
     write_private(folder / KEY_NAME, OPERATOR.private_key.hex())
     config = config_for(tmp_path / "data")
+    market = Address(config.market)
+    pins = pins_from(config.chain_id, market, config.expected_genesis, {market: b"code"}, "address")
+    config = config.model_copy(update={"market_pins": pins})
     save_config(folder, config)
     begin_volume(folder, config)
     return folder
@@ -99,6 +104,15 @@ async def test_a_farm_serves_and_stops_when_told_to_though_its_chain_is_down(hom
     assert log.count("no chain endpoint") == 1
     assert all(re.match(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d ", line) for line in log.splitlines()), log
     assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("edited", [{"market_pins": None}, {"genesis_hash": "5a" * 32}])
+def test_a_farm_does_not_start_before_its_market_was_looked_at(home: Path, edited: dict[str, Any]) -> None:
+    """Nothing is signed for another one, not even while no chain answers."""
+    save_config(home, load_config(home).model_copy(update=edited))
+    result = run("run", "--home", home)
+    assert result.exit_code == ExitCode.CHAIN
+    assert "No chain endpoint" in result.stderr
 
 
 async def test_one_data_folder_is_served_by_one_process(home: Path) -> None:

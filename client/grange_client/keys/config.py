@@ -1,6 +1,7 @@
 """Where a renter's things are: a home directory with the configuration, the recovery phrase and the catalog.
 
     config.json               which chain and which market
+    market.json               what that market's code was when it was looked at
     recovery.txt              the recovery phrase, readable by the owner only
     delegate.json             in its place, in a delegate's home: a key of its own, whose delegate it is, and
                               the secret that opens the account's orders
@@ -21,13 +22,14 @@ from platformdirs import user_config_path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from grange.chain import Wallet
-from grange.chain.network_file import Network, checked_address, parse_network
+from grange.chain.market_pins import PINS_NAME, read_pins, write_pins
+from grange.chain.network_file import Network, parse_network
 from grange.plain_errors import describe_invalid
 from grange.seal import KEY_BYTES, RecoverySecret
 from grange.storage.atomic_file import create_file, replace_file
 from grange.storage.database_file import COMPANIONS
 from grange.storage.folder_lock import folder_lock
-from grange.types import Address
+from grange.types import Address, checked_address
 from grange_client.errors import AlreadySetUp, BadCard, BadConfig, NotSetUp
 from grange_client.keys.recovery_card import RecoveryCard
 from grange_client.keys.recovery_phrase import Identity, checked_phrase, identity
@@ -83,6 +85,11 @@ def home_path(given: Path | None) -> Path:
     return user_config_path("grange")
 
 
+def pins_path(home: Path) -> Path:
+    """What is remembered of the market's code: a cache, see `grange.chain.market_pins`."""
+    return home / PINS_NAME
+
+
 def is_set_up(home: Path) -> bool:
     """Whether there is a recovery phrase already, which must never be lost, or a delegate's key."""
     return _phrase_path(home).exists() or _delegate_path(home).exists()
@@ -117,6 +124,8 @@ def set_up_delegate(home: Path, *, of: Config) -> Config:
         if is_set_up(home):
             raise _already_set_up(home)
         replace_file(_network_path(home), of.network.to_json())
+        if (pins := read_pins(pins_path(of.home))) is not None:
+            write_pins(pins_path(home), pins)
         create_file(_delegate_path(home), made.model_dump_json(indent=2) + "\n")
     return Config(home=home, network=of.network, identity=made.identity())
 

@@ -74,8 +74,10 @@ from grange_node.config import (
     KEY_NAME,
     OWNER_KEY_NAME,
     REPAIRS_NAME,
+    Config,
     connect,
     home_folder,
+    is_known_market,
     load_address,
     load_config,
     load_key,
@@ -226,11 +228,22 @@ def run(
             ready_file=ready_file,
             ready_descriptor=ready_fd,
         )
+        if not is_known_market(config):
+            config = asyncio.run(_look_at_market(folder, config))
         start_logging()
         logging.getLogger("grange.repair").setLevel(logging.INFO)
         keep_freed_memory(KEPT_MEMORY_BYTES)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(config, wallet, options))
+
+
+async def _look_at_market(folder: Path, config: Config) -> Config:
+    """The settings with what the market's code is: they were edited, or an older version wrote them. Raises
+    ChainError."""
+    async with connect(config) as chain:
+        looked = config.model_copy(update={"market_pins": chain.pins})
+    save_config(folder, looked)
+    return looked
 
 
 @app.command()

@@ -16,7 +16,7 @@ from grange.chain import Call, Chain, ChainError, Farmer, Receipt, Sender, Walle
 from grange.chain.fee_settings import FeeSettings
 from grange.chain.network_file import Network, open_network
 from grange.chain.sender import burying_sender
-from grange.cli.parameter_words import describe_unusual
+from grange.cli.parameter_words import describe_cautions
 from grange.json_text import parse_json
 from grange.keystore.passphrases import NO_PASSPHRASES, Passphrases
 from grange.storage.home_lock import HomeLock
@@ -138,8 +138,8 @@ async def _set_up(
         stake = max(plan.stake, farmer.stake if farmer else 0)
         parameters = chain.parameters
         offer = plan.offer(parameters.grid_epochs * parameters.max_books)
-        if unusual := await describe_unusual(chain):
-            tell(unusual)
+        for sentences in await describe_cautions(chain):
+            tell(sentences)
         tell(describe_coverage(stake, offer, parameters.collateral_epochs))
         start_block = known.start_block if known else await _note_start(home, chain)
         registered_now = farmer is None
@@ -367,6 +367,7 @@ def _config(chain: Chain, plan: FarmPlan, farmer: Farmer, start_block: int, netw
         owner=farmer.owner,
         start_block=start_block,
         genesis_hash=network.genesis_hash,
+        market_pins=chain.pins,
         endpoint=plan.endpoint,
         data_folder=plan.data_folder.absolute(),
         reserve_bytes=plan.reserve_bytes,

@@ -20,6 +20,8 @@ from rich.table import Table
 from grange.chain import Chain, Sender, Wallet
 from grange.chain.call_sizes import EVICT, extend, refill_of_order, refilled_slot
 from grange.chain.endpoint_notes import ENDPOINTS_NAME, EndpointNotes
+from grange.chain.market_check import open_market
+from grange.chain.market_pins import MarketPins
 from grange.chain.network_file import Network, open_network
 from grange.cli.fees import (
     FeeChoice,
@@ -40,6 +42,7 @@ from grange.cli.network_options import (
     TrustOption,
     chosen_network,
 )
+from grange.cli.parameter_words import describe_cautions
 from grange.cli.passphrase_options import (
     changes_passphrase,
     command_passphrases,
@@ -123,11 +126,12 @@ def init(
     with explained(GUIDANCE):
         chosen = chosen_network(network, rpc, market, first_block)
         folder = repair_home(home)
-        chain_id, found = asyncio.run(_identify(chosen, folder, trust_market))
-        make_repair_key(folder, lambda: key_passphrase("the repairer's key", chain_id, "repair", home))
+        pins, found = asyncio.run(_identify(chosen, folder, trust_market))
+        make_repair_key(folder, lambda: key_passphrase("the repairer's key", pins.chain_id, "repair", home))
         config = RepairConfig(
             rpc_url=found.rpc,
-            chain_id=chain_id,
+            chain_id=pins.chain_id,
+            market_pins=pins,
             genesis_hash=found.genesis_hash,
             market=found.market,
             start_block=found.first_block,
@@ -263,6 +267,8 @@ async def _run(folder: Path, config: RepairConfig, wallet: Wallet, ready_file: P
         connected(config, folder) as chain,
         Repairer.open(config.settings(folder), Sender(chain, wallet, policy=config.fees.policy)) as repairer,
     ):
+        if chain.pins != config.market_pins:
+            save_repair_config(folder, config.model_copy(update={"market_pins": chain.pins}))
         if ready_file is not None:
             write_private(ready_file, json.dumps({"repairer": wallet.address}) + "\n")
         logging.getLogger("grange.repair").info(
@@ -276,24 +282,29 @@ async def _run(folder: Path, config: RepairConfig, wallet: Wallet, ready_file: P
 
 def connected(config: RepairConfig, folder: Path) -> AbstractAsyncContextManager[Chain]:
     """The market of a repairer. Raises ChainError."""
-    return Chain.connect(
+    return open_market(
         config.rpc_url,
         config.market_address,
+        pins=config.market_pins,
+        chain_id=config.chain_id,
+        genesis=config.expected_genesis,
+        first_block=config.start_block,
         timeouts=TIMEOUTS,
-        expected_chain_id=config.chain_id,
-        expected_genesis=config.expected_genesis,
         notes=EndpointNotes(folder / ENDPOINTS_NAME),
     )
 
 
-async def _identify(network: Network, home: Path, trust: bool) -> tuple[int, Network]:
-    """The chain's id, and the network with its chain's first block. Raises ChainReplaced where the home's
-    repairs are of another chain."""
+async def _identify(network: Network, home: Path, trust: bool) -> tuple[MarketPins, Network]:
+    """What the market is known by, and the network with its chain's first block. Raises ChainReplaced where
+    the home's repairs are of another chain."""
     known = load_repair_config(home) if (home / CONFIG_NAME).exists() else None
     if known is not None and known.market_address == network.market and known.genesis_hash is not None:
         network = network.model_copy(update={"genesis_hash": known.genesis_hash})
     async with open_network(network, timeouts=TIMEOUTS, trust=trust) as (chain, found):
-        return chain.chain_id, found
+        for sentences in await describe_cautions(chain):
+            typer.echo(sentences)
+        assert chain.pins is not None
+        return chain.pins, found
 
 
 @app.command("encrypt-keys")

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from grange.chain import Wallet
 from grange.chain.fee_settings import FeeSettings
 from grange.chain.key_file import address_in_file, create_key, key_from_file
+from grange.chain.market_pins import MarketPins
 from grange.chain.network_file import RpcUrls
 from grange.errors import Misuse
 from grange.keystore.passphrases import NO_PASSPHRASES, Passphrases
@@ -48,6 +49,8 @@ class RepairConfig(BaseModel):
     market: str
     genesis_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """The hash of the chain's first block, in hex; None in homes of older versions."""
+    market_pins: MarketPins | None = None
+    """What the market's code was when it was looked at."""
     start_block: Annotated[int, Field(ge=0)] = 0
     gas_price: Annotated[int, Field(ge=0)] = 0
     """What a unit of gas counts for at least, in base units of the token."""

@@ -10,7 +10,7 @@
     Network        which chain and market   network_file.py
     confirmations  when a transaction is final; pace.py: how fast blocks come
     deployment     the parts of a market, each by its own transaction, and the code of each
-    check_market   whether a market is Grange's own  market_check.py
+    check_market   whether a market is Grange's own  market_check.py; known again: market_pins.py
     GasValuer      what calls cost and what that is worth   gas_value.py, gas_cost.py, call_sizes.py,
                    fee_settings.py; what that comes to in a month: month_costs.py
     deploy_market  deploying.py; on which chain: chain_probe.py; with what: presets.py, token_facts.py

@@ -26,6 +26,7 @@ from grange.chain.errors import (
     WrongChain,
 )
 from grange.chain.gathering import Question
+from grange.chain.market_pins import MarketPins
 from grange.types import Address, Parameters
 
 CHAIN_ID_METHOD: Final = "eth_chainId"
@@ -57,12 +58,14 @@ class ChainCheck:
     """The hash of block 0. A devnet that is started again has the chain id and the market address of the one
     before; only its first block tells them apart."""
     market: Address
+    pins: MarketPins | None = None
+    """Of the market as it was when it was looked at: its code has to be that."""
 
     async def check(
         self, connection: Connection, shown_before: ShownBefore, now: float
     ) -> tuple[int, Parameters]:
-        """The chain's id and the market's parameters. Raises WrongChain, ChainReplaced, MarketNotFound and
-        what the connection raises. `now` is in seconds that only go forward.
+        """The chain's id and the market's parameters. Raises WrongChain, ChainReplaced, MarketNotFound,
+        MarketForged and what the connection raises. `now` is in seconds that only go forward.
 
         An endpoint that does not show block 0 cannot be checked by it, and is taken.
         """
@@ -79,6 +82,10 @@ class ChainCheck:
             block = _unless_refused(answers["first block"])
             if block is not None and (genesis := block_hash_from(block)) != self.genesis:
                 raise ChainReplaced(connection.url, self.genesis, genesis)
+        if self.pins is not None:
+            self.pins.check(connection.url, answers["code"])
+        elif _unless_refused(answers["code"]) in ("0x", "0x0", None):
+            raise MarketNotFound(connection.url, self.market, "no contract at this address")
         return chain_id, _parameters_from(connection, self.market, answers)
 
     def _questions(self) -> dict[str, Question]:
@@ -88,7 +95,7 @@ class ChainCheck:
 
         questions: dict[str, Question] = {
             "chain id": (CHAIN_ID_METHOD, ()),
-            "code": ("eth_getCode", (self.market, "latest")),
+            "code": ("eth_getCode", (self.market, "latest")) if self.pins is None else self.pins.question(),
             "parameters": asking("parameters"),
             "interface": asking("supportsInterface", market_interface()),
         }
@@ -131,9 +138,7 @@ def _chain_id_from(connection: Connection, answer: Any) -> int:
 
 
 def _parameters_from(connection: Connection, market: Address, answers: Mapping[str, Any]) -> Parameters:
-    code, shown, supported = answers["code"], answers["parameters"], answers["interface"]
-    if _unless_refused(code) in ("0x", "0x0", None):
-        raise MarketNotFound(connection.url, market, "no contract at this address")
+    shown, supported = answers["parameters"], answers["interface"]
     try:
         answer = bytes_from(_unless_refused(shown), "the market's parameters")
         fields = market_abi().decode_result("parameters", answer)

@@ -31,6 +31,7 @@ from grange.chain.errors import (
     RpcError,
 )
 from grange.chain.events import Event, EventFilter
+from grange.chain.market_pins import MarketPins
 from grange.chain.permit import PERMIT_LIFE_SECONDS, PermitBasis
 from grange.chain.refusals import translate_revert
 from grange.chain.rpc import Rpc
@@ -96,6 +97,8 @@ class Chain:
         """The newest block when it was last asked for."""
         self.dated_block: tuple[int, int] | None = None
         """A block long past and its time, by which the pace is measured."""
+        self.pins: MarketPins | None = None
+        """What the market's code is, if it was looked at: see `market_check`."""
 
     @classmethod
     @asynccontextmanager
@@ -107,19 +110,22 @@ class Chain:
         timeouts: Timeouts | None = None,
         expected_chain_id: int | None = None,
         expected_genesis: bytes | None = None,
+        pins: MarketPins | None = None,
         notes: EndpointNotes | None = None,
     ) -> AsyncIterator["Chain"]:
-        """Connect and check; raises ChainUnavailable, ChainTimeout, WrongChain, ChainReplaced or
-        MarketNotFound.
+        """Connect and check; raises ChainUnavailable, ChainTimeout, WrongChain, ChainReplaced, MarketNotFound
+        or, where the market's code is not what `pins` say, MarketForged.
 
         Of several endpoints those are asked that serve the chain that is expected, else that of the first
         which answers. See `ChainCheck`.
         """
         market = address_from(market)
-        expected = ChainCheck(chain_id=expected_chain_id, genesis=expected_genesis, market=market)
+        expected = ChainCheck(chain_id=expected_chain_id, genesis=expected_genesis, market=market, pins=pins)
         async with Rpc(rpc_urls, timeouts or Timeouts(), expected, notes=notes) as rpc:
             chain_id, parameters = await rpc.introduced()
-            yield cls(rpc, market=market, chain_id=chain_id, parameters=parameters)
+            chain = cls(rpc, market=market, chain_id=chain_id, parameters=parameters)
+            chain.pins = pins
+            yield chain
 
     async def call_at(self, method: str, subject: Any, tag: str) -> Any:
         """The endpoint's answer as of a block. Some know nothing of a pending one: then it is that of the

@@ -24,11 +24,11 @@ from grange.chain.connection import Timeouts
 from grange.chain.endpoint import as_urls
 from grange.chain.errors import MarketNotFound
 from grange.chain.gateway import Chain
-from grange.chain.market_check import check_market
-from grange.errors import Category, Misuse, UserError, WorldError
+from grange.chain.market_check import look_at_market, trust_market
+from grange.errors import Category, UserError, WorldError
 from grange.plain_errors import describe_invalid
 from grange.storage.atomic_file import replace_file
-from grange.types import Address, address_from
+from grange.types import Address, checked_address
 
 MAX_FILE_BYTES: Final = 1 << 16
 MAX_ENDPOINTS: Final = 8
@@ -155,7 +155,8 @@ async def open_network(
     """Connect, and yield the chain and the network with what the chain says of itself filled in.
 
     Raises what `Chain.connect` raises, and MarketNotFound where the market has another token. Unless it is to
-    be trusted the market is looked at, code and origin: MarketForged, OriginUnknown (`market_check`).
+    be trusted the market is looked at, code and origin: MarketForged, OriginUnknown (`market_check`). By
+    `chain.pins` it is known again.
     """
     async with Chain.connect(
         network.rpc,
@@ -171,9 +172,11 @@ async def open_network(
                 f"the market's token is {chain.token}, and {network.token} is expected",
             )
         await _check_first_block(chain, network.first_block)
-        if not trust:
-            await check_market(chain, first_block=network.first_block)
         genesis = await chain.genesis_hash()
+        if trust:
+            chain.pins = await trust_market(chain, genesis=genesis)
+        else:
+            chain.pins = await look_at_market(chain, first_block=network.first_block, genesis=genesis)
         found = {
             "chain_id": chain.chain_id,
             "token": chain.token,
@@ -218,11 +221,3 @@ def parse_network(text: str, source: object, *, hint: str) -> Network:
         raise NetworkInvalid(
             f"{source} does not describe a network: {describe_invalid(error)}.", hint=hint
         ) from None
-
-
-def checked_address(value: object) -> Address:
-    """An address in a file, with its checksum. Raises ValueError, as pydantic wants it."""
-    try:
-        return address_from(str(value))
-    except Misuse as error:
-        raise ValueError(str(error)) from error

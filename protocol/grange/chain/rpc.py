@@ -39,6 +39,7 @@ from grange.chain.errors import (
     ChainTimeout,
     ChainUnavailable,
     EndpointsUnavailable,
+    MarketForged,
     MarketNotFound,
     RateLimited,
     RpcError,
@@ -57,8 +58,8 @@ BUSY_FACTOR: Final = 3
 """So many times as often as those that do not answer, those are asked again that want fewer questions: they
 say so at once, and one that refuses every second question soon takes this one."""
 LONGEST_PAUSE_BEFORE_A_TURN_SECONDS: Final = 1.0
-FOREIGN: Final = (WrongChain, ChainReplaced, MarketNotFound)
-"""What an endpoint of another chain comes to. It is not asked again."""
+FOREIGN: Final = (WrongChain, ChainReplaced, MarketForged, MarketNotFound)
+"""What an endpoint of another chain or market comes to. It is not asked again."""
 
 _VARYING: Final = re.compile(r"(?<![\w:.])(0x[0-9a-f]+|[0-9]+)(?![\w.:])")
 """Numbers and hashes, but not those of an address."""

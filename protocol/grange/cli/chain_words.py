@@ -81,13 +81,12 @@ def _explain_market(error: ChainError, guidance: Guidance) -> tuple[str, str]:
         return (
             "What is paid in there may be lost, so nothing was done.",
             "Ask those who gave you its address, or whether you need another version of Grange. "
-            "`--trust-market` takes it all the same.",
+            f"{guidance.trust}",
         )
     if isinstance(error, OriginUnknown):
         return (
             "Its maker may have written balances into it that nobody paid in, so nothing was done.",
-            "Give the file of the network, or --first-block with the block that it was deployed in. "
-            "`--trust-market` takes it all the same.",
+            f"{guidance.first_block} {guidance.trust}",
         )
     return (
         "The chain is there, and at this address it has no market that this version knows.",

@@ -30,11 +30,12 @@ from grange.chain.chain_probe import ChainUnfit, probe_chain
 from grange.chain.confirmations import default_confirmations
 from grange.chain.deploying import deploy_market, deploy_token, find_factory, size_to_deploy, unmarketed
 from grange.chain.deployment import PARTS
-from grange.chain.endpoint import public_part
+from grange.chain.endpoint import as_urls, is_of_this_computer, public_part
 from grange.chain.fee_settings import FeeSettings
 from grange.chain.gas_cost import read_offered_prices
 from grange.chain.key_file import key_from_file
 from grange.chain.market_check import check_market
+from grange.chain.market_pins import ONE_ENDPOINT
 from grange.chain.network_file import (
     FILE_MODE,
     Network,
@@ -343,6 +344,8 @@ async def _show_verified(chain: Chain, network: Network) -> None:
         f"\nThe market at {chain.market} on chain {chain.chain_id} is Grange's: the code of its {len(PARTS)} "
         f"parts is that of this version, and it was {origin.text}."
     )
+    if origin.how == "endpoint" and not all(map(is_of_this_computer, as_urls(network.rpc))):
+        _say(ONE_ENDPOINT)
     _explain_parameters(chain.parameters, facts, nearest_preset(chain.parameters, decimals=facts.decimals))
 
 

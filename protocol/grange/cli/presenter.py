@@ -40,6 +40,10 @@ class Guidance:
     new_chain: str = "Set up again on the new chain."
     when_down: str = "On a devnet: is `grange devnet` running?"
     when_not_mined: str = "Look again in a while before you repeat the command."
+    first_block: str = (
+        "Give the file of the network, or --first-block with the block that it was deployed in."
+    )
+    trust: str = "`--trust-market` takes it all the same."
     otherwise: str = "Try again."
 
 

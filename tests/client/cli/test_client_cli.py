@@ -562,8 +562,8 @@ def test_verbose_shows_the_traceback(
 def test_init_shows_a_card_and_keeps_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The card on the screen has what is in the files, and a second run changes neither."""
 
-    async def network(given: Network, trust: bool) -> Network:
-        return given.model_copy(update={"chain_id": 5})
+    async def network(given: Network, trust: bool) -> tuple[Network, None]:
+        return given.model_copy(update={"chain_id": 5}), None
 
     monkeypatch.setattr(init, "_checked_network", network)
     runner, home = CliRunner(), tmp_path / "home"
@@ -590,8 +590,8 @@ def test_a_devnet_that_was_started_again_is_moved_to(tmp_path: Path, monkeypatch
     home, devnet = tmp_path / "home", tmp_path / "devnet.json"
     devnet.write_text(json.dumps({"rpc": "http://127.0.0.1:1", "market": MARKET, "chain_id": 5}))
 
-    async def network(given: Network, trust: bool) -> Network:
-        return given.model_copy(update={"genesis_hash": genesis})
+    async def network(given: Network, trust: bool) -> tuple[Network, None]:
+        return given.model_copy(update={"genesis_hash": genesis}), None
 
     monkeypatch.setattr(init, "_checked_network", network)
     options = ["init", "--home", str(home), "--network", str(devnet)]
@@ -620,8 +620,8 @@ def test_no_file_of_a_stranger_moves_a_home_to_another_chain(
     home, file = tmp_path / "home", tmp_path / "network.json"
     file.write_text(json.dumps({"rpc": "https://127.0.0.1.example", "market": MARKET, "chain_id": 8453}))
 
-    async def network(given: Network, trust: bool) -> Network:
-        return given.model_copy(update={"genesis_hash": genesis})
+    async def network(given: Network, trust: bool) -> tuple[Network, None]:
+        return given.model_copy(update={"genesis_hash": genesis}), None
 
     monkeypatch.setattr(init, "_checked_network", network)
     options = ["init", "--home", str(home), "--network", str(file)]
@@ -634,8 +634,8 @@ def test_no_file_of_a_stranger_moves_a_home_to_another_chain(
 def test_a_card_alone_sets_up_a_new_computer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a file or from standard input; by other endpoints, if those of the card are gone."""
 
-    async def network(given: Network, trust: bool) -> Network:
-        return given.model_copy(update={"genesis_hash": "ab" * 32})
+    async def network(given: Network, trust: bool) -> tuple[Network, None]:
+        return given.model_copy(update={"genesis_hash": "ab" * 32}), None
 
     monkeypatch.setattr(init, "_checked_network", network)
     card = RecoveryCard.of(WORDS, Network(rpc="http://x", market=MARKET, chain_id=5, first_block=7))

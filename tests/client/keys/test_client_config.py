@@ -12,12 +12,14 @@ from client_fakes import MARKET, WORDS
 from eth_account import Account
 from eth_account.hdaccount import seed_from_mnemonic
 
+from grange.chain.market_pins import pins_from, read_pins, write_pins
 from grange.chain.network_file import Network, NetworkInvalid
 from grange_client.errors import AlreadySetUp, BadConfig, BadPhrase, NotSetUp
 from grange_client.keys.config import (
     home_path,
     is_set_up,
     load,
+    pins_path,
     set_up,
     set_up_delegate,
 )
@@ -96,7 +98,10 @@ def test_a_delegates_home_has_a_key_of_its_own_and_no_phrase(tmp_path: Path) -> 
     text = "".join(path.read_text() for path in files.values())
     assert WORDS not in text
     assert account.identity.wallet.private_key.hex() not in text
+    pins = pins_from(5, MARKET, None, {MARKET: b"code"}, "trusted")
+    write_pins(pins_path(account.home), pins)
     again = set_up_delegate(tmp_path / "another", of=account)
+    assert read_pins(pins_path(again.home)) == pins, "it need not look at the market again"
     assert again.identity.wallet.address != made.identity.wallet.address
     for home in ("device", "account"):
         with pytest.raises(AlreadySetUp):

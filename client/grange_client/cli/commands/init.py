@@ -12,6 +12,7 @@ import typer
 
 from grange.chain.confirmations import DEVNET_CHAIN_IDS
 from grange.chain.endpoint import as_urls, is_of_this_computer
+from grange.chain.market_pins import MarketPins, write_pins
 from grange.chain.network_file import Network, open_network
 from grange.cli.network_options import (
     FirstBlockOption,
@@ -22,14 +23,14 @@ from grange.cli.network_options import (
     chosen_network,
     with_endpoints,
 )
-from grange.cli.parameter_words import describe_unusual
+from grange.cli.parameter_words import describe_cautions
 from grange.cli.presenter import print_prose
 from grange_client.cli.card_source import read_card
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Verbose
 from grange_client.cli.screens.tables import facts
 from grange_client.errors import AlreadySetUp
-from grange_client.keys.config import Config, home_path, is_set_up, load, move_to, set_up
+from grange_client.keys.config import Config, home_path, is_set_up, load, move_to, pins_path, set_up
 from grange_client.keys.recovery_card import RecoveryCard
 from grange_client.keys.recovery_phrase import identity, new_phrase
 
@@ -63,9 +64,12 @@ def init(
         given = None if network is None else chosen_network(network, rpc, market, first_block)
         _move_or_refuse(folder, given, trust_market)
         return
-    checked = common.run(_checked_network(chosen_network(network, rpc, market, first_block), trust_market))
+    checked, pins = common.run(
+        _checked_network(chosen_network(network, rpc, market, first_block), trust_market)
+    )
     chosen = _ask_phrase() if phrase else new_phrase()
     config = set_up(folder, phrase=chosen, network=checked)
+    _remember(folder, pins)
     if not phrase:
         common.out.print(
             "This is your recovery card. On a new computer it brings back everything you store, and nothing "
@@ -92,9 +96,17 @@ def _set_up_by_card(folder: Path, source: str, rpc: list[str] | None, trust: boo
         _move_or_refuse(folder, None, trust)
     card = read_card(source)
     network = with_endpoints(card.network, rpc) if rpc else card.network
-    config = set_up(folder, phrase=card.phrase, network=common.run(_checked_network(network, trust)))
+    checked, pins = common.run(_checked_network(network, trust))
+    config = set_up(folder, phrase=card.phrase, network=checked)
+    _remember(folder, pins)
     common.out.print(facts(_rows(config)))
     common.out.print("\nWhat you stored is yours on this computer too: `grange ls` shows it.")
+
+
+def _remember(folder: Path, pins: MarketPins | None) -> None:
+    """By this the next command knows the market again, and also one that a person trusts."""
+    if pins is not None:
+        write_pins(pins_path(folder), pins)
 
 
 def _rows(config: Config) -> list[tuple[str, str]]:
@@ -110,9 +122,10 @@ def _move_or_refuse(folder: Path, given: Network | None, trust: bool) -> None:
     """A home that is set up is left as it is, unless its devnet is gone and another runs in its place."""
     config = load(folder)
     if given is not None and config.network.genesis_hash is not None and _may_begin_again(given, config):
-        was, now = config.network, common.run(_checked_network(given, trust))
+        was, (now, pins) = config.network, common.run(_checked_network(given, trust))
         if now.genesis_hash != was.genesis_hash and (now.chain_id, now.market) == (was.chain_id, was.market):
             moved = move_to(folder, now)
+            _remember(folder, pins)
             common.out.print(
                 "The devnet was started again: it is a new chain, and this home uses it from now on."
             )
@@ -135,12 +148,13 @@ def _may_begin_again(given: Network, config: Config) -> bool:
     return is_here or config.network.chain_id in DEVNET_CHAIN_IDS
 
 
-async def _checked_network(network: Network, trust: bool) -> Network:
-    """Look whether the market is there and is Grange's, and remember what its chain says of itself."""
+async def _checked_network(network: Network, trust: bool) -> tuple[Network, MarketPins | None]:
+    """Look whether the market is there and is Grange's, and remember what its chain says of itself, and what
+    its code is."""
     async with open_network(network, trust=trust) as (chain, found):
-        if unusual := await describe_unusual(chain):
-            print_prose(common.err, unusual)
-        return found
+        for sentences in await describe_cautions(chain):
+            print_prose(common.err, sentences)
+        return found, chain.pins
 
 
 def _ask_phrase() -> str:

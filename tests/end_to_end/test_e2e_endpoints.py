@@ -1,0 +1,273 @@
+"""A town all of whose programs ask several endpoints, one of which lies: nothing is lost, nothing is paid
+twice, who lies is named, and each command ends in words if it does not end well.
+
+What can be told without processes is in `test_node_endpoints` and `test_client_endpoints`, some of it in each
+run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import filecmp
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from copy import copy
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from e2e_command import Ran, grange
+from e2e_repair import lapsed, new_repairer, piece_files, repairing
+from e2e_town import PARAMETERS, Person, Town, stored
+from e2e_tree import plain_file
+from hostile_proxy import (
+    BUSY,
+    HANGS,
+    LEAP,
+    LIES,
+    NO_LOGS,
+    NO_LOGS_AND_OTHER_HASHES,
+    NO_ORDERS,
+    OLD_HEAD,
+    OTHER_HASHES,
+    RANDOM_TYPES,
+    HostileProxy,
+)
+
+from grange.chain import ChainError
+from grange.chain.endpoint_notes import ENDPOINTS_NAME, EndpointNotes
+from grange.cli.exit_codes import ExitCode
+from grange.types import FarmerId, OrderId
+from grange_client.orders.pending import Stored
+from grange_client.orders.plan import StoreOptions
+from grange_devnet import Devnet
+from grange_devnet.engines import missing_reason
+from grange_devnet.fleet import FarmerProcess, Fleet
+from grange_node.chain.farm_market import TIMEOUTS
+
+K, N = 2, 4
+FARMERS = 6
+GONE = 2
+EPOCHS = 2
+"""In which all farms prove while one endpoint lies."""
+LONG_TERM = 60
+FEW_KB = 200_000
+ROUNDS = 40
+ARRANGEMENTS = {"first of two": (0, 2), "last of two": (1, 2), "first of three": (0, 3)}
+"""Where the endpoint that lies stands, and of how many."""
+WORDS_FOR = {ExitCode.CHAIN, ExitCode.MONEY, ExitCode.FARMERS, ExitCode.ORDER, ExitCode.WRONG_CHAIN}
+"""With what else than success a command may end that was lied to."""
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
+
+
+@dataclass(kw_only=True)
+class Ground:
+    """A town behind several endpoints, with an order for each lie of which some slots are vacant."""
+
+    town: Town
+    proxy: HostileProxy
+    urls: tuple[str, ...]
+    gone: list[FarmerProcess] = field(default_factory=list)
+    ruined: dict[str, Stored] = field(default_factory=dict)
+
+    @property
+    def is_first(self) -> bool:
+        return self.urls[0] == self.proxy.url
+
+    @property
+    def alive(self) -> list[FarmerProcess]:
+        return [one for one in self.town.farmers if one not in self.gone]
+
+    async def person(self) -> Person:
+        return await self.town.person(rpc_url=self.urls)
+
+    def pieces(self) -> dict[FarmerId, list[Path]]:
+        """What each farm has on its disk."""
+        return {one.farmer: sorted(one.data.glob("slots/*/*/*/*")) for one in self.alive}
+
+
+@asynccontextmanager
+async def opened(arrangement: str, folder: Path) -> AsyncIterator[Ground]:
+    place, count = ARRANGEMENTS[arrangement]
+    engine = "anvil" if missing_reason("anvil") is None else "py-evm"
+    async with Devnet.start(engine=engine, parameters=PARAMETERS) as devnet, AsyncExitStack() as stack:
+        proxies = [await stack.enter_async_context(HostileProxy.before(devnet.rpc_url)) for _ in range(count)]
+        urls = tuple(proxy.url for proxy in proxies)
+        through = copy(devnet)
+        through.network = devnet.network.model_copy(update={"rpc": urls})
+        fleet = await stack.enter_async_context(Fleet.start(through, FARMERS, folder / "farmers"))
+        at = Ground(town=Town(devnet, fleet, None, folder), proxy=proxies[place], urls=urls)
+        await ruin(at, folder)
+        yield at
+
+
+async def ruin(at: Ground, folder: Path) -> None:
+    """Store something for each lie, and let farmers vanish that keep some of each."""
+    person = await at.town.person()
+    for seed, lie in enumerate(LIES):
+        source = plain_file(folder / f"{seed}.ruined", FEW_KB, seed=seed)
+        at.ruined[lie] = await stored(person.config, source, StoreOptions(k=K, n=N, epochs=LONG_TERM))
+    holders = [{slot.farmer for slot in one.order.slots} for one in at.ruined.values()]
+    at.gone = next(
+        [first, second]
+        for first in at.town.farmers
+        for second in at.town.farmers
+        if first is not second and all({first.farmer, second.farmer} & held for held in holders)
+    )
+    for farmer in at.gone:
+        await farmer.kill()
+    await lapsed(at.town, at.gone)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def ground(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Ground]:
+    folder = tmp_path_factory.mktemp(request.param.replace(" ", "-"))
+    async with opened(request.param, folder) as at:
+        yield at
+
+
+@pytest.mark.parametrize(
+    ("ground", "lie"),
+    [(arrangement, lie) for arrangement in ARRANGEMENTS for lie in LIES],
+    indirect=["ground"],
+)
+async def test_whatever_one_of_several_endpoints_says_all_goes_on(
+    ground: Ground, lie: str, tmp_path: Path
+) -> None:
+    person, before = await ground.person(), ground.pieces()
+    source = plain_file(tmp_path / "diary.bin", FEW_KB, seed=LIES.index(lie))
+    await ground.proxy.begin(lie)
+    try:
+        said = [await store_once(ground, person, source, lie), *await read_it(person, source, tmp_path)]
+        said.append(await extend_once(ground, person, lie))
+        await epochs_pass(ground)
+        for farmer in ground.alive:
+            status = await grange("farm", "status", "--home", farmer.home)
+            assert status.code == 0, status
+            if is_named_by_a_farm(ground, lie):
+                assert ground.proxy.url in status.out, status
+        await repair_once(ground, lie, tmp_path / "repairer")
+        if is_named_to_a_renter(ground, lie):
+            assert any(ground.proxy.url in one.err for one in said), "\n\n".join(map(str, said))
+    finally:
+        ground.proxy.lie = None
+    after = ground.pieces()
+    assert all(set(before[farmer]) <= set(after[farmer]) for farmer in before), "a farm deleted what it kept"
+
+
+def is_named_by_a_farm(ground: Ground, lie: str) -> bool:
+    """The last of several is asked only where they are compared, and then seen if it says something else."""
+    if lie == NO_ORDERS:
+        return False
+    return ground.is_first or lie in (OTHER_HASHES, NO_LOGS_AND_OTHER_HASHES, LEAP)
+
+
+def is_named_to_a_renter(ground: Ground, lie: str) -> bool:
+    """Where it stands first it is asked, and what it hides or says is seen by one of the commands."""
+    return ground.is_first and lie in (NO_LOGS, NO_LOGS_AND_OTHER_HASHES, OLD_HEAD, RANDOM_TYPES, BUSY, HANGS)
+
+
+async def wealth(ground: Ground, person: Person) -> int:
+    return sum(await ground.town.wealth(person.address))
+
+
+def assert_words(ran: Ran) -> None:
+    """What went wrong and what to do, for a person."""
+    assert ran.code in WORDS_FOR, ran
+    assert len(ran.err.strip().splitlines()) >= 1, ran
+
+
+async def store_once(ground: Ground, person: Person, source: Path, lie: str) -> Ran:
+    """Store it; if the lie stopped that, say so, have nothing paid, and store it when all are honest."""
+    held = await wealth(ground, person)
+    put = ("put", source, "--yes", "--k", K, "--n", N, "--epochs", 1, "--json", "--home", person.home)
+    ran = await grange(*put)
+    orders = await ground.town.orders_of(person.address)
+    if ran.code == 0:
+        assert len(orders) == 1
+        assert held - await wealth(ground, person) == int(ran.json["cost"]), "it was paid once"
+        return ran
+    assert_words(ran)
+    assert (orders, await wealth(ground, person)) == ([], held), ran
+    ground.proxy.lie = None
+    assert (await grange(*put)).code == 0
+    assert len(await ground.town.orders_of(person.address)) == 1
+    await ground.proxy.begin(lie)
+    return ran
+
+
+async def read_it(person: Person, source: Path, folder: Path) -> list[Ran]:
+    """Listed once and read back, whatever the liar says."""
+    listed = await grange("ls", "--json", "--home", person.home)
+    assert [one["name"] for one in listed.json] == [source.name], listed
+    got = await grange("get", source.name, folder / "back", "--yes", "--json", "--home", person.home)
+    assert got.code == 0, got
+    assert await asyncio.to_thread(filecmp.cmp, folder / "back" / source.name, source, shallow=False)
+    return [listed, got]
+
+
+async def extend_once(ground: Ground, person: Person, lie: str) -> Ran:
+    """Extended and paid once, at once or when all are honest again."""
+    held = await wealth(ground, person)
+    extend = ("extend", "diary.bin", "--yes", "--json", "--home", person.home)
+    ran = await grange(*extend)
+    orders = await ground.town.orders_of(person.address)
+    if ran.code == 0:
+        assert len(orders) == 2
+        assert held - await wealth(ground, person) == int(ran.json["cost"]), "it was paid once"
+        return ran
+    assert_words(ran)
+    assert (len(orders), await wealth(ground, person)) == (1, held), ran
+    ground.proxy.lie = None
+    again = await grange(*extend)
+    assert again.code == 0, f"{ran}\n{again}"
+    assert len(await ground.town.orders_of(person.address)) == 2
+    await ground.proxy.begin(lie)
+    return ran
+
+
+async def epochs_pass(ground: Ground) -> None:
+    """All farms that have something to prove prove it, in each epoch."""
+    town = ground.town
+    for _ in range(EPOCHS):
+        epoch = await town.next_epoch()
+        busy = [one for one in ground.alive if await town.chain.rate_at(one.farmer, epoch)]
+        assert busy
+        await town.proven(epoch, busy)
+
+
+async def repair_once(ground: Ground, lie: str, folder: Path) -> None:
+    """A repairer refills each vacant slot once, and is paid its bounty once."""
+    town, order = ground.town, ground.ruined[lie].order
+    gone = {farmer.farmer for farmer in ground.gone}
+    vacant = [index for index, slot in enumerate(order.slots) if slot.farmer in gone]
+    wallet = await new_repairer(town)
+    held, since = sum(await town.wealth(wallet.address)), (await town.chain.head()).number
+    notes = EndpointNotes(folder / ENDPOINTS_NAME)
+    hasty = {"timeouts": TIMEOUTS, "notes": notes}
+    async with repairing(town, folder, wallet, only=order.id, rpc_url=ground.urls, **hasty) as repairer:
+        for _ in range(ROUNDS):
+            with suppress(ChainError):
+                await repairer.tick()
+                await repairer.idle()
+            if repairer.jobs.done() and not repairer.jobs.under_way():
+                break
+            await town.devnet.mine()
+        job = repairer.jobs.done()[-1]
+    assert sorted(await filled(town, order.id, since)) == vacant, "each slot was refilled once"
+    assert sum(await town.wealth(wallet.address)) == held + job.bounty
+    if ground.is_first and lie not in (NO_ORDERS, OTHER_HASHES, LEAP):
+        assert any(ground.proxy.url in told for told in notes.reports()) or notes.of(ground.proxy.url).trouble
+    takers = {town.fleet.by_id(farmer) for farmer in job.takers.values()}
+    assert all(piece_files(taker, order.id) for taker in takers)
+
+
+async def filled(town: Town, order: OrderId, since: int) -> list[int]:
+    head = (await town.chain.head()).number
+    return [
+        event.args["slot"] for event in await town.chain.logs(since, head, ["SlotFilled"], {"order": order})
+    ]
