@@ -489,6 +489,9 @@ class Renter:
         epoch = await self._epoch()
         unread = [one.order for one in listed if one.name is None and one.order.end > epoch]
         self._unread.clear()
+        if unread:
+            # Before anything is under way: a person may be asked.
+            self.identity.unlock()
         for order in await self._known_tenures(unread):
             try:
                 await self.manifest(order, watch, budget=budget)

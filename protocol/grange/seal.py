@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from grange.errors import AuthenticationFailed, Misuse
-from grange.types import OrderId
+from grange.types import Address, OrderId
 from grange.units import MAX_PIECE_BYTES, TAG_BYTES
 
 Buffer = bytes | bytearray | memoryview
@@ -25,6 +25,7 @@ MAX_BLOCK_INDEX: Final = (1 << 64) - 1
 
 _SEED_MIN_BYTES: Final = 16
 _RECOVERY_INFO: Final = b"grange/recovery/1"
+_DELEGATE_INFO: Final = b"grange/delegate/1"
 _ORDER_INFO: Final = b"grange/order/1"
 
 
@@ -44,6 +45,12 @@ class RecoverySecret:
         if len(seed) < _SEED_MIN_BYTES:
             raise Misuse(f"a seed has at least {_SEED_MIN_BYTES} bytes, not {len(seed)}")
         return cls(secret=_hkdf(seed, salt=b"", info=_RECOVERY_INFO))
+
+    def for_delegate(self, delegate: Address) -> "RecoverySecret":
+        """The secret of what a delegate stores: it opens that, and nothing else of the account."""
+        return RecoverySecret(
+            secret=_hkdf(self.secret, salt=bytes.fromhex(delegate[2:]), info=_DELEGATE_INFO)
+        )
 
     def order_key(self, order: OrderId) -> "OrderKey":
         """The key of one order: HKDF-SHA256 of the secret, salted with the order's id."""

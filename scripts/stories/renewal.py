@@ -20,12 +20,14 @@ from rich.console import Console
 from rich.table import Table
 
 from grange.chain import CallReverted, Chain, Farmer, Head
+from grange.chain.market_pins import read_pins
 from grange.types import Epoch, FarmerId, OrderId
 from grange.units import TOKEN, format_count, format_tokens
 from grange.units import format_tokens_rounded_down as received
 from grange_client.delegates import Limits
 from grange_client.errors import NotEnoughMoney
-from grange_client.keys.config import Config, set_up_delegate
+from grange_client.keys.config import Config, load, pins_path, set_up_delegate
+from grange_client.keys.identity_file import DelegateSecret
 from grange_client.keys.recovery_phrase import new_phrase
 from grange_client.mandates import propose
 from grange_client.orders.plan import StoreOptions
@@ -202,7 +204,10 @@ class Renewal(Tale[Outcome]):
             small = self._setting.folder / "small.bin"
             small.write_bytes(b"\x2a" * SMALL_BYTES)
             options = StoreOptions(k=K, n=N)
-            device = set_up_delegate(self._setting.folder / "device", of=config)
+            home, made = self._setting.folder / "device", DelegateSecret.new(config.identity)
+            pins = read_pins(pins_path(config.home))
+            set_up_delegate(home, network=config.network, secret=made.text(None), pins=pins)
+            device = load(home)
             address = device.identity.wallet.address
             async with Renter.open(config) as renter:
                 cost = (await renter.quote([small], options)).cost

@@ -50,8 +50,12 @@ async def cost_of(config: Config, source: Path) -> int:
 async def device_of(town: Town, person: Person, folder: Path, per_epoch: int, in_all: int) -> Config:
     """A device's home, made and authorized by command, with gas of its own."""
     limits = ("--per-epoch", format_tokens(per_epoch), "--in-all", format_tokens(in_all), "--epochs", 90)
-    made = await grange("keys", "delegate", "new", folder, *limits, "--home", person.home)
+    file = folder.with_suffix(".delegate")
+    new = ("keys", "delegate", "new", file, "--no-encryption", *limits, "--home", person.home)
+    made = await grange(*new)
     assert made.code == 0, made
+    taken = await grange("init", "--delegate", file, "--trust-market", "--home", folder)
+    assert taken.code == 0, taken
     device = load(folder)
     await town.devnet.faucet(device.identity.wallet.address, 10**18, 0)
     return device

@@ -47,7 +47,7 @@ COMMANDS: Final = {
         "End orders that are over: what nobody proved comes back to the vault, with compensation.",
     ),
     "mandate": ("mandate", "Standing orders: anyone may extend your orders for a fee, within bounds."),
-    "keys": ("keys", "Your recovery card, and keys of other devices."),
+    "keys": ("keys", "Your recovery card, your passphrase, and keys of other devices."),
 }
 """Of each command the module of `commands` that has it, and its help, so that a command loads its own module
 and `--help` loads none. A test compares the help."""

@@ -2,9 +2,9 @@
 
     config.json               which chain and which market
     market.json               what that market's code was when it was looked at
-    recovery.txt              the recovery phrase, readable by the owner only
+    recovery.txt              the recovery phrase, readable by the owner only, and locked with a passphrase
     delegate.json             in its place, in a delegate's home: a key of its own, whose delegate it is, and
-                              the secret that opens the account's orders
+                              the secret that opens what it stores; see `identity_file`
     catalog.sqlite            a cache, see `catalog`
     reputations.sqlite        which farmers worked, failed and lied, see `reputations`
     payment-channels.sqlite   what was signed away for reads, see `grange.peer.payment_channels`
@@ -13,24 +13,28 @@ Decides the names and the permissions, and that nothing that exists is overwritt
 """
 
 import os
-import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 from platformdirs import user_config_path
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from grange.chain import Wallet
-from grange.chain.market_pins import PINS_NAME, read_pins, write_pins
+from grange.chain.market_pins import PINS_NAME, MarketPins, write_pins
 from grange.chain.network_file import Network, parse_network
-from grange.plain_errors import describe_invalid
-from grange.seal import KEY_BYTES, RecoverySecret
-from grange.storage.atomic_file import create_file, replace_file
+from grange.keystore.container import is_locked
+from grange.keystore.passphrases import NO_PASSPHRASES, Passphrases
+from grange.storage.atomic_file import replace_file
 from grange.storage.database_file import COMPANIONS
 from grange.storage.folder_lock import folder_lock
-from grange.types import Address, checked_address
-from grange_client.errors import AlreadySetUp, BadCard, BadConfig, NotSetUp
+from grange_client.errors import AlreadySetUp, BadConfig, NotSetUp
+from grange_client.keys.identity_file import (
+    DelegateSecret,
+    is_there,
+    read_identity,
+    read_phrase,
+    write_delegate,
+    write_phrase,
+)
 from grange_client.keys.recovery_card import RecoveryCard
 from grange_client.keys.recovery_phrase import Identity, checked_phrase, identity
 
@@ -59,23 +63,6 @@ class Config:
         return self.home / "catalog.sqlite"
 
 
-class _DelegateFile(BaseModel):
-    """What is in a delegate's home in place of a phrase."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    account: Annotated[Address, AfterValidator(checked_address)]
-    key: Annotated[str, Field(pattern="^[0-9a-f]{64}$", repr=False)]
-    secret: Annotated[str, Field(pattern="^[0-9a-f]{64}$", repr=False)]
-
-    def identity(self) -> Identity:
-        return Identity(
-            wallet=Wallet(bytes.fromhex(self.key)),
-            secret=RecoverySecret(secret=bytes.fromhex(self.secret)),
-            delegate_of=self.account,
-        )
-
-
 def home_path(given: Path | None) -> Path:
     """The home: as given, else $GRANGE_HOME, else the platform's place for configuration."""
     if given is not None:
@@ -92,42 +79,49 @@ def pins_path(home: Path) -> Path:
 
 def is_set_up(home: Path) -> bool:
     """Whether there is a recovery phrase already, which must never be lost, or a delegate's key."""
-    return _phrase_path(home).exists() or _delegate_path(home).exists()
+    return is_there(home)
 
 
-def set_up(home: Path, *, phrase: str, network: Network) -> Config:
-    """Write a new home. Raises AlreadySetUp rather than overwrite, BadPhrase for a wrong phrase."""
+def set_up(home: Path, *, phrase: str, network: Network, passphrase: str | None = None) -> Config:
+    """Write a new home, whose phrase a passphrase locks; in clear without one. Raises AlreadySetUp rather
+    than overwrite, BadPhrase for a wrong phrase."""
     phrase = checked_phrase(phrase)
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with folder_lock(home):
-        if is_set_up(home):
-            raise _already_set_up(home)
-        # The phrase last: until it is there, a set-up that was cut short can simply be repeated.
-        replace_file(_network_path(home), network.to_json())
-        try:
-            create_file(_phrase_path(home), phrase + "\n")
-        except FileExistsError:
-            raise _already_set_up(home) from None
+    _begin(home, network, lambda: write_phrase(home, phrase, passphrase))
     return Config(home=home, network=network, identity=identity(phrase))
 
 
-def set_up_delegate(home: Path, *, of: Config) -> Config:
-    """Write the home of a delegate: a new key and the secret of the account's orders, without its phrase.
-    Raises AlreadySetUp rather than overwrite."""
-    made = _DelegateFile(
-        account=of.identity.account,
-        key=secrets.token_bytes(KEY_BYTES).hex(),
-        secret=of.identity.secret.secret.hex(),
-    )
+def set_up_delegate(
+    home: Path,
+    *,
+    network: Network,
+    secret: str,
+    where: str = "the delegate's file",
+    pins: MarketPins | None = None,
+) -> None:
+    """Write the home of a delegate, with what its account made for it, as it is: in clear, or locked; `pins`,
+    if it need not look at the market again. Raises AlreadySetUp rather than overwrite."""
+    if not is_locked(secret):
+        DelegateSecret.parse(secret, where)
+
+    def write_secret() -> None:
+        if pins is not None:
+            write_pins(pins_path(home), pins)
+        write_delegate(home, secret)
+
+    _begin(home, network, write_secret)
+
+
+def _begin(home: Path, network: Network, write_secret: Callable[[], None]) -> None:
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with folder_lock(home):
         if is_set_up(home):
             raise _already_set_up(home)
-        replace_file(_network_path(home), of.network.to_json())
-        if (pins := read_pins(pins_path(of.home))) is not None:
-            write_pins(pins_path(home), pins)
-        create_file(_delegate_path(home), made.model_dump_json(indent=2) + "\n")
-    return Config(home=home, network=of.network, identity=made.identity())
+        # The secret last: until it is there, a set-up that was cut short can simply be repeated.
+        replace_file(_network_path(home), network.to_json())
+        try:
+            write_secret()
+        except FileExistsError:
+            raise _already_set_up(home) from None
 
 
 def move_to(home: Path, network: Network) -> list[Path]:
@@ -135,7 +129,7 @@ def move_to(home: Path, network: Network) -> list[Path]:
     moved aside; returns where to. Raises OSError."""
     moved = []
     with folder_lock(home):
-        label = (load(home).network.genesis_hash or "old")[:8]
+        label = (load_network(home).genesis_hash or "old")[:8]
         for name in OF_ONE_CHAIN:
             for end in COMPANIONS:
                 path = home / (name + end)
@@ -145,45 +139,25 @@ def move_to(home: Path, network: Network) -> list[Path]:
     return moved
 
 
-def load(home: Path) -> Config:
-    """Read a home. Raises NotSetUp, BadConfig, NetworkInvalid or BadPhrase."""
+def load(home: Path, passphrases: Passphrases = NO_PASSPHRASES) -> Config:
+    """Read a home; a secret that is locked is opened when it is needed first. Raises NotSetUp, BadConfig,
+    NetworkInvalid or BadPhrase, and what `grange.keystore` raises for a passphrase."""
+    network = load_network(home)
+    return Config(home=home, network=network, identity=read_identity(home, passphrases))
+
+
+def load_network(home: Path) -> Network:
+    """Only which chain and which market. Raises NotSetUp, BadConfig, NetworkInvalid."""
     if not is_set_up(home):
         raise NotSetUp(f"Nothing is set up in {home}.", hint="Run `grange init` first.")
-    network = parse_network(
-        _read(
-            _network_path(home), hint="Write it again, or set up another home with `grange init --phrase`."
-        ),
-        _network_path(home),
-        hint="Correct it.",
-    )
-    return Config(home=home, network=network, identity=_identity_of(home))
+    hint = "Write it again, or set up another home with `grange init --phrase`."
+    return parse_network(_read(_network_path(home), hint=hint), _network_path(home), hint="Correct it.")
 
 
-def load_card(home: Path) -> RecoveryCard:
+def load_card(home: Path, passphrases: Passphrases = NO_PASSPHRASES) -> RecoveryCard:
     """The recovery card of a home. Raises what `load` raises, and BadCard in a delegate's home."""
-    network = load(home).network
-    if _delegate_path(home).exists():
-        raise BadCard(
-            "This is a delegate's home: it has no recovery phrase, and so there is no card of it.",
-            hint="Print the card where the recovery phrase is.",
-        )
-    return RecoveryCard.of(_read_phrase(home), network)
-
-
-def _read_phrase(home: Path) -> str:
-    hint = "Put the recovery phrase there, or set it up again with `grange init --phrase`."
-    return _read(_phrase_path(home), hint=hint)
-
-
-def _identity_of(home: Path) -> Identity:
-    path = _delegate_path(home)
-    if not path.exists():
-        return identity(_read_phrase(home))
-    hint = "Make another with `grange keys delegate new`, where the recovery phrase is."
-    try:
-        return _DelegateFile.model_validate_json(_read(path, hint=hint)).identity()
-    except ValidationError as error:
-        raise BadConfig(f"{path}: {describe_invalid(error)}.", hint=hint) from None
+    network = load_network(home)
+    return RecoveryCard.of(read_phrase(home, passphrases), network)
 
 
 def _already_set_up(home: Path) -> AlreadySetUp:
@@ -196,14 +170,6 @@ def _already_set_up(home: Path) -> AlreadySetUp:
 
 def _network_path(home: Path) -> Path:
     return home / "config.json"
-
-
-def _delegate_path(home: Path) -> Path:
-    return home / "delegate.json"
-
-
-def _phrase_path(home: Path) -> Path:
-    return home / "recovery.txt"
 
 
 def _read(path: Path, *, hint: str) -> str:

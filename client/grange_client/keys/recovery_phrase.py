@@ -6,7 +6,7 @@ m/44'/60'/0'/0/0 by BIP-32 (so that any other wallet program finds the same acco
 """
 
 import hmac
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Final
 
 from coincurve import PrivateKey
@@ -25,19 +25,41 @@ WALLET_PATH: Final = (44 + HARDENED, 60 + HARDENED, HARDENED, 0, 0)
 """m/44'/60'/0'/0/0, as BIP-44 has it for Ethereum's first account."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """A renter: the key that signs, and the secret that opens its orders."""
+    """A renter: the key that signs, and the secret that opens its orders; both may be locked as yet."""
 
-    wallet: Wallet
-    secret: RecoverySecret = field(repr=False)
-    delegate_of: Address | None = None
-    """The account that the wallet acts for, if it is only a delegate's."""
+    def __init__(
+        self,
+        *,
+        wallet: Wallet,
+        secret: RecoverySecret | Callable[[], RecoverySecret],
+        delegate_of: Address | None = None,
+    ) -> None:
+        """`secret` may be what opens it. `delegate_of`: the account that the wallet acts for, if it is only a
+        delegate's."""
+        self.wallet = wallet
+        self._secret = secret
+        self.delegate_of = delegate_of
+
+    @property
+    def secret(self) -> RecoverySecret:
+        """What opens orders. Raises what opening it raises, where it is locked."""
+        if not isinstance(self._secret, RecoverySecret):
+            self._secret = self._secret()
+        return self._secret
 
     @property
     def account(self) -> Address:
         """Whose vault pays, and whose the orders are."""
         return self.delegate_of or self.wallet.address
+
+    def unlock(self) -> None:
+        """Open what is locked now, rather than in the middle of something: a person may be asked. Takes half
+        a second and more the first time."""
+        _ = self.wallet.private_key, self.secret
+
+    def __repr__(self) -> str:
+        return f"Identity({self.wallet}, delegate_of={self.delegate_of})"
 
 
 def new_phrase() -> str:

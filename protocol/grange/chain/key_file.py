@@ -76,7 +76,7 @@ def relock_key(path: Path, key: OpenedKey, passphrase: str | None, *, in_keyring
     def text() -> str:
         return key_text(key.wallet, passphrase, in_keyring=in_keyring)
 
-    relock(path, text, key.wallet.private_key, passphrase)
+    relock(path, text, passphrase)
 
 
 def key_text(

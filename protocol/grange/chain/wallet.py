@@ -6,13 +6,14 @@ the tests (docs/adr/0092).
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from grange.chain.rlp import encode_rlp
 from grange.errors import Misuse
 from grange.keccak import keccak256
 from grange.messages import address_of, sign_digest
+from grange.types import Address
 
 TRANSACTION_TYPE: Final = 2
 """A transaction with EIP-1559 fees."""
@@ -26,8 +27,13 @@ class Wallet:
 
     def __init__(self, private_key: bytes) -> None:
         """Raises Misuse when the bytes are not a private key."""
-        self.private_key = private_key
+        self._private_key = private_key
         self.address = address_of(private_key)
+
+    @property
+    def private_key(self) -> bytes:
+        """The key's 32 bytes."""
+        return self._private_key
 
     @classmethod
     def random(cls) -> "Wallet":
@@ -56,6 +62,25 @@ class Wallet:
         r, s = (int.from_bytes(part) for part in (signature[:32], signature[32:64]))
         raw = _encode([*content, signature[64] - 27, r, s])
         return raw, keccak256(raw)
+
+
+class LockedWallet(Wallet):
+    """A wallet whose address is known, and whose key is opened when something is signed first."""
+
+    def __init__(self, address: Address, open_key: Callable[[], bytes]) -> None:
+        """`open_key` may ask a person, and raise what comes of that. It is called again after it raised."""
+        self.address = address
+        self._open_key: Callable[[], bytes] | None = open_key
+
+    @property
+    def private_key(self) -> bytes:
+        """The key's 32 bytes. Raises what opening it raises, and Misuse for another account's key."""
+        if self._open_key is not None:
+            opened = self._open_key()
+            if address_of(opened) != self.address:
+                raise Misuse(f"the key that was opened is not that of {self.address}")
+            self._private_key, self._open_key = opened, None
+        return self._private_key
 
 
 def _encodable(fields: Mapping[str, Any], name: str) -> int | bytes:

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import typer
 
@@ -21,7 +22,7 @@ from grange.cli.exit_codes import ExitCode
 def confirm(question: str) -> None:
     """Ask on standard error; an event loop may run. Raises typer.Exit unless the answer is yes."""
     try:
-        with _interruptible():
+        with _interruptible(), _alone():
             agreed = typer.confirm(question, err=True)
     except typer.Abort as error:
         if isinstance(error.__context__, KeyboardInterrupt):
@@ -46,11 +47,49 @@ def ask_hidden(question: str) -> str:
     """Ask at the terminal for what nobody is to see; an event loop may run. Raises typer.Exit for Ctrl-C, and
     EOFError."""
     try:
-        with _interruptible():
+        with _interruptible(), _alone():
             return getpass.getpass(f"{question}: ", stream=sys.stderr)
     except KeyboardInterrupt:
         typer.echo("\nInterrupted. Nothing was done.", err=True)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+class Drawing(Protocol):
+    """Something that draws on the terminal all the time."""
+
+    def start(self) -> None:
+        """Begin, or go on."""
+
+    def stop(self) -> None:
+        """Draw nothing for now."""
+
+
+@contextmanager
+def drawn(drawing: Drawing) -> Iterator[None]:
+    """Draw, but for as long as a person is asked something."""
+    _drawings.append(drawing)
+    drawing.start()
+    try:
+        yield
+    finally:
+        _drawings.remove(drawing)
+        drawing.stop()
+
+
+_drawings: list[Drawing] = []
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Nothing else is drawn."""
+    paused = tuple(_drawings)
+    for drawing in paused:
+        drawing.stop()
+    try:
+        yield
+    finally:
+        for drawing in paused:
+            drawing.start()
 
 
 @contextmanager

@@ -92,12 +92,19 @@ class Passphrases:
         self._waiting: list[Path | int] = [*files, *descriptors]
         self.are_given = bool(self._waiting)
         self._known: list[str] = []
+        self._opened: dict[Container, Opened] = {}
         self._ask = ask
         self._load_keyring = load_keyring
         self._tell = tell
 
     def open(self, container: Container, what: str) -> Opened:
-        """The secret of a container; `what` is how a person calls it. Takes half a second and more."""
+        """The secret of a container; `what` is how a person calls it. Takes half a second and more the first
+        time."""
+        if container not in self._opened:
+            self._opened[container] = self._open(container, what)
+        return self._opened[container]
+
+    def _open(self, container: Container, what: str) -> Opened:
         tried = False
         for passphrase in self._given():
             tried = True

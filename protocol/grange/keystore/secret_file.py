@@ -3,12 +3,13 @@
     file = SecretFile.read(path)
     file.container                    what it is locked in; None if it is in clear
     opened = file.open(passphrases)
-    relock(path, text_of, secret, passphrase)      another passphrase, or none
+    relock(path, text_of, passphrase)      another passphrase, or none
 
 Raises SecretUnreadable for a file that is missing, or readable by others, ContainerInvalid, and what
 `passphrases` raises.
 """
 
+import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -38,10 +39,17 @@ class SecretFile:
     @classmethod
     def read(cls, path: Path, *, hint: str = "Put it back from your backup.") -> Self:
         """Read it; nothing is asked yet. `hint` is what to do where it is missing."""
+        text = cls.read_text(path, hint=hint)
+        container = Container.parse(text, str(path)) if is_locked(text) else None
+        return cls(path=path, container=container, _text=text)
+
+    @staticmethod
+    def read_text(path: Path, *, hint: str) -> str:
+        """What is in it, whatever that is."""
         try:
             with path.open("rb") as file:
-                mode = path.stat().st_mode
-                text = file.read(MAX_CONTAINER_BYTES).decode(errors="replace")
+                mode = os.fstat(file.fileno()).st_mode
+                content = file.read(MAX_CONTAINER_BYTES)
         except FileNotFoundError as error:
             raise SecretUnreadable(f"The key file {path} is missing.", hint=hint) from error
         except OSError as error:
@@ -50,8 +58,7 @@ class SecretFile:
             ) from error
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise SecretUnreadable(f"{path} can be read by others.", hint=f"Run: chmod 600 {path}")
-        container = Container.parse(text, str(path)) if is_locked(text) else None
-        return cls(path=path, container=container, _text=text)
+        return content.decode(errors="replace")
 
     def open(self, passphrases: Passphrases) -> Opened:
         """The secret, or the file's bytes where it is in clear."""
@@ -60,7 +67,7 @@ class SecretFile:
         return passphrases.open(self.container, str(self.path))
 
 
-def relock(path: Path, text_of: Callable[[], str], secret: bytes, passphrase: str | None) -> None:
+def relock(path: Path, text_of: Callable[[], str], passphrase: str | None) -> None:
     """Write a secret again, under another passphrase or in clear, in one step: whatever happens, one of both
     files is whole, and the old one is gone only once the new one is on the disk. `text_of` makes its text.
 
@@ -70,8 +77,7 @@ def relock(path: Path, text_of: Callable[[], str], secret: bytes, passphrase: st
     before, text = SecretFile.read(path).container, text_of()
     if passphrase is not None:
         container = Container.parse(text)
-        if container.open(passphrase) != secret:
-            raise Misuse(f"what was locked for {path} does not open")
+        container.open(passphrase)
         if container.in_keyring:
             keep_in_keyring(container, passphrase)
     replace_file(path, text)

@@ -39,9 +39,12 @@ from grange.chain import (
     WrongChain,
 )
 from grange.chain.network_file import Network, NetworkInvalid
+from grange.cli import passphrase_options
 from grange.cli.exit_codes import ExitCode
 from grange.cli.presenter import error_text, explain
 from grange.errors import Category, GrangeError, Misuse, UserError
+from grange.keystore.container import WrongPassphrase
+from grange.keystore.passphrases import PassphraseNeeded
 from grange.peer import OverBudget
 from grange.transfer.errors import NotEnoughFarmers
 from grange.units import TOKEN
@@ -74,7 +77,9 @@ from grange_client.files.scan import Entry, Kind
 from grange_client.files.stream import source_changed
 from grange_client.files.target import Target
 from grange_client.keys.config import load, load_card, set_up
+from grange_client.keys.delegate_bundle import DelegateBundle
 from grange_client.keys.recovery_card import RecoveryCard
+from grange_client.keys.recovery_phrase import identity
 from grange_client.renter import Renter
 
 WIDTH = 80
@@ -92,7 +97,7 @@ class Machine:
         monkeypatch.setattr(common, "_loop_factory", lambda: None)
 
     @asynccontextmanager
-    async def _renter(self, home: Path | None) -> AsyncIterator[Renter]:
+    async def _renter(self, home: Path | None, *, unlock: bool = True) -> AsyncIterator[Renter]:
         async with open_world(self.home, 8) as world:
             if self._kept:
                 self._carry_over(world)
@@ -568,6 +573,7 @@ def test_init_shows_a_card_and_keeps_its_words(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(init, "_checked_network", network)
     runner, home = CliRunner(), tmp_path / "home"
     options = ["init", "--home", str(home), "--rpc", "http://127.0.0.1:1", "--market", MARKET]
+    options.append("--no-encryption")
     first = runner.invoke(cli.app, options)
     assert first.exit_code == 0, first.output
     words = (home / "recovery.txt").read_text().split()
@@ -584,6 +590,110 @@ def test_init_shows_a_card_and_keeps_its_words(tmp_path: Path, monkeypatch: pyte
     assert "junk" not in restored.stdout
 
 
+def init_on(monkeypatch: pytest.MonkeyPatch, chain_id: int) -> None:
+    """What `init` finds, without asking anybody."""
+
+    async def network(given: Network, trust: bool) -> tuple[Network, None]:
+        return given.model_copy(update={"chain_id": chain_id}), None
+
+    monkeypatch.setattr(init, "_checked_network", network)
+
+
+PLACE = ("--rpc", "http://127.0.0.1:1", "--market", MARKET)
+
+
+def test_the_phrase_is_locked_as_it_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And `keys encrypt` changes the passphrase; the address is shown without it."""
+    init_on(monkeypatch, 5)
+    home, passphrase, new = tmp_path / "home", tmp_path / "passphrase", tmp_path / "new"
+    for path, text in ((passphrase, "correct horse"), (new, "battery staple")):
+        path.write_text(text)
+        path.chmod(0o600)
+
+    def run(*words: object) -> Result:
+        return CliRunner().invoke(cli.app, [*map(str, words), "--home", str(home)])
+
+    made = run("init", *PLACE, "--passphrase-file", passphrase)
+    assert (made.exit_code, made.stderr) == (0, ""), made.output
+    phrase = RecoveryCard.parse(made.stdout).phrase
+    assert phrase.split()[0] not in (home / "recovery.txt").read_text()
+    address = run("balance", "--address")
+    assert (address.exit_code, address.stdout.strip()) == (0, identity(phrase).wallet.address)
+    changed = run("keys", "encrypt", "--passphrase-file", passphrase, "--new-passphrase-file", new)
+    assert changed.exit_code == 0, changed.output
+    assert isinstance(run("keys", "card", "--passphrase-file", passphrase).exception, WrongPassphrase)
+    assert RecoveryCard.parse(run("keys", "card", "--passphrase-file", new).stdout).phrase == phrase
+    assert isinstance(run("keys", "card").exception, PassphraseNeeded)
+    assert run("keys", "encrypt", "--passphrase-file", new, "--no-encryption").exit_code == 0
+    assert load_card(home).phrase == phrase
+
+
+def test_where_nobody_can_be_asked_no_phrase_is_written_in_clear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init_on(monkeypatch, 5)
+    options = ["init", "--home", str(tmp_path / "home"), *PLACE]
+    refused = CliRunner().invoke(cli.app, options)
+    assert isinstance(refused.exception, PassphraseNeeded)
+    assert "--no-encryption" in refused.exception.hint
+    assert not (tmp_path / "home").exists()
+    assert "Grange recovery card" not in refused.stdout
+    agreed = CliRunner().invoke(cli.app, [*options, "--no-encryption"])
+    assert (agreed.exit_code, "is kept in clear" in agreed.stderr) == (0, True), agreed.output
+
+
+def test_on_a_devnet_nobody_is_asked_for_a_passphrase(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init_on(monkeypatch, 1337)
+    monkeypatch.setattr(passphrase_options, "is_terminal", lambda: True)
+    done = CliRunner().invoke(cli.app, ["init", "--home", str(tmp_path / "home"), *PLACE])
+    assert (done.exit_code, "is kept in clear" in done.stderr) == (0, True), done.output
+    assert f"grange keys encrypt --home {tmp_path / 'home'}" in done.stderr.replace("\n", "")
+
+
+def test_a_person_is_asked_for_one_passphrase_and_may_want_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init_on(monkeypatch, 5)
+    monkeypatch.setattr(passphrase_options, "is_terminal", lambda: True)
+    asked: list[str] = []
+
+    def type_nothing(question: str) -> str:
+        asked.append(question)
+        return ""
+
+    monkeypatch.setattr(passphrase_options, "ask_hidden", type_nothing)
+    done = CliRunner().invoke(cli.app, ["init", "--home", str(tmp_path / "home"), *PLACE])
+    assert (done.exit_code, "is kept in clear" in done.stderr) == (0, True), done.output
+    assert asked == ["A passphrase for the recovery phrase (empty: none)"]
+
+
+def test_a_devices_file_sets_it_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the network that it has, or by other endpoints; it goes with no other way of setting up."""
+    init_on(monkeypatch, 5)
+    account = set_up(
+        tmp_path / "account", phrase=WORDS, network=Network(rpc="http://x", market=MARKET, chain_id=5)
+    )
+    bundle, address = DelegateBundle.new(account, None)
+    file = tmp_path / "laptop"
+    file.write_text(bundle.text())
+    file.chmod(0o600)
+
+    def run(home: str, *options: str) -> Result:
+        words = ["init", "--delegate", str(file), "--home", str(tmp_path / home), *options]
+        return CliRunner().invoke(cli.app, words)
+
+    done = run("device", "--rpc", "http://y")
+    assert (done.exit_code, address in done.stdout) == (0, True), done.output
+    device = load(tmp_path / "device")
+    assert (device.network.rpc, device.identity.account) == ("http://y", account.identity.account)
+    assert isinstance(run("device").exception, AlreadySetUp)
+    for options in (["--phrase"], ["--card", "-"], ["--network", "x"], ["--market", MARKET]):
+        assert run("c", *options).exit_code == ExitCode.USAGE
+    assert not (tmp_path / "c").exists()
+
+
 def test_a_devnet_that_was_started_again_is_moved_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`init --network` says so, keeps the words, and puts aside what was remembered of the old chain."""
     genesis = "aa" * 32
@@ -594,7 +704,7 @@ def test_a_devnet_that_was_started_again_is_moved_to(tmp_path: Path, monkeypatch
         return given.model_copy(update={"genesis_hash": genesis}), None
 
     monkeypatch.setattr(init, "_checked_network", network)
-    options = ["init", "--home", str(home), "--network", str(devnet)]
+    options = ["init", "--home", str(home), "--network", str(devnet), "--no-encryption"]
     first = CliRunner().invoke(cli.app, options)
     assert first.exit_code == 0, first.output
     assert MARKET in first.stdout
@@ -624,7 +734,7 @@ def test_no_file_of_a_stranger_moves_a_home_to_another_chain(
         return given.model_copy(update={"genesis_hash": genesis}), None
 
     monkeypatch.setattr(init, "_checked_network", network)
-    options = ["init", "--home", str(home), "--network", str(file)]
+    options = ["init", "--home", str(home), "--network", str(file), "--no-encryption"]
     assert CliRunner().invoke(cli.app, options).exit_code == 0
     genesis = "bb" * 32
     assert isinstance(CliRunner().invoke(cli.app, options).exception, AlreadySetUp)
@@ -643,7 +753,8 @@ def test_a_card_alone_sets_up_a_new_computer(tmp_path: Path, monkeypatch: pytest
     file.write_text(f"My card:\n\n{card.text()}")
 
     def set_up_by(home: str, *options: str, text: str = "") -> Result:
-        return CliRunner().invoke(cli.app, ["init", "--home", str(tmp_path / home), *options], input=text)
+        words = ["init", "--home", str(tmp_path / home), "--no-encryption", *options]
+        return CliRunner().invoke(cli.app, words, input=text)
 
     by_file = set_up_by("a", "--card", str(file))
     assert by_file.exit_code == 0, by_file.output

@@ -16,6 +16,7 @@ from grange.chain.market_pins import pins_from, read_pins, write_pins
 from grange.chain.network_file import Network, NetworkInvalid
 from grange_client.errors import AlreadySetUp, BadConfig, BadPhrase, NotSetUp
 from grange_client.keys.config import (
+    Config,
     home_path,
     is_set_up,
     load,
@@ -23,6 +24,7 @@ from grange_client.keys.config import (
     set_up,
     set_up_delegate,
 )
+from grange_client.keys.identity_file import DelegateSecret
 from grange_client.keys.recovery_phrase import checked_phrase, identity, new_phrase
 
 NETWORK = Network(rpc="http://127.0.0.1:8545", market=MARKET, chain_id=1337)
@@ -82,10 +84,18 @@ def test_set_up_and_load(tmp_path: Path) -> None:
     assert sorted(path.name for path in home.iterdir()) == ["config.json", "recovery.txt"]
 
 
+def device_of(account: Config, home: Path) -> Config:
+    """A delegate's home, with its key in clear."""
+    made = DelegateSecret.new(account.identity)
+    pins = read_pins(pins_path(account.home))
+    set_up_delegate(home, network=account.network, secret=made.text(None), pins=pins)
+    return load(home)
+
+
 def test_a_delegates_home_has_a_key_of_its_own_and_no_phrase(tmp_path: Path) -> None:
     """It opens the account's orders, and neither phrase nor the account's key can be had from it."""
     account = set_up(tmp_path / "account", phrase=WORDS, network=NETWORK)
-    made = set_up_delegate(tmp_path / "device", of=account)
+    made = device_of(account, tmp_path / "device")
     loaded = load(tmp_path / "device")
     assert loaded.network == NETWORK
     assert loaded.identity.wallet.private_key == made.identity.wallet.private_key
@@ -100,12 +110,12 @@ def test_a_delegates_home_has_a_key_of_its_own_and_no_phrase(tmp_path: Path) -> 
     assert account.identity.wallet.private_key.hex() not in text
     pins = pins_from(5, MARKET, None, {MARKET: b"code"}, "trusted")
     write_pins(pins_path(account.home), pins)
-    again = set_up_delegate(tmp_path / "another", of=account)
+    again = device_of(account, tmp_path / "another")
     assert read_pins(pins_path(again.home)) == pins, "it need not look at the market again"
     assert again.identity.wallet.address != made.identity.wallet.address
     for home in ("device", "account"):
         with pytest.raises(AlreadySetUp):
-            set_up_delegate(tmp_path / home, of=account)
+            device_of(account, tmp_path / home)
         with pytest.raises(AlreadySetUp):
             set_up(tmp_path / home, phrase=WORDS, network=NETWORK)
 
@@ -118,7 +128,7 @@ def test_a_delegates_file_that_is_not_one_is_refused_without_its_keys(
     tmp_path: Path, name: str, value: str | None
 ) -> None:
     account = set_up(tmp_path / "account", phrase=WORDS, network=NETWORK)
-    made = set_up_delegate(tmp_path / "device", of=account)
+    made = device_of(account, tmp_path / "device")
     path = tmp_path / "device" / "delegate.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
     with pytest.raises(BadConfig) as refused:

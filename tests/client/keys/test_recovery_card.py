@@ -13,6 +13,7 @@ from grange.chain.network_file import Network
 from grange_client.cli.screens.card import MAX_COLUMNS, Squares, card_screen, draw, qr_squares
 from grange_client.errors import BadCard, BadPhrase
 from grange_client.keys.config import load_card, set_up, set_up_delegate
+from grange_client.keys.identity_file import DelegateSecret
 from grange_client.keys.recovery_card import RecoveryCard
 from grange_client.keys.recovery_phrase import new_phrase
 
@@ -160,6 +161,7 @@ def test_a_home_that_does_not_know_its_chain_has_no_card() -> None:
 def test_a_home_has_a_card_and_a_delegates_has_none(tmp_path: Path) -> None:
     config = set_up(tmp_path / "home", phrase=WORDS, network=NETWORK)
     assert load_card(tmp_path / "home") == CARD
-    set_up_delegate(tmp_path / "phone", of=config)
+    made = DelegateSecret.new(config.identity)
+    set_up_delegate(tmp_path / "phone", network=NETWORK, secret=made.text(None))
     with pytest.raises(BadCard, match="delegate's home"):
         load_card(tmp_path / "phone")

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from grange.cli.exit_codes import ExitCode
+from grange.cli.passphrase_options import command_passphrases
 from grange.cli.presenter import print_prose
 from grange_client.cli.screens.quote import paid_besides_text
 from grange_client.keys.config import Config, home_path, load
@@ -59,9 +60,12 @@ Wanted = Annotated[str, typer.Argument(metavar="NAME|ORDER", help="An order's na
 
 
 @asynccontextmanager
-async def renter(home: Path | None) -> AsyncIterator[Renter]:
-    """The renter whose phrase and settings are in that home."""
-    config: Config = load(home_path(home))
+async def renter(home: Path | None, *, unlock: bool = True) -> AsyncIterator[Renter]:
+    """The renter whose phrase and settings are in that home. With `unlock` its keys are opened first, before
+    anything is asked of anybody; without, when they are needed, if they are."""
+    config: Config = load(home_path(home), command_passphrases())
+    if unlock:
+        config.identity.unlock()
     async with Renter.open(config, on_wait=_say_waiting) as renter, telling(renter):
         yield renter
 

@@ -13,7 +13,7 @@ from grange_client.cli import output
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Json, Verbose
 from grange_client.cli.screens.account import farmers_screen
-from grange_client.keys.config import home_path, load
+from grange_client.keys.config import home_path, load_network
 
 farmers = typer.Typer(
     help="Show who keeps data here, at what price, how reliably; allow or deny some.",
@@ -35,7 +35,7 @@ def everybody(
         return
 
     async def run() -> None:
-        async with common.renter(home) as renter:
+        async with common.renter(home, unlock=False) as renter:
             reports = await renter.farmers()
         if as_json:
             common.print_json([output.farmer_json(report) for report in reports])
@@ -80,4 +80,5 @@ def show(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> 
 
 
 def _files(home: Home) -> ListFiles:
-    return ListFiles(folder=load(home_path(home)).home, of=FARMERS)
+    load_network(home_path(home))
+    return ListFiles(folder=home_path(home), of=FARMERS)

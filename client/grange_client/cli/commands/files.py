@@ -15,6 +15,7 @@ import typer
 
 from grange.cli.confirm import confirm
 from grange.cli.exit_codes import ExitCode
+from grange.cli.passphrase_options import opens_keys
 from grange.cli.presenter import print_prose
 from grange.peer import Budget
 from grange.tasks import together
@@ -44,6 +45,7 @@ class _Fetch:
     yes: bool
 
 
+@opens_keys
 def put(  # noqa: PLR0917  typer makes options of parameters
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATH", help="Files and directories.", readable=False)
@@ -79,6 +81,7 @@ def put(  # noqa: PLR0917  typer makes options of parameters
     common.run(_put(paths, options, confirmations, dry_run, yes, as_json, home))
 
 
+@opens_keys
 def get(  # noqa: PLR0917
     wanted: Wanted,
     destination: Annotated[

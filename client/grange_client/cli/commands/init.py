@@ -24,17 +24,29 @@ from grange.cli.network_options import (
     with_endpoints,
 )
 from grange.cli.parameter_words import describe_cautions
+from grange.cli.passphrase_options import command_passphrases, makes_keys, passphrase_for_new
 from grange.cli.presenter import print_prose
 from grange_client.cli.card_source import read_card
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Verbose
 from grange_client.cli.screens.tables import facts
 from grange_client.errors import AlreadySetUp
-from grange_client.keys.config import Config, home_path, is_set_up, load, move_to, pins_path, set_up
+from grange_client.keys.config import (
+    Config,
+    home_path,
+    is_set_up,
+    load_network,
+    move_to,
+    pins_path,
+    set_up,
+    set_up_delegate,
+)
+from grange_client.keys.delegate_bundle import DelegateBundle, read_text
 from grange_client.keys.recovery_card import RecoveryCard
 from grange_client.keys.recovery_phrase import identity, new_phrase
 
 
+@makes_keys
 def init(
     *,
     network: NetworkOption = None,
@@ -50,15 +62,27 @@ def init(
             help="Take a recovery card, which has phrase and network; - reads it from standard input.",
         ),
     ] = None,
+    delegate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Be a delegate: take the file that `grange keys delegate new` made for this device.",
+        ),
+    ] = None,
     home: Home = None,
     verbose: Verbose = False,
 ) -> None:
     """Make a recovery phrase, or take yours, and remember the market."""
     folder = home_path(home)
+    if delegate is not None:
+        if phrase or card is not None or network is not None or market is not None or first_block is not None:
+            raise typer.BadParameter("The file has all it takes: beside --delegate only --rpc can be given.")
+        _set_up_delegate(folder, delegate, rpc, trust_market)
+        return
     if card is not None:
         if phrase or network is not None or market is not None or first_block is not None:
             raise typer.BadParameter("A card has phrase and network: beside --card only --rpc can be given.")
-        _set_up_by_card(folder, card, rpc, trust_market)
+        _set_up_by_card(folder, card, rpc, trust_market, home)
         return
     if is_set_up(folder):
         given = None if network is None else chosen_network(network, rpc, market, first_block)
@@ -68,7 +92,7 @@ def init(
         _checked_network(chosen_network(network, rpc, market, first_block), trust_market)
     )
     chosen = _ask_phrase() if phrase else new_phrase()
-    config = set_up(folder, phrase=chosen, network=checked)
+    config = _set_up(folder, chosen, checked, home)
     _remember(folder, pins)
     if not phrase:
         common.out.print(
@@ -90,14 +114,43 @@ def init(
         common.out.print(f"  grange devnet fund {config.identity.wallet.address}", soft_wrap=True)
 
 
-def _set_up_by_card(folder: Path, source: str, rpc: list[str] | None, trust: bool) -> None:
+def _set_up(folder: Path, phrase: str, network: Network, home: Path | None) -> Config:
+    """A home with a phrase, which is locked as the command was told, or a person says."""
+    where = f" --home {home}" if home else ""
+    passphrase = passphrase_for_new(
+        "the recovery phrase",
+        is_devnet=network.chain_id in DEVNET_CHAIN_IDS,
+        lock=f"grange keys encrypt{where}",
+    )
+    return set_up(folder, phrase=phrase, network=network, passphrase=passphrase)
+
+
+def _set_up_delegate(folder: Path, source: Path, rpc: list[str] | None, trust: bool) -> None:
+    """A delegate's home, out of the file that its account made. Its key is opened, to see that it can be."""
+    if is_set_up(folder):
+        _move_or_refuse(folder, None, trust)
+    bundle = DelegateBundle.parse(read_text(source), str(source))
+    opened = bundle.open(command_passphrases(), str(source))
+    network = with_endpoints(bundle.network, rpc) if rpc else bundle.network
+    checked, pins = common.run(_checked_network(network, trust))
+    set_up_delegate(folder, network=checked, secret=bundle.secret, where=str(source), pins=pins)
+    rows = [("delegate", opened.wallet.address), ("account", opened.account), ("home", str(folder))]
+    common.out.print(facts(rows))
+    common.out.print(
+        f"\nThis device stores and reads for that account. Send some gas tokens to the delegate's address, "
+        f"and delete {source}: who has it and its passphrase is this device.",
+        soft_wrap=True,
+    )
+
+
+def _set_up_by_card(folder: Path, source: str, rpc: list[str] | None, trust: bool, home: Path | None) -> None:
     """A home as the card says, by other endpoints if some are given."""
     if is_set_up(folder):
         _move_or_refuse(folder, None, trust)
     card = read_card(source)
     network = with_endpoints(card.network, rpc) if rpc else card.network
     checked, pins = common.run(_checked_network(network, trust))
-    config = set_up(folder, phrase=card.phrase, network=checked)
+    config = _set_up(folder, card.phrase, checked, home)
     _remember(folder, pins)
     common.out.print(facts(_rows(config)))
     common.out.print("\nWhat you stored is yours on this computer too: `grange ls` shows it.")
@@ -120,9 +173,9 @@ def _rows(config: Config) -> list[tuple[str, str]]:
 
 def _move_or_refuse(folder: Path, given: Network | None, trust: bool) -> None:
     """A home that is set up is left as it is, unless its devnet is gone and another runs in its place."""
-    config = load(folder)
-    if given is not None and config.network.genesis_hash is not None and _may_begin_again(given, config):
-        was, (now, pins) = config.network, common.run(_checked_network(given, trust))
+    was = load_network(folder)
+    if given is not None and was.genesis_hash is not None and _may_begin_again(given, was):
+        now, pins = common.run(_checked_network(given, trust))
         if now.genesis_hash != was.genesis_hash and (now.chain_id, now.market) == (was.chain_id, was.market):
             moved = move_to(folder, now)
             _remember(folder, pins)
@@ -141,11 +194,11 @@ def _move_or_refuse(folder: Path, given: Network | None, trust: bool) -> None:
     )
 
 
-def _may_begin_again(given: Network, config: Config) -> bool:
+def _may_begin_again(given: Network, home: Network) -> bool:
     """Whether the home's chain is a devnet. No other begins again: a stranger that shows another chain under
     its id wants signatures that count on the real one."""
     is_here = all(map(is_of_this_computer, as_urls(given.rpc)))
-    return is_here or config.network.chain_id in DEVNET_CHAIN_IDS
+    return is_here or home.chain_id in DEVNET_CHAIN_IDS
 
 
 async def _checked_network(network: Network, trust: bool) -> tuple[Network, MarketPins | None]:

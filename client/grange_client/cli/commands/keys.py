@@ -1,7 +1,8 @@
-"""`keys card`: the recovery card, and a drill with it. `keys delegate`: keys that spend on other devices.
+"""`keys card`: the recovery card, and a drill with it. `keys encrypt`: a passphrase for what is kept here.
+`keys delegate`: keys that spend on other devices.
 
-Decides what is asked and shown. Leaves the card to `recovery_card`, delegates to `delegates`, a device's home
-to `config`.
+Decides what is asked and shown. Leaves the card to `recovery_card`, delegates to `delegates`, what a
+device is given to `delegate_bundle`.
 """
 
 from pathlib import Path
@@ -11,6 +12,14 @@ import typer
 
 from grange.chain.network_file import Network, open_network
 from grange.cli.network_options import TrustOption
+from grange.cli.passphrase_options import (
+    changes_passphrase,
+    command_passphrases,
+    new_passphrase,
+    opens_keys,
+)
+from grange.keystore.passphrases import Passphrases
+from grange.storage.atomic_file import create_file
 from grange.times import BlockClock
 from grange.types import Address, Epoch, address_from
 from grange.units import format_tokens, parse_tokens
@@ -19,10 +28,14 @@ from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Json, Verbose
 from grange_client.cli.screens.tables import facts, new_table
 from grange_client.delegates import NOTHING, Delegate, Limits
-from grange_client.errors import BadCard
-from grange_client.keys.config import home_path, load, load_card, set_up_delegate
+from grange_client.errors import AlreadySetUp, BadCard, NotAccount
+from grange_client.keys.config import home_path, load, load_card, load_network
+from grange_client.keys.delegate_bundle import DelegateBundle, made_up_passphrase
+from grange_client.keys.identity_file import relock_home
 
-keys = typer.Typer(help="Your recovery card, and keys of other devices.", no_args_is_help=True)
+keys = typer.Typer(
+    help="Your recovery card, your passphrase, and keys of other devices.", no_args_is_help=True
+)
 delegate = typer.Typer(
     help="Keys that store and read for you without your recovery phrase.", no_args_is_help=True
 )
@@ -40,6 +53,7 @@ Epochs = Annotated[int, typer.Option("--epochs", min=1, help="For how many epoch
 
 
 @keys.command("card")
+@opens_keys
 def card(
     check: Annotated[
         str | None,
@@ -54,7 +68,7 @@ def card(
     verbose: Verbose = False,
 ) -> None:
     """Print the recovery card again, or try one: what a new computer would do with it, without one."""
-    kept = load_card(home_path(home))
+    kept = load_card(home_path(home), command_passphrases())
     if trust_market and check is None:
         raise typer.BadParameter("--trust-market is for --check.")
     if check is None:
@@ -78,7 +92,7 @@ def card(
             hint="`grange keys card` prints the card of this home.",
         )
     # The card does not say which of the chains with this id is meant, and the home knows.
-    genesis = load(home_path(home)).network.genesis_hash
+    genesis = load_network(home_path(home)).genesis_hash
     common.run(_try(given.network.model_copy(update={"genesis_hash": genesis}), trust_market))
     common.out.print(
         "The card brings everything back: its words are this home's, and its endpoints show the market."
@@ -91,31 +105,73 @@ async def _try(network: Network, trust: bool) -> None:
         pass
 
 
+@keys.command("encrypt")
+@changes_passphrase
+def encrypt(home: Home = None, verbose: Verbose = False) -> None:
+    """Lock the recovery phrase, or a delegate's key, with a passphrase, or with another one."""
+    folder = home_path(home)
+    load_network(folder)
+
+    def choose(is_locked: bool) -> tuple[str | None, bool]:
+        chosen = new_passphrase("the keys", is_locked=is_locked)
+        return chosen.passphrase, chosen.in_keyring
+
+    path = relock_home(folder, command_passphrases(), choose)
+    common.out.print(f"Written again: {path}", soft_wrap=True)
+    common.out.print("Copies of the old file, in backups too, open as before.")
+
+
 @delegate.command("new")
+@opens_keys
 def new(
-    folder: Annotated[Path, typer.Argument(help="Where to make the device's home; copy it there.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What the device is to be given.")],
     *,
     per_epoch: PerEpoch,
     in_all: InAll,
     epochs: Epochs,
+    device_passphrase_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Whose first line is to open the key there; one is made up if not given."
+        ),
+    ] = None,
+    no_encryption: Annotated[
+        bool, typer.Option("--no-encryption", help="Without one: anyone who sees the file is the device.")
+    ] = False,
     home: Home = None,
     verbose: Verbose = False,
 ) -> None:
-    """Make a home for another device: a key of its own, the key that opens your orders, and no phrase."""
-    config = load(home_path(home))
-    made = set_up_delegate(folder, of=config)
-    address = made.identity.wallet.address
+    """Make a key for another device: a file for `grange init --delegate`, authorized to spend so much."""
+    if no_encryption and device_passphrase_file is not None:
+        raise typer.BadParameter("Give --device-passphrase-file or --no-encryption, not both.")
+    config = load(home_path(home), command_passphrases())
+    if config.identity.delegate_of is not None:
+        raise NotAccount(
+            "This home is a delegate's: it makes no others.", hint="Do it where the recovery phrase is."
+        )
+    given = None
+    if device_passphrase_file is not None:
+        given = Passphrases(files=[device_passphrase_file], tell=common.err.print).choose("the key")
+    passphrase = None if no_encryption else given or made_up_passphrase()
+    bundle, address = DelegateBundle.new(config, passphrase)
+    try:
+        create_file(file, bundle.text())
+    except FileExistsError:
+        raise AlreadySetUp(f"{file} is there, and was left as it is.", hint="Give another name.") from None
+    rows = [("delegate", address), ("account", config.identity.account), ("file", str(file))]
+    common.out.print(facts(rows))
+    if passphrase is not None and given is None:
+        # Before anything can fail: nobody could open the file.
+        common.out.print(f"\nIts passphrase, which is kept nowhere: {passphrase}", soft_wrap=True)
     _authorize(home, address, per_epoch, in_all, epochs)
     common.out.print(
-        facts([("delegate", address), ("account", config.identity.account), ("home", str(folder))])
-    )
-    common.out.print(
-        "\nMove that directory to the device: who has it reads what you store, and spends up to the limits. "
-        "Send some gas tokens to the delegate's address."
+        "\nBring that file to the device, and there: grange init --delegate FILE. Who can open it reads what "
+        "the device stores, and spends up to the limits. Send some gas tokens to the delegate's address."
     )
 
 
 @delegate.command("authorize")
+@opens_keys
 def authorize(
     address: Key,
     *,
@@ -130,6 +186,7 @@ def authorize(
 
 
 @delegate.command("revoke")
+@opens_keys
 def revoke(address: Key, home: Home = None, verbose: Verbose = False) -> None:
     """Let a delegate place nothing any more. What it placed goes on, and farmers are paid for reads."""
 
@@ -146,7 +203,7 @@ def list_delegates(as_json: Json = False, home: Home = None, verbose: Verbose = 
     """Show every delegate, what it may spend and what it has spent."""
 
     async def run() -> None:
-        async with common.renter(home) as renter:
+        async with common.renter(home, unlock=False) as renter:
             listed, clock = await renter.delegates.listed(), await renter.market.clock()
         if as_json:
             common.print_json([_json(one) for one in listed])

@@ -9,6 +9,7 @@ import typer
 
 from grange.chain.orders import OrderState
 from grange.cli.confirm import confirm
+from grange.cli.passphrase_options import opens_keys
 from grange.times import BlockClock
 from grange.types import Epoch, MandateTerms
 from grange.units import format_count, format_tokens, format_tokens_rounded_up, parse_tokens
@@ -25,6 +26,7 @@ mandate = typer.Typer(
 
 
 @mandate.command("give")
+@opens_keys
 def give(  # noqa: PLR0917
     wanted: Annotated[
         list[str], typer.Argument(metavar="NAME|ORDER...", help="What is to be kept alive, by name or id.")
@@ -88,11 +90,12 @@ def give(  # noqa: PLR0917
 
 
 @mandate.command("list")
+@opens_keys
 def list_mandates(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> None:
     """Show every mandate, what it covers, and whether the vault suffices."""
 
     async def run() -> None:
-        async with common.renter(home) as renter:
+        async with common.renter(home, unlock=False) as renter:
             orders = {known.order.id: known.order for known in await renter.orders()}
             listed = await renter.mandates.listed(orders.values())
             clock = await renter.market.clock()
@@ -109,6 +112,7 @@ def list_mandates(as_json: Json = False, home: Home = None, verbose: Verbose = F
 
 
 @mandate.command("revoke")
+@opens_keys
 def revoke(
     numbers: Annotated[list[int], typer.Argument(metavar="NUMBER...", help="Which mandates.")],
     home: Home = None,

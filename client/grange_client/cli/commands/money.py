@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from grange.cli.passphrase_options import opens_keys
 from grange.units import format_tokens_rounded_down, parse_tokens
 from grange_client.cli import output
 from grange_client.cli.commands import common
@@ -31,6 +32,7 @@ def balance(
     common.run(_balance(as_json, home))
 
 
+@opens_keys
 def deposit(
     amount: Annotated[str, typer.Argument(metavar="TOKENS", help="How many, such as 12.5.")],
     as_json: Json = False,
@@ -49,6 +51,7 @@ def deposit(
     common.run(run())
 
 
+@opens_keys
 def withdraw(
     amount: Annotated[
         str | None, typer.Argument(metavar="TOKENS", help="How many to announce; without, take out.")
@@ -79,7 +82,7 @@ def withdraw(
 
 
 async def _balance(as_json: bool, home: Path | None) -> None:
-    async with common.renter(home) as renter:
+    async with common.renter(home, unlock=False) as renter:
         await _show_balance(renter, as_json)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from grange.cli.passphrase_options import opens_keys
 from grange.cli.presenter import print_prose
 from grange_client.cli import output
 from grange_client.cli.commands import common
@@ -21,11 +22,12 @@ from grange_client.orders.durability import OrderHealth
 from grange_client.orders.lookup import order_missing
 
 
+@opens_keys
 def ls(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> None:
     """List what is stored."""
 
     async def run() -> None:
-        async with common.renter(home) as renter:
+        async with common.renter(home, unlock=False) as renter:
             with Display(common.err) as display:
                 orders = await renter.orders(display)
             clock = await renter.market.clock()
@@ -42,6 +44,7 @@ def ls(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> No
     common.run(run())
 
 
+@opens_keys
 def stat(
     wanted: Wanted,
     files: Annotated[bool, typer.Option("--files", help="List every name in it.")] = False,
@@ -52,7 +55,7 @@ def stat(
     """Show one order: its farmers, until when, what it cost."""
 
     async def run() -> None:
-        async with common.renter(home) as renter:
+        async with common.renter(home, unlock=False) as renter:
             with Display(common.err) as display:
                 known = await renter.find(wanted, display)
                 manifest = await renter.manifest(known.order, display) if files else None
@@ -78,6 +81,7 @@ def stat(
     common.run(run())
 
 
+@opens_keys
 def health(
     wanted: Annotated[
         str | None,
@@ -90,7 +94,7 @@ def health(
     """Show how many farmers still keep what is stored, and how likely it is lost before it ends."""
 
     async def run() -> None:
-        async with common.renter(home) as renter:
+        async with common.renter(home, unlock=False) as renter:
             with Display(common.err) as display:
                 clock = await renter.market.clock()
                 missing = []

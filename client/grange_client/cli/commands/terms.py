@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from grange.cli.confirm import confirm
+from grange.cli.passphrase_options import opens_keys
 from grange.tasks import together
 from grange.units import format_tokens_rounded_up
 from grange_client.cli import output
@@ -19,6 +20,7 @@ from grange_client.cli.screens.quote import extension_screen
 from grange_client.cli.screens.tables import ID_CHARACTERS
 
 
+@opens_keys
 def extend(  # noqa: PLR0917
     wanted: Wanted,
     epochs: Annotated[
@@ -56,6 +58,7 @@ def extend(  # noqa: PLR0917
     common.run(run())
 
 
+@opens_keys
 def close(
     wanted: Annotated[
         list[str], typer.Argument(metavar="NAME|ORDER...", help="Orders that are over, by name or id.")

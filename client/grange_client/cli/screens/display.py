@@ -1,6 +1,7 @@
 """What happens while something takes long, drawn as it happens."""
 
 import time
+from contextlib import ExitStack
 from types import TracebackType
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from grange.cli.confirm import drawn
 from grange.cli.presenter import plain_text
 from grange.transfer import events
 from grange.units import format_count, format_size, format_tokens_rounded_up
@@ -48,6 +50,7 @@ class Display:
             expand=True,
             disable=not console.is_terminal,
         )
+        self._drawn = ExitStack()
         self._task: TaskID | None = None
         self._what = ""
         self._begun = time.monotonic()
@@ -58,13 +61,13 @@ class Display:
         return max(1e-3, time.monotonic() - self._begun)
 
     def __enter__(self) -> "Display":
-        self._progress.start()
+        self._drawn.enter_context(drawn(self._progress))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self._drawn.close()
 
     def __call__(self, event: events.ProgressEvent) -> None:
         """Show one thing."""
