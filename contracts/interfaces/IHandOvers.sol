@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Epoch, FarmerId, OrderId, Passing} from "../types/Types.sol";
+import {Epoch, FarmerId, OrderId, Parting} from "../types/Types.sol";
 
 /// @title Slots that pass from farmer to farmer
 interface IHandOvers {
     /// @notice The farmer's time with the slot, which began with epoch `from`, is over after `epoch`, and that of `taker` begins,
-    /// as the `SlotFilled` event behind this one says. `bound` of the farmer's stake is returned by `release`; `refund`, what its
+    /// as a `SlotFilled` event behind this one says. `bound` of the farmer's stake is returned by `release`; `refund`, what its
     /// misses left, went to the renter's vault.
     event SlotHandedOver(
         OrderId indexed order,
@@ -28,6 +28,9 @@ interface IHandOvers {
 
     /// @notice The slot is kept by another farmer.
     error NotItsSlot(uint256 slot, FarmerId keeper);
+
+    /// @notice Some slots of a parting go to others, and some to the farmer itself.
+    error ToItselfAndOthers(uint256 slot);
 
     /// @notice The order's renter forbade it.
     error HandOverForbidden(OrderId order);
@@ -51,9 +54,10 @@ interface IHandOvers {
     /// within the limit that the owner set for losses. The farmer forfeits nothing; the collateral of what it hands over is bound until
     /// the other has proven once.
     /// @dev A farmer may hand a slot over to itself: it is then behind all others of its book, and is not counted as handed over.
+    /// All slots of a parting go to others, or all to itself.
     /// @param farmer The farmer that hands over. It has proven the current epoch.
-    /// @param passings The slots, each with its order, its place in the farmer's book and what the taker signed.
-    function handOver(FarmerId farmer, Passing[] calldata passings) external;
+    /// @param partings The slots, book by book, each with its order, its place in the book and what the taker signed.
+    function handOver(FarmerId farmer, Parting[] calldata partings) external;
 
     /// @notice Returns what is bound by what a farmer handed over to another in one epoch, once that has proven, less the fines that
     /// it missed before. If it lapses without a proof they are at least those of one epoch. By anyone.

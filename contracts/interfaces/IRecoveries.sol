@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Epoch, FarmerId, Held, OrderId} from "../types/Types.sol";
+import {Epoch, FarmerId, HeldGroup, OrderId} from "../types/Types.sol";
 
 /// @title Slots that were declared lost and found again
 interface IRecoveries {
@@ -22,7 +22,7 @@ interface IRecoveries {
     /// auction is not over. It forfeits a quarter of the slot's collateral, rounded up to whole epochs of pay, and needs the stake
     /// for it again. By the owner or the operator. Nobody asks for the bytes now: the next audits do.
     /// @param farmer The farmer that declared it lost.
-    /// @param held The order, with its slots as they are now.
+    /// @param held The order, with the slot's group as it is now.
     /// @param slot The number of the slot in the order.
-    function recover(FarmerId farmer, Held calldata held, uint8 slot) external;
+    function recover(FarmerId farmer, HeldGroup calldata held, uint8 slot) external;
 }

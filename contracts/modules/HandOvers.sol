@@ -10,8 +10,20 @@ import {IRepairs} from "../interfaces/IRepairs.sol";
 import {Epochs} from "../libraries/Epochs.sol";
 import {FarmerState} from "../types/FarmerState.sol";
 import {HandOverTally} from "../types/HandOverTally.sol";
-import {Entry, Epoch, FarmerId, OrderId, OrderView, Passing, Rate, Slot, Takeover} from "../types/Types.sol";
-import {HeldOrders} from "./HeldOrders.sol";
+import {
+    Entry,
+    Epoch,
+    FarmerId,
+    HeldGroup,
+    OrderId,
+    OrderView,
+    Parting,
+    Passing,
+    Rate,
+    Slot,
+    Takeover
+} from "../types/Types.sol";
+import {HeldGroups} from "./HeldGroups.sol";
 import {Losses} from "./Losses.sol";
 import {Tenures} from "./Tenures.sol";
 
@@ -30,7 +42,7 @@ import {Tenures} from "./Tenures.sol";
 ///   what is bound = sum(min(COLLATERAL_EPOCHS, stake / committedRate, rounded down) * rate) over what was handed over
 ///   what is bound >= MAX_MISSES * FINE * rate, so no burnt fine is short of it
 ///   in a grid period at most (n - k) / 2 slots of an order are handed over, none where the renter forbade it
-abstract contract HandOvers is IHandOvers, Losses, Tenures, HeldOrders {
+abstract contract HandOvers is IHandOvers, Losses, Tenures, HeldGroups {
     bytes32 private constant HAND_OVER_TYPEHASH = keccak256(
         "HandOver(bytes32 order,uint32 farmer,uint8 slot,bytes32 root,uint32 leafCount,uint80 rate,"
         "uint80 maxEgressPricePerGib,uint32 end,"
@@ -38,13 +50,13 @@ abstract contract HandOvers is IHandOvers, Losses, Tenures, HeldOrders {
     );
 
     /// @inheritdoc IHandOvers
-    function handOver(FarmerId id, Passing[] calldata passings) external {
+    function handOver(FarmerId id, Parting[] calldata partings) external {
         Farmer storage stored = _existing(id);
         if (msg.sender != stored.owner && msg.sender != stored.operator) {
             revert IFarmers.NotOwnerOrOperator(id, msg.sender);
         }
-        if (passings.length == 0) revert NothingToHandOver();
-        for (uint256 i = 0; i < passings.length; ++i) _handOver(id, stored, passings[i]);
+        if (partings.length == 0) revert NothingToHandOver();
+        for (uint256 i = 0; i < partings.length; ++i) _handOver(id, stored, partings[i]);
     }
 
     /// @inheritdoc IHandOvers
@@ -75,50 +87,56 @@ abstract contract HandOvers is IHandOvers, Losses, Tenures, HeldOrders {
         return _bonds[_handOverKey(id, taker, epoch)].amount;
     }
 
-    function _handOver(FarmerId id, Farmer storage stored, Passing calldata passing) private {
-        OrderView memory order = _heldOrder(passing.held);
-        Takeover calldata takeover = passing.takeover;
-        (uint256 index, FarmerId taker) = (takeover.slot, takeover.farmer);
-        Slot memory slot = _checkedSlot(id, passing.held.slots, index, taker);
-        bool stays = FarmerId.unwrap(taker) == FarmerId.unwrap(id);
-        (Losing memory losing, Book storage kept) = _losing(id, stored, order.end, passing.extension);
+    /// @dev What is decided about the farmer and its book is decided once, for all slots of the book together.
+    function _handOver(FarmerId id, Farmer storage stored, Parting calldata parting) private {
+        Passing[] calldata passings = parting.passings;
+        if (passings.length == 0) revert NothingToHandOver();
+        (Losing memory losing, Book storage kept) = _losing(id, stored, parting.end, parting.extension);
+        _checkClean(losing);
+        bool stays = FarmerId.unwrap(passings[0].takeover.farmer) == FarmerId.unwrap(id);
         if (stays) losing.collateralEpochs = 0;
-        else _count(passing.held.order, order, losing.current);
-        _checkClean(id, losing, taker);
-        _leave(losing, kept, passing, slot);
-        // Moved from the front to the end of its book, it leaves as much alive behind the front as before.
-        _giveUp(
-            losing,
-            stored,
-            kept,
-            Rate.unwrap(slot.rate),
-            stays && !passing.extension && losing.front != losing.before
+        Slot[] memory slots = new Slot[](passings.length);
+        uint256 rate = 0;
+        for (uint256 i = 0; i < passings.length; ++i) {
+            slots[i] = _part(losing, kept, passings[i], stays);
+            rate += Rate.unwrap(slots[i].rate);
+        }
+        // Moved from the front to the end of its book, they leave as much alive behind the front as before.
+        _giveUp(losing, stored, kept, rate, stays && !losing.extension && losing.front - losing.before == rate);
+        _beginAll(losing, parting.end, passings, slots);
+    }
+
+    /// @dev Ends the farmer's time with a slot, in its book and for its renter. Returns the slot as it was.
+    function _part(
+        Losing memory losing,
+        Book storage kept,
+        Passing calldata passing,
+        bool stays
+    ) private returns (Slot memory slot) {
+        HeldGroup calldata held = passing.held;
+        (uint8 index, FarmerId taker) = (passing.takeover.slot, passing.takeover.farmer);
+        OrderView memory order;
+        (order, slot, _orders[held.order].slotsHash) = _heldGroup(
+            held,
+            index,
+            taker,
+            Epoch.wrap(uint32(losing.current + 1))
         );
+        if (FarmerId.unwrap(slot.farmer) != FarmerId.unwrap(losing.farmer)) revert NotItsSlot(index, slot.farmer);
+        if (stays != (FarmerId.unwrap(taker) == FarmerId.unwrap(losing.farmer))) revert ToItselfAndOthers(index);
+        if (_hasOther(held, index, taker)) revert IOrders.DuplicateFarmer(index, taker);
         uint256 collateral = losing.collateralEpochs * Rate.unwrap(slot.rate);
-        if (!stays) _bind(losing, taker, Rate.unwrap(slot.rate), collateral);
-        uint256 missed = losing.state.misses() == 0 ? 0 : _missesIn(id, Epoch.unwrap(slot.from), losing.current + 1);
+        if (!stays) {
+            _count(held.order, order, losing.current);
+            _bind(losing, taker, Rate.unwrap(slot.rate), collateral);
+        }
+        _leave(losing, kept, passing, slot);
+        uint256 missed =
+            losing.state.misses() == 0 ? 0 : _missesIn(losing.farmer, Epoch.unwrap(slot.from), losing.current + 1);
         uint256 refund = (1 + PENALTY) * Rate.unwrap(slot.rate) * missed;
         _credit(order.renter, refund);
         Epoch epoch = Epoch.wrap(uint32(losing.current));
-        emit SlotHandedOver(passing.held.order, id, uint8(index), slot.from, epoch, taker, collateral, refund);
-        _begin(losing, order, passing, slot);
-    }
-
-    /// @dev The slot as it is, which must be the farmer's; the taker must have no other of the order.
-    function _checkedSlot(
-        FarmerId id,
-        Slot[] calldata slots,
-        uint256 index,
-        FarmerId taker
-    ) private pure returns (Slot memory slot) {
-        if (index >= slots.length) revert IRepairs.NoSuchSlot(index, slots.length);
-        slot = slots[index];
-        if (FarmerId.unwrap(slot.farmer) != FarmerId.unwrap(id)) revert NotItsSlot(index, slot.farmer);
-        for (uint256 i = 0; i < slots.length; ++i) {
-            if (i != index && FarmerId.unwrap(slots[i].farmer) == FarmerId.unwrap(taker)) {
-                revert IOrders.DuplicateFarmer(index, taker);
-            }
-        }
+        emit SlotHandedOver(held.order, losing.farmer, index, slot.from, epoch, taker, collateral, refund);
     }
 
     /// @dev Counts a hand-over of the order in this grid period.
@@ -131,17 +149,12 @@ abstract contract HandOvers is IHandOvers, Losses, Tenures, HeldOrders {
         _orders[id].handOvers = tally;
     }
 
-    /// @dev Whether both farmers may. The taker's strikes are those it has when it is settled, which it is when it takes on the
-    /// slot, so it is settled here.
-    function _checkClean(FarmerId id, Losing memory losing, FarmerId taker) private {
+    function _checkClean(Losing memory losing) private pure {
         FarmerState state = losing.state;
-        if (state.settledEpoch() < losing.current) revert EpochNotProven(id, Epoch.wrap(uint32(losing.current)));
-        if (state.strikes() != 0) revert HasStrikes(id, state.strikes());
-        if (FarmerId.unwrap(taker) == FarmerId.unwrap(id)) return;
-        Farmer storage stored = _existing(taker);
-        state = _settledUnlapsed(taker, stored, stored.state, losing.current);
-        stored.state = state;
-        if (state.strikes() != 0) revert HasStrikes(taker, state.strikes());
+        if (state.settledEpoch() < losing.current) {
+            revert EpochNotProven(losing.farmer, Epoch.wrap(uint32(losing.current)));
+        }
+        if (state.strikes() != 0) revert HasStrikes(losing.farmer, state.strikes());
     }
 
     /// @dev Takes the slot out of its farmer's book. At the front nothing has to be remembered of it: it is not drawn any more.
@@ -183,22 +196,24 @@ abstract contract HandOvers is IHandOvers, Losses, Tenures, HeldOrders {
         _bonds[key] = bond;
     }
 
-    /// @dev Gives the slot to the taker, in the order's hash too.
-    function _begin(Losing memory losing, OrderView memory order, Passing calldata passing, Slot memory slot) private {
+    /// @dev Gives each slot to its taker. What strikes that has is known when it is settled, which it is when it takes the slot on.
+    function _beginAll(Losing memory losing, Epoch end, Passing[] calldata passings, Slot[] memory slots) private {
         Epoch from = Epoch.wrap(uint32(losing.current + 1));
-        if (Epoch.unwrap(from) >= Epoch.unwrap(order.end)) revert IRepairs.OrderEnding(passing.held.order, order.end);
-        Takeover calldata takeover = passing.takeover;
-        SlotAssignment memory assignment = _newAssignment(
-            passing.held.order,
-            passing.held.leafCount,
-            losing.current,
-            from,
-            order.end
-        );
+        if (Epoch.unwrap(from) >= Epoch.unwrap(end)) revert IRepairs.OrderEnding(passings[0].held.order, end);
+        SlotAssignment memory assignment = _newAssignment(OrderId.wrap(0), 0, losing.current, from, end);
         assignment.message.typeHash = HAND_OVER_TYPEHASH;
         assignment.message.repairer = address(uint160(FarmerId.unwrap(losing.farmer)));
-        _orders[passing.held.order].slotsHash = _slotsHashWith(passing.held, takeover.slot, takeover.farmer, from);
-        _assignTakeover(assignment, slot, takeover);
+        for (uint256 i = 0; i < passings.length; ++i) {
+            HeldGroup calldata held = passings[i].held;
+            assignment.message.order = held.order;
+            assignment.message.leafCount = held.leafCount;
+            assignment.entry.order = held.order;
+            assignment.entry.leafCount = held.leafCount;
+            Takeover calldata takeover = passings[i].takeover;
+            _assignTakeover(assignment, slots[i], takeover);
+            uint256 strikes = _farmers[takeover.farmer].state.strikes();
+            if (strikes != 0) revert HasStrikes(takeover.farmer, strikes);
+        }
     }
 
     function _handOverKey(FarmerId id, FarmerId taker, Epoch epoch) private pure returns (bytes32) {

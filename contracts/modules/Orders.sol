@@ -217,7 +217,7 @@ abstract contract Orders is IOrders, Tenures, HeldOrders {
     }
 
     /// @dev Gives every slot to the farmer that accepted it.
-    /// @return slotsHash keccak256(abi.encode(leafCount, pieceLeaves, slots)), where `slots` is a Slot[].
+    /// @return slotsHash What the order keeps of its slots.
     /// @return rates The sum of the slots' rates.
     function _assignAll(
         SlotAssignment memory assignment,
@@ -227,11 +227,10 @@ abstract contract Orders is IOrders, Tenures, HeldOrders {
         uint256 n = acceptances.length;
         // At most MAX_SLOTS slots with rates below 2**80: nothing here overflows.
         unchecked {
-            bytes32[] memory words = new bytes32[](4 + SLOT_WORDS * n);
+            bytes32[] memory words = new bytes32[](SHAPE_WORDS + SLOT_WORDS * n);
             words[0] = bytes32(uint256(assignment.entry.leafCount));
             words[1] = bytes32(uint256(pieceLeaves));
-            words[2] = bytes32(uint256(0x60));
-            words[3] = bytes32(n);
+            words[2] = bytes32(n);
             Epoch from = assignment.entry.from;
             for (uint256 slot = 0; slot < n; ++slot) {
                 Acceptance memory acceptance = acceptances[slot];
@@ -242,7 +241,7 @@ abstract contract Orders is IOrders, Tenures, HeldOrders {
                 // they cost 300 gas a slot more.
                 // solhint-disable-next-line no-inline-assembly
                 assembly ("memory-safe") {
-                    let word := add(add(words, 0xa0), mul(slot, 0xa0))
+                    let word := add(add(words, 0x80), mul(slot, 0xa0))
                     mcopy(word, acceptance, 0x80)
                     mstore(add(word, 0x80), from)
                 }

@@ -6,7 +6,7 @@ import {IFarmers} from "../interfaces/IFarmers.sol";
 import {IRecoveries} from "../interfaces/IRecoveries.sol";
 import {IRepairs} from "../interfaces/IRepairs.sol";
 import {FarmerState} from "../types/FarmerState.sol";
-import {Acceptance, Epoch, FarmerId, Held, OrderView, Rate, Slot} from "../types/Types.sol";
+import {Acceptance, Epoch, FarmerId, HeldGroup, OrderView, Rate, Slot} from "../types/Types.sol";
 import {Endings} from "./Endings.sol";
 import {HandOvers} from "./HandOvers.sol";
 
@@ -25,17 +25,17 @@ abstract contract Recoveries is IRecoveries, Endings, HandOvers {
     uint256 private constant QUARTER = 4;
 
     /// @inheritdoc IRecoveries
-    function recover(FarmerId id, Held calldata held, uint8 index) external {
+    function recover(FarmerId id, HeldGroup calldata held, uint8 index) external {
         Farmer storage stored = _existing(id);
         if (msg.sender != stored.owner && msg.sender != stored.operator) {
             revert IFarmers.NotOwnerOrOperator(id, msg.sender);
         }
-        OrderView memory order = _heldOrder(held);
         uint256 current = _currentEpoch();
         Epoch from = Epoch.wrap(uint32(current + 1));
+        OrderView memory order;
+        Slot memory slot;
+        (order, slot, _orders[held.order].slotsHash) = _heldGroup(held, index, id, from);
         if (Epoch.unwrap(from) >= Epoch.unwrap(order.end)) revert IRepairs.OrderEnding(held.order, order.end);
-        if (index >= held.slots.length) revert IRepairs.NoSuchSlot(index, held.slots.length);
-        Slot memory slot = held.slots[index];
         if (FarmerId.unwrap(slot.farmer) != FarmerId.unwrap(id)) revert NotItsSlot(index, slot.farmer);
         FarmerState state = _settledUnlapsed(id, stored, stored.state, current);
         stored.state = state;
@@ -50,14 +50,13 @@ abstract contract Recoveries is IRecoveries, Endings, HandOvers {
         }
         stored.stake = uint96(stake);
         emit SlotRecovered(held.order, id, index, forfeit, ending.refund + ending.compensation);
-        _orders[held.order].slotsHash = _slotsHashWith(held, index, id, from);
         SlotAssignment memory assignment = _newAssignment(held.order, held.leafCount, current, from, order.end);
         _take(assignment, index, Acceptance(id, slot.root, slot.rate, slot.maxEgressPricePerGib, 0, 0, 0), stake);
     }
 
     /// @dev How many epochs of the slot's pay it costs, if it can be taken back now.
     function _forfeitEpochs(
-        Held calldata held,
+        HeldGroup calldata held,
         uint8 index,
         Epoch from,
         FarmerState state

@@ -53,11 +53,10 @@ struct Takeover {
     bytes32 vs;
 }
 
-/// @dev A slot that its farmer hands over: the order with its slots as they are now, where the slot is in the farmer's book,
+/// @dev A slot that its farmer hands over: the order with the slot's group as it is now, where the slot is in the farmer's book,
 /// and what the other farmer signed.
 struct Passing {
-    Held held;
-    bool extension; // whether it is in the book for extensions
+    HeldGroup held;
     uint32 index; // in the mountain range of its book
     uint80 first; // the book's total rate before it
     bytes32[] path; // from the slot's entry to its peak
@@ -79,6 +78,23 @@ struct Held {
     uint32 leafCount;
     uint32 pieceLeaves;
     Slot[] slots;
+}
+
+/// @dev An order of which four slots are handed in: those of the numbers 4g to 4g + 3. In the last group there may be fewer.
+struct HeldGroup {
+    OrderId order;
+    uint32 leafCount;
+    uint32 pieceLeaves;
+    bytes farmers; // of all slots, in four bytes each
+    bytes32[] groups; // keccak256(abi.encodePacked(slots)) of each other group, with all values of a slot in words
+    Slot[] slots;
+}
+
+/// @dev What a farmer hands over of one of its books.
+struct Parting {
+    Epoch end; // the date on which the slots' orders end
+    bool extension; // whether it is the book for extensions
+    Passing[] passings;
 }
 
 /// @dev Signed by a renter or its delegate: in all, so much of the renter's vault for one farmer. Each signer counts for itself.
@@ -188,7 +204,7 @@ struct OrderView {
     uint8 n;
     HandOverTally handOvers; // whether farmers may pass its slots on, and how many were in which grid period
     uint16 mandate; // by which of its renter's it may be extended; 0 if by none, or EXTENDED
-    bytes32 slotsHash; // keccak256(abi.encode(leafCount, pieceLeaves, slots))
+    bytes32 slotsHash; // of leafCount, pieceLeaves, the number of slots, the hash of each group, all farmers
 }
 
 /// @dev What a delegate may spend of an account's vault and has spent, as `delegation` shows it. In token base units.

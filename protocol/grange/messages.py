@@ -18,10 +18,13 @@ from grange.errors import BadSignature, Misuse
 from grange.keccak import keccak256
 from grange.types import (
     ADDRESS_BYTES,
+    GROUP_SLOTS,
     Acceptance,
     Address,
     Epoch,
     FarmerId,
+    Held,
+    HeldGroup,
     OperatorConsent,
     OrderId,
     Slot,
@@ -140,17 +143,42 @@ def extension_id(previous: OrderId, end: Epoch) -> OrderId:
 
 
 def slots_hash(leaf_count: int, piece_leaves: int, slots: Sequence[Slot]) -> bytes:
-    """keccak256(abi.encode(leafCount, pieceLeaves, slots)): what the contract keeps of an order's slots."""
-    words = [_uint(leaf_count, 32), _uint(piece_leaves, 32), _uint(3 * 32, 256), _uint(len(slots), 256)]
-    for slot in slots:
-        words += (
-            _uint(slot.farmer, 32),
-            _bytes32(slot.root),
-            _uint(slot.rate, 80),
-            _uint(slot.max_egress_price_per_gib, 80),
-            _uint(slot.start, 32),
-        )
-    return keccak256(b"".join(words))
+    """What the contract keeps of an order's slots: keccak256 of leafCount, pieceLeaves, how many slots there
+    are, the hash of each group of four, and all farmers in four bytes each."""
+    words = [_uint(leaf_count, 32), _uint(piece_leaves, 32), _uint(len(slots), 256)]
+    return keccak256(b"".join([*words, *_group_hashes(slots), _farmers(slots)]))
+
+
+def held_group(held: Held, slot: int) -> HeldGroup:
+    """An order with the group of one of its slots, as `handOver` and `recover` take it."""
+    own = slot // GROUP_SLOTS
+    hashes = _group_hashes(held.slots)
+    return HeldGroup(
+        order=held.order,
+        leaf_count=held.leaf_count,
+        piece_leaves=held.piece_leaves,
+        farmers=_farmers(held.slots),
+        groups=(*hashes[:own], *hashes[own + 1 :]),
+        slots=held.slots[own * GROUP_SLOTS : (own + 1) * GROUP_SLOTS],
+    )
+
+
+def _group_hashes(slots: Sequence[Slot]) -> list[bytes]:
+    words = [
+        _uint(slot.farmer, 32)
+        + _bytes32(slot.root)
+        + _uint(slot.rate, 80)
+        + _uint(slot.max_egress_price_per_gib, 80)
+        + _uint(slot.start, 32)
+        for slot in slots
+    ]
+    return [
+        keccak256(b"".join(words[first : first + GROUP_SLOTS])) for first in range(0, len(words), GROUP_SLOTS)
+    ]
+
+
+def _farmers(slots: Sequence[Slot]) -> bytes:
+    return b"".join(slot.farmer.to_bytes(4) for slot in slots)
 
 
 def acceptance_digest(domain: Domain, message: AcceptanceMessage) -> bytes:

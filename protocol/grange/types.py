@@ -160,19 +160,45 @@ class Held:
     slots: tuple[Slot, ...]
 
 
+GROUP_SLOTS: Final = 4
+"""Slots of an order that are hashed together; in the last group there may be fewer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldGroup:
+    """An order of which one group of slots is handed in: enough to show that, and who has the others."""
+
+    order: OrderId
+    leaf_count: int
+    piece_leaves: int
+    farmers: bytes
+    """Of all slots, in four bytes each."""
+    groups: tuple[bytes, ...]
+    """The hash of each other group."""
+    slots: tuple[Slot, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passing:
     """A slot that its farmer hands over: its order, its place in the farmer's book, what the other signed."""
 
-    held: Held
-    extension: bool
-    """Whether it is in the book for extensions."""
+    held: HeldGroup
     index: int
     first: int
     """The book's total rate before it."""
     path: tuple[bytes, ...]
     """From the slot's entry to its peak."""
     takeover: Takeover
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parting:
+    """What a farmer hands over of one of its books."""
+
+    end: Epoch
+    extension: bool
+    """Whether it is the book for extensions."""
+    passings: tuple[Passing, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

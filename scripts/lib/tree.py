@@ -27,7 +27,7 @@ PARTS = (
 """The contracts that the market's code is in; a call goes to the first that has it."""
 TOKEN = "contracts/token/GrangeToken.sol"
 # These measure gas, which is not the same in contracts that were compiled otherwise than for use.
-MEASURE_GAS = ("Gas", "GasOfCalls", "WorstCase")
+MEASURE_GAS = ("Gas", "GasOfCalls", "WorstCase", "WorstPassage")
 
 _COMPILER = ROOT / "scripts" / "lib" / "solc.mjs"
 _SOURCES = ("contracts", "tests/contracts", "tests/vectors", "hardhat.config.js", "package.json")

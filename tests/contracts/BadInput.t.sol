@@ -22,6 +22,7 @@ import {
 } from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {FarmTest} from "./support/FarmTest.sol";
+import {Reference} from "./support/Reference.sol";
 
 /// @title What no honest caller sends: the wrong number of things, the same twice, nobody, and the largest numbers
 contract BadInputTest is FarmTest {
@@ -79,7 +80,7 @@ contract BadInputTest is FarmTest {
         Slot[] memory slots = new Slot[](more ? 4 : 2);
         for (uint256 i = 0; i < slots.length; ++i) slots[i] = held.slots[i % 3];
         held.slots = slots;
-        bytes32 given = keccak256(abi.encode(held.leafCount, held.pieceLeaves, slots));
+        bytes32 given = Reference.slotsHash(held.leafCount, held.pieceLeaves, slots);
         bytes memory reason = abi.encodeWithSelector(
             IOrders.WrongSlots.selector,
             _order,

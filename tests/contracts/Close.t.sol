@@ -6,6 +6,7 @@ import {IRepairs} from "../../contracts/interfaces/IRepairs.sol";
 import {Epoch, FarmerId, Held, OrderId, Slot} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {FarmTest} from "./support/FarmTest.sol";
+import {Reference} from "./support/Reference.sol";
 
 /// @title The end of an order
 contract CloseTest is FarmTest {
@@ -120,7 +121,7 @@ contract CloseTest is FarmTest {
         if (which == 3) held.slots[0].root = 0;
         if (which == 4) held.slots[0].from = Epoch.wrap(1);
         if (which == 5) held.slots = new Slot[](0);
-        bytes32 given = keccak256(abi.encode(held.leafCount, held.pieceLeaves, held.slots));
+        bytes32 given = Reference.slotsHash(held.leafCount, held.pieceLeaves, held.slots);
         bytes32 kept = market.order(_order).slotsHash;
         vm.expectRevert(abi.encodeWithSelector(IOrders.WrongSlots.selector, _order, given, kept));
         market.close(held);

@@ -163,7 +163,8 @@ contract GasTest is FarmTest, Meter {
         for (uint256 i = 0; i < depth; ++i) levels[i + 1] = sha256(bytes.concat(levels[i], levels[i]));
     }
 
-    function _proveTebibyte(uint256 slotDepth, uint256 slots) private returns (uint256 gas) {
+    /// @dev The second proof of a farmer with 1 TiB, which records the seed.
+    function _tebibyteProof(uint256 slotDepth, uint256 slots) private returns (bytes memory) {
         FarmerId farmer = _register();
         bytes32[] memory levels = _uniform(slotDepth);
         _deposit(1e24);
@@ -182,8 +183,11 @@ contract GasTest is FarmTest, Meter {
         );
         _transact(STRANGER, first);
         _enter(_now() + 1);
-        bytes32[] memory words = _uniformProof(farmer, levels);
-        gas = _transact(STRANGER, abi.encodeCall(market.prove, (farmer, market.currentEpoch(), words)));
+        return abi.encodeCall(market.prove, (farmer, market.currentEpoch(), _uniformProof(farmer, levels)));
+    }
+
+    function _proveTebibyte(uint256 slotDepth, uint256 slots) private returns (uint256 gas) {
+        gas = _transact(STRANGER, _tebibyteProof(slotDepth, slots));
         _note(string.concat("prove, 1 TiB, ", vm.toString(slots), " slots"), gas);
     }
 
@@ -213,6 +217,14 @@ contract GasTest is FarmTest, Meter {
     /// Must hold: the same in 128 slots.
     function test_proveOfManySlots() external {
         vm.assertLe(_proveTebibyte(24, 128), PROVE_LIMIT, "gas of a proof");
+    }
+
+    /// Must hold: a proof that records the seed too costs no more, in a transaction of its own.
+    /// hardhat-config: isolate = true
+    function test_proveAndRecord() external {
+        uint256 gas = _gasOf(STRANGER, address(market), _tebibyteProof(31, 1));
+        _note("prove, 1 TiB, and record the seed", gas);
+        vm.assertLe(gas, PROVE_LIMIT, "gas of a proof");
     }
 
     /// @dev A farmer with a book for every date, in both rings, and so much lost in one that no word is spared.

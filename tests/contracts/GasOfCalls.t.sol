@@ -172,7 +172,7 @@ contract GasOfCallsTest is FarmTest, Meter {
         address operator = _operator(giver);
         _lose(giver, 0);
         OrderId lost = _kept[giver][0].order;
-        _measure("recover", operator, abi.encodeCall(market.recover, (giver, _held(lost), 0)));
+        _measure("recover", operator, abi.encodeCall(market.recover, (giver, _heldGroup(lost, 0), 0)));
         _lose(giver, 2);
         _lose(giver, 1);
         bytes32[] memory tenures = new bytes32[](1);
@@ -193,7 +193,11 @@ contract GasOfCallsTest is FarmTest, Meter {
     function _measurePassing(string memory what, FarmerId giver, FarmerId taker, uint256 nth, uint256 count) private {
         Passing[] memory passings = new Passing[](count);
         for (uint256 i = 0; i < count; ++i) passings[i] = _passing(giver, nth + i, taker);
-        uint256 gas = _gasOf(_operator(giver), address(market), abi.encodeCall(market.handOver, (giver, passings)));
+        uint256 gas = _gasOf(
+            _operator(giver),
+            address(market),
+            abi.encodeCall(market.handOver, (giver, _parting(passings, false)))
+        );
         _note(what, gas / count);
         for (uint256 i = 0; i < count; ++i) _passed(giver, nth + i, taker);
     }

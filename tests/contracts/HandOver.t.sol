@@ -2,14 +2,16 @@
 pragma solidity 0.8.37;
 
 import {IAudits} from "../../contracts/interfaces/IAudits.sol";
+import {IBooks} from "../../contracts/interfaces/IBooks.sol";
 import {IFarmers} from "../../contracts/interfaces/IFarmers.sol";
 import {IHandOvers} from "../../contracts/interfaces/IHandOvers.sol";
 import {ILosses} from "../../contracts/interfaces/ILosses.sol";
 import {IOrders} from "../../contracts/interfaces/IOrders.sol";
 import {IRepairs} from "../../contracts/interfaces/IRepairs.sol";
-import {Acceptance, Epoch, FarmerId, OrderId, Passing, Terms} from "../../contracts/types/Types.sol";
+import {Acceptance, Epoch, FarmerId, OrderId, Parting, Passing, Terms} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {FarmTest} from "./support/FarmTest.sol";
+import {Reference} from "./support/Reference.sol";
 
 /// @title Slots that pass from farmer to farmer
 contract HandOverTest is FarmTest {
@@ -49,7 +51,7 @@ contract HandOverTest is FarmTest {
         address operator = _operator(_giver);
         vm.expectRevert(reason);
         vm.prank(operator);
-        market.handOver(_giver, _only(passing));
+        market.handOver(_giver, _parting(_only(passing), false));
     }
 
     function _released(FarmerId giver, FarmerId taker, uint256 epoch) private returns (uint256) {
@@ -160,7 +162,7 @@ contract HandOverTest is FarmTest {
         uint256 of_ = market.farmer(struck).strikes;
         vm.expectRevert(abi.encodeWithSelector(IHandOvers.HasStrikes.selector, struck, of_));
         vm.prank(_operator(struck));
-        market.handOver(struck, passings);
+        market.handOver(struck, _parting(passings, false));
         _enter(_now() + 1);
         _prove(_giver);
         _prove(_taker);
@@ -175,7 +177,7 @@ contract HandOverTest is FarmTest {
         Passing[] memory passings = _only(_passing(_farmers[1], 0, other));
         vm.prank(_operator(_farmers[1]));
         vm.expectRevert(abi.encodeWithSelector(IHandOvers.TooManyHandOvers.selector, _order, 1));
-        market.handOver(_farmers[1], passings);
+        market.handOver(_farmers[1], _parting(passings, false));
         uint256 next = _date(1);
         while (_now() < next) {
             _enter(_now() + 1);
@@ -220,12 +222,12 @@ contract HandOverTest is FarmTest {
         Epoch from = Epoch.wrap(_kept[_taker][1].from);
         vm.prank(_operator(_taker));
         vm.expectRevert(abi.encodeWithSelector(ILosses.SlotNotBegun.selector, _order, 0, from));
-        market.handOver(_taker, passings);
+        market.handOver(_taker, _parting(passings, false));
         _enter(_now() + 1);
         Epoch current = market.currentEpoch();
         vm.prank(_operator(_taker));
         vm.expectRevert(abi.encodeWithSelector(IHandOvers.EpochNotProven.selector, _taker, current));
-        market.handOver(_taker, passings);
+        market.handOver(_taker, _parting(passings, false));
     }
 
     /// Must hold: each epoch that the taker misses before it has proven costs the giver the fine as well.
@@ -337,7 +339,7 @@ contract HandOverTest is FarmTest {
         Epoch end = Epoch.wrap(_stored[_order].end);
         vm.prank(_operator(_farmers[1]));
         vm.expectRevert(abi.encodeWithSelector(IHandOvers.TooManyHandOvers.selector, _order, 1));
-        market.handOver(_farmers[1], passings);
+        market.handOver(_farmers[1], _parting(passings, false));
         _enter(Epoch.unwrap(end));
         _close(_order);
         // The taker has nothing more to prove: that is known when an epoch is over in which it had not.
@@ -402,7 +404,7 @@ contract HandOverTest is FarmTest {
     function _forged(Passing memory passing) private {
         vm.prank(_operator(_giver));
         (bool done, bytes memory answer) = address(market).call(
-            abi.encodeCall(market.handOver, (_giver, _only(passing)))
+            abi.encodeCall(market.handOver, (_giver, _parting(_only(passing), false)))
         );
         vm.assertTrue(!done, "refused");
         vm.assertEq(bytes32(bytes4(answer)), bytes32(IOrders.AcceptanceForged.selector), "forged");
@@ -415,7 +417,7 @@ contract HandOverTest is FarmTest {
         passing.takeover.deadlineBlock = type(uint64).max;
         _signHandOver(passing, _kept[_giver][0], _giver, _taker, _operatorKey(_taker));
         vm.prank(_operator(_giver));
-        market.handOver(_giver, _only(passing));
+        market.handOver(_giver, _parting(_only(passing), false));
         _passed(_giver, 0, _taker);
         uint256 next = _date(1);
         while (_now() < next) {
@@ -452,15 +454,14 @@ contract HandOverTest is FarmTest {
         ++passing.first;
         vm.prank(_operator(_giver));
         (bool done, bytes memory answer) = address(market).call(
-            abi.encodeCall(market.handOver, (_giver, _only(passing)))
+            abi.encodeCall(market.handOver, (_giver, _parting(_only(passing), false)))
         );
         vm.assertEq(bytes32(bytes4(answer)), bytes32(IAudits.WrongPeak.selector), "another place");
         passing = _passing(_giver, 0, _taker);
-        passing.extension = true;
-        _refused(
-            abi.encodeWithSelector(ILosses.NoSuchBook.selector, _giver, Epoch.wrap(_stored[_order].end), true),
-            passing
-        );
+        Epoch end = Epoch.wrap(_stored[_order].end);
+        vm.prank(_operator(_giver));
+        vm.expectRevert(abi.encodeWithSelector(ILosses.NoSuchBook.selector, _giver, end, true));
+        market.handOver(_giver, _parting(_only(passing), true));
         passing = _passing(_giver, 0, FarmerId.wrap(99));
         _refused(abi.encodeWithSelector(IFarmers.UnknownFarmer.selector, FarmerId.wrap(99)), passing);
         vm.assertTrue(!done, "refused");
@@ -537,7 +538,7 @@ contract HandOverTest is FarmTest {
         Passing memory passing = _passing(_giver, 0, _taker);
         _refused(abi.encodeWithSelector(ILosses.LossLimitExceeded.selector, _giver, RATE, RATE - 1), passing);
         vm.prank(_ownerOf(_giver));
-        market.handOver(_giver, _only(passing));
+        market.handOver(_giver, _parting(_only(passing), false));
     }
 
     /// Must hold: strangers hand nothing over, and nothing is not handed over.
@@ -547,11 +548,11 @@ contract HandOverTest is FarmTest {
         Passing[] memory passings = _only(_passing(_giver, 0, _taker));
         vm.prank(caller);
         vm.expectRevert(abi.encodeWithSelector(IFarmers.NotOwnerOrOperator.selector, _giver, caller));
-        market.handOver(_giver, passings);
+        market.handOver(_giver, _parting(passings, false));
         passings = new Passing[](0);
         vm.prank(_operator(_giver));
         vm.expectRevert(abi.encodeWithSelector(IHandOvers.NothingToHandOver.selector));
-        market.handOver(_giver, passings);
+        market.handOver(_giver, _parting(passings, false));
     }
 
     /// Must hold: a slot that its farmer hands over to itself goes behind the others of its book, for nothing, as often as it
@@ -576,5 +577,132 @@ contract HandOverTest is FarmTest {
         _handOver(farmer, 2, farmer);
         _enter(_now() + 1);
         _prove(farmer);
+    }
+
+    /// @dev The farmer's slots `from` to `to`, exclusive, each to the taker.
+    function _several(
+        FarmerId farmer,
+        uint256 from,
+        uint256 to,
+        FarmerId taker
+    ) private view returns (Passing[] memory p) {
+        p = new Passing[](to - from);
+        for (uint256 i = from; i < to; ++i) p[i - from] = _passing(farmer, i, taker);
+    }
+
+    function _send(FarmerId farmer, Parting[] memory partings, bytes memory reason) private {
+        vm.prank(_operator(farmer));
+        if (reason.length > 0) vm.expectRevert(reason);
+        market.handOver(farmer, partings);
+    }
+
+    /// @dev A farmer with orders of one farmer of its own, and of three with others.
+    function _withMore(uint256 count) private {
+        _begin();
+        for (uint256 i = 0; i < count; ++i) _store(_three(), _date(3), 3, RATE);
+        _enter(_now() + 1);
+        _proveAll();
+    }
+
+    /// Must hold: slots of one book and of several pass on in one call, each as if alone.
+    function test_severalAtOnce() external {
+        _withMore(2);
+        OrderId later = _store(_three(), _date(4), 3, RATE);
+        _enter(_now() + 1);
+        _proveAll();
+        vm.assertEq(OrderId.unwrap(_kept[_giver][3].order), OrderId.unwrap(later), "of another book");
+        Parting[] memory partings = new Parting[](2);
+        partings[0] = _parting(_several(_giver, 0, 3, _taker), false)[0];
+        partings[1] = _parting(_several(_giver, 3, 4, _taker), false)[0];
+        uint256 stake = market.farmer(_giver).stake;
+        _send(_giver, partings, "");
+        for (uint256 i = 0; i < 4; ++i) _passed(_giver, i, _taker);
+        vm.assertEq(market.farmer(_giver).committedRate, 0, "the giver keeps nothing");
+        vm.assertEq(market.farmer(_taker).committedRate, 4 * RATE, "the taker all of it");
+        vm.assertEq(stake - market.farmer(_giver).stake, 4 * COLLATERAL_EPOCHS * RATE, "bound");
+        vm.assertEq(market.bound(_giver, _taker, market.currentEpoch()), 4 * COLLATERAL_EPOCHS * RATE, "for all");
+        _enter(_now() + 1);
+        _proveAll();
+    }
+
+    /// Must hold: the limit of the operator is for all slots of a call.
+    function test_theLimitIsForAll() external {
+        _withMore(1);
+        vm.prank(_ownerOf(_giver));
+        market.setLimits(_giver, type(uint80).max, uint80(2 * RATE - 1));
+        Parting[] memory partings = _parting(_several(_giver, 0, 2, _taker), false);
+        _send(
+            _giver,
+            partings,
+            abi.encodeWithSelector(ILosses.LossLimitExceeded.selector, _giver, 2 * RATE, 2 * RATE - 1)
+        );
+        Parting[] memory apart = new Parting[](2);
+        apart[0] = _parting(_several(_giver, 0, 1, _taker), false)[0];
+        apart[1] = _parting(_several(_giver, 1, 2, _taker), false)[0];
+        _send(
+            _giver,
+            apart,
+            abi.encodeWithSelector(ILosses.LossLimitExceeded.selector, _giver, 2 * RATE, 2 * RATE - 1)
+        );
+    }
+
+    /// Must hold: what passes on in a call is not passed on twice in it, to whomever.
+    function test_notTwiceInACall() external {
+        _withMore(1);
+        Passing[] memory passings = new Passing[](2);
+        passings[0] = _passing(_giver, 1, _taker);
+        passings[1] = _afterwards(passings[0], _taker);
+        _send(_giver, _parting(passings, false), abi.encodeWithSelector(IHandOvers.NotItsSlot.selector, 0, _taker));
+        passings[0] = _passing(_giver, 1, _giver);
+        passings[1] = _afterwards(passings[0], _giver);
+        Epoch next = Epoch.wrap(uint32(_now() + 1));
+        _send(
+            _giver,
+            _parting(passings, false),
+            abi.encodeWithSelector(ILosses.SlotNotBegun.selector, _kept[_giver][1].order, 0, next)
+        );
+    }
+
+    /// @dev The same slot once it has passed on.
+    function _afterwards(Passing memory passing, FarmerId taker) private view returns (Passing memory again) {
+        again = _passing(_giver, 1, taker);
+        again.held.slots[0].farmer = taker;
+        again.held.slots[0].from = Epoch.wrap(uint32(_now() + 1));
+        again.held.farmers = Reference.packedFarmers(again.held.slots);
+        vm.assertEq(again.takeover.slot, passing.takeover.slot, "the same");
+    }
+
+    /// Must hold: of a book a farmer hands over to others or to itself, not both.
+    function test_toItselfOrToOthers() external {
+        _withMore(1);
+        Passing[] memory passings = new Passing[](2);
+        passings[0] = _passing(_giver, 0, _giver);
+        passings[1] = _passing(_giver, 1, _taker);
+        bytes memory reason = abi.encodeWithSelector(IHandOvers.ToItselfAndOthers.selector, 0);
+        _send(_giver, _parting(passings, false), reason);
+        (passings[0], passings[1]) = (passings[1], passings[0]);
+        _send(_giver, _parting(passings, false), reason);
+    }
+
+    /// Must hold: to itself a farmer hands over several from the front for nothing, whatever is lost behind them; but not with
+    /// others from within, which would leave too little.
+    function test_severalToItself() external {
+        FarmerId farmer = _register();
+        uint16[4] memory rates = [100, 100, 9000, 100];
+        for (uint256 i = 0; i < 4; ++i) _store(farmer, _date(4), 3, rates[i]);
+        _enter(_now() + 1);
+        _prove(farmer);
+        _lose(farmer, 2);
+        Passing[] memory passings = new Passing[](2);
+        (passings[0], passings[1]) = (_passing(farmer, 0, farmer), _passing(farmer, 3, farmer));
+        (bool done, bytes memory answer) = _tried(farmer, passings);
+        vm.assertTrue(!done && bytes4(answer) == IBooks.BookMostlyLost.selector, "too little would be left");
+        (done, ) = _tried(farmer, _several(farmer, 0, 2, farmer));
+        vm.assertTrue(done, "from the front");
+    }
+
+    function _tried(FarmerId farmer, Passing[] memory passings) private returns (bool, bytes memory) {
+        vm.prank(_operator(farmer));
+        return address(market).call(abi.encodeCall(market.handOver, (farmer, _parting(passings, false))));
     }
 }

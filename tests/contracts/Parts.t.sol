@@ -14,7 +14,7 @@ import {
 import {IParts} from "../../contracts/interfaces/IParts.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
 import {GrangeToken} from "../../contracts/token/GrangeToken.sol";
-import {Acceptance, FarmerId, Parameters, Passing, Permit, Terms, Voucher} from "../../contracts/types/Types.sol";
+import {Acceptance, FarmerId, Parameters, Parting, Permit, Terms, Voucher} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {MarketTest} from "./support/MarketTest.sol";
 import {ReentrantToken} from "./support/Tokens.sol";
@@ -156,7 +156,7 @@ contract PartsTest is MarketTest {
             abi.encodeCall(market.place, (terms, new Acceptance[](0))),
             abi.encodeCall(market.evict, (FarmerId.wrap(1))),
             abi.encodeCall(market.settle, (FarmerId.wrap(1))),
-            abi.encodeCall(market.handOver, (FarmerId.wrap(1), new Passing[](0)))
+            abi.encodeCall(market.handOver, (FarmerId.wrap(1), new Parting[](0)))
         ];
         for (uint256 i = 0; i < calls.length; ++i) {
             (bool done, bytes memory answer) = address(accounts).call(calls[i]);

@@ -110,7 +110,7 @@ contract PlaceTest is FarmTest {
             n: uint8(slots.length),
             handOvers: HandOverTallies.begin(true),
             mandate: 0,
-            slotsHash: keccak256(abi.encode(terms.leafCount, terms.pieceLeaves, slots))
+            slotsHash: Reference.slotsHash(terms.leafCount, terms.pieceLeaves, slots)
         });
         vm.assertEq(keccak256(abi.encode(market.order(_orderId(terms)))), keccak256(abi.encode(expected)), "order");
     }

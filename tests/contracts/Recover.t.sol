@@ -29,7 +29,7 @@ contract RecoverTest is FarmTest {
         address operator = _operator(_farmer);
         vm.expectRevert(reason);
         vm.prank(operator);
-        market.recover(_farmer, _held(_order), 0);
+        market.recover(_farmer, _heldGroup(_order, 0), 0);
     }
 
     /// Must hold: a quarter of the collateral is burnt, the rest is stake again, the renter has the vacant epochs back, and the slot
@@ -133,10 +133,10 @@ contract RecoverTest is FarmTest {
         address operator = _operator(other);
         vm.expectRevert(abi.encodeWithSelector(IHandOvers.NotItsSlot.selector, 0, _farmer));
         vm.prank(operator);
-        market.recover(other, _held(_order), 0);
+        market.recover(other, _heldGroup(_order, 0), 0);
         vm.expectRevert(abi.encodeWithSelector(IRepairs.NoSuchSlot.selector, 1, 1));
         vm.prank(_operator(_farmer));
-        market.recover(_farmer, _held(_order), 1);
+        market.recover(_farmer, _heldGroup(_order, 1), 1);
         _refill(_order, 0, other, address(1));
         _refused(abi.encodeWithSelector(IHandOvers.NotItsSlot.selector, 0, other));
     }
@@ -179,9 +179,9 @@ contract RecoverTest is FarmTest {
         _lose(_farmer, 0);
         vm.prank(caller);
         vm.expectRevert(abi.encodeWithSelector(IFarmers.NotOwnerOrOperator.selector, _farmer, caller));
-        market.recover(_farmer, _held(_order), 0);
+        market.recover(_farmer, _heldGroup(_order, 0), 0);
         vm.prank(_ownerOf(_farmer));
-        market.recover(_farmer, _held(_order), 0);
+        market.recover(_farmer, _heldGroup(_order, 0), 0);
     }
 
     /// Must hold: what was taken back can be lost again, and taken back again, each for its price.

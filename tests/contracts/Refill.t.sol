@@ -7,6 +7,7 @@ import {IRepairs} from "../../contracts/interfaces/IRepairs.sol";
 import {Epoch, FarmerId, Held, OrderId, Slot, Takeover} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {FarmTest} from "./support/FarmTest.sol";
+import {Reference} from "./support/Reference.sol";
 
 /// @title Vacant slots given to others
 contract RefillTest is FarmTest {
@@ -272,7 +273,7 @@ contract RefillTest is FarmTest {
         vm.expectRevert(abi.encodeWithSelector(IRepairs.NothingToRefill.selector));
         market.refill(held, REPAIRER, new Takeover[](0));
         held.slots[0].farmer = taker;
-        bytes32 given = keccak256(abi.encode(held.leafCount, held.pieceLeaves, held.slots));
+        bytes32 given = Reference.slotsHash(held.leafCount, held.pieceLeaves, held.slots);
         bytes32 kept = market.order(_order).slotsHash;
         vm.expectRevert(abi.encodeWithSelector(IOrders.WrongSlots.selector, _order, given, kept));
         market.refill(held, REPAIRER, _takeovers(takeover));

@@ -22,6 +22,7 @@ contract WorstCaseTest is Crowd {
     uint256 private constant LIMIT = 15_000_000;
     uint256 private constant EVICT_LIMIT = 150_000;
     uint256 private constant DELEGATE_LIMIT = 100_000;
+    uint256 private constant BY_MANDATE_LIMIT = 15_000;
     uint256 private constant SLOTS = 80;
     uint256 private constant FULL_BOOK = (1 << 17) - 1;
     address private constant STRANGER = address(0x57A46E4);
@@ -218,6 +219,32 @@ contract WorstCaseTest is Crowd {
     /// hardhat-config: isolate = true
     function test_extendByMandateAtTheLimits() external {
         _extendByMandate(_largest(), "extendByMandate at the limits");
+    }
+
+    /// Must hold: for one that has earned before it costs little more than to extend does. The first earnings are a new word.
+    /// hardhat-config: isolate = true
+    function test_extendByMandateAgain() external {
+        (FarmerId[] memory farmers, Held memory held, uint256 end) = _lasting(_parameters(address(token)));
+        uint256 key = 0x5EED;
+        FarmerId own = market.register(
+            STRANGER,
+            vm.addr(key),
+            "http://farmer",
+            _offer(),
+            1e24,
+            _consentTo(key, STRANGER, FarmerId.wrap(0))
+        );
+        vm.prank(STRANGER);
+        market.unstake(own, 1);
+        uint256 before = vm.snapshotState();
+        (Terms memory terms, Acceptance[] memory acceptances) = _signed(farmers, end, held.order);
+        uint256 extend = _gasOf(renter, address(market), abi.encodeCall(market.extend, (held, terms, acceptances)));
+        vm.revertToState(before);
+        acceptances = _signedFor(held.order, farmers, end);
+        bytes memory data = abi.encodeCall(market.extendByMandate, (held, acceptances, STRANGER));
+        uint256 gas = _gasOf(STRANGER, address(market), data);
+        _note("extendByMandate, by one that has earned", gas);
+        vm.assertLe(gas, extend + BY_MANDATE_LIMIT, "gas");
     }
 
     /// @dev An order whose farmers lapse after so many dates, and are found to have only now.

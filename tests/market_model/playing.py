@@ -27,6 +27,7 @@ from grange.types import (
     OperatorConsent,
     OrderId,
     Parameters,
+    Parting,
     Passing,
     Slot,
     Terms,
@@ -284,8 +285,7 @@ class Playing(RuleBasedStateMachine):
         )
         index, first, path = self.keeper.place_of(tenure)
         passing = Passing(
-            held=self.held(order_id),
-            extension=tenure.extension,
+            held=messages.held_group(self.held(order_id), tenure.slot),
             index=index,
             first=first,
             path=path,
@@ -295,7 +295,8 @@ class Playing(RuleBasedStateMachine):
             slot=tenure.slot, farmer=taker, deadline_block=deadline, signer=wallet.address
         )
         key, epoch = key_of(tenure), self.next_epoch
-        call = calls.hand_over(FarmerId(giver), [passing])
+        parting = Parting(end=Epoch(order.end), extension=tenure.extension, passings=(passing,))
+        call = calls.hand_over(FarmerId(giver), [parting])
 
         def act(market: Market) -> None:
             market.hand_over(caller, giver, order_id, assignment)

@@ -39,6 +39,7 @@ from grange.chain.gas_value import FREE_GAS, GasValue
 from grange.chain.views import Delegation, Withdrawal
 from grange.errors import BadProof
 from grange.executors import Executors
+from grange.keccak import keccak256
 from grange.merkle import merkle_root, root_of_hashes
 from grange.messages import (
     NO_CONTENT,
@@ -46,21 +47,23 @@ from grange.messages import (
     order_id,
     request_digest,
     sign_digest,
-    slots_hash,
     voucher_signer,
 )
 from grange.mountain import entry_hash, path_length
 from grange.mountain import verify as verify_path
 from grange.seeds import seed_block
 from grange.types import (
+    GROUP_SLOTS,
     NO_LIMIT,
     Address,
     Epoch,
     FarmerId,
     Held,
+    HeldGroup,
     Offer,
     OrderId,
     Parameters,
+    Parting,
     Passing,
     Slot,
     Voucher,
@@ -508,7 +511,7 @@ class FakeMarket(FakeChain, FarmMarket):
                 )
         return None
 
-    async def hand_over(self, passings: Sequence[Passing], epoch: Epoch) -> Receipt:
+    async def hand_over(self, partings: Sequence[Parting], epoch: Epoch) -> Receipt:
         """Refuses what the market would of what a giver can do wrong."""
         self.ask()
         farmer = await self.own_farmer()
@@ -519,29 +522,31 @@ class FakeMarket(FakeChain, FarmMarket):
         events: list[tuple[str, dict[str, Any]]] = []
         orders, bonds = dict(self.orders), dict(self.bonds)
         try:
-            for passing in passings:
-                events += self._passed(passing, epoch)
+            for parting in partings:
+                for passing in parting.passings:
+                    events += self._passed(parting, passing, epoch)
         except TransactionReverted:
             self.orders, self.bonds = orders, bonds
             raise
+        passings = [passing for parting in partings for passing in parting.passings]
         self.hand_overs.append([passing.takeover.farmer for passing in passings])
         block = self.mine(events=events)
         if self.lose_answer:
             raise ChainUnavailable("http://chain", "connection lost while waiting")
         return self.receipt(block, 120_000 * len(passings))
 
-    def _passed(self, passing: Passing, epoch: Epoch) -> list[tuple[str, dict[str, Any]]]:
+    def _passed(self, parting: Parting, passing: Passing, epoch: Epoch) -> list[tuple[str, dict[str, Any]]]:
         order, takeover = passing.held.order, passing.takeover
-        slot, taker = passing.held.slots[takeover.slot], takeover.farmer
+        slot, taker = passing.held.slots[takeover.slot % GROUP_SLOTS], takeover.farmer
         refusal = self.refused_takers.get(taker)
         if refusal is not None:
             raise TransactionReverted("handOver", refusal, {"farmer": taker})
         if (refusal := self.refused_orders.get(order)) is not None:
             raise TransactionReverted("handOver", refusal, {"order": order})
         held = passing.held
-        if self.orders[order].slots_hash != slots_hash(held.leaf_count, held.piece_leaves, held.slots):
+        if self.orders[order].slots_hash != _hash_with(held, takeover.slot):
             raise TransactionReverted("handOver", "WrongSlots", {"order": order})
-        [book] = [one for one in books_from(self.entries()) if one.entries[:1] and _has(one, passing)]
+        [book] = [one for one in books_from(self.entries()) if one.entries[:1] and _is_of(one, parting)]
         entry = book.entries[passing.index]
         assert (entry.order, entry.slot, entry.first) == (order, takeover.slot, passing.first)
         assert verify_path(
@@ -550,10 +555,8 @@ class FakeMarket(FakeChain, FarmMarket):
         assert passing.index not in book.lost_epochs
         self.bonds[taker, epoch] = self.bonds.get((taker, epoch), 0) + slot.rate
         known = self.orders[order]
-        slots = list(passing.held.slots)
-        slots[takeover.slot] = replace(slot, farmer=taker, start=Epoch(epoch + 1))
-        changed = slots_hash(held.leaf_count, held.piece_leaves, slots)
-        self.orders[order] = replace(known, slots_hash=changed)
+        changed = _passed_on(held, takeover.slot, taker, Epoch(epoch + 1))
+        self.orders[order] = replace(known, slots_hash=_hash_with(changed, takeover.slot))
         over = {"order": order, "farmer": FARMER, "slot": takeover.slot, "from": slot.start, "epoch": epoch}
         filled = {
             "order": order, "farmer": taker, "slot": takeover.slot, "root": slot.root, "rate": slot.rate,
@@ -625,10 +628,28 @@ class FakeMarket(FakeChain, FarmMarket):
         return self.receipt(self.mine(), 50_000)
 
 
-def _has(book: BookState, passing: Passing) -> bool:
-    return book.extension == passing.extension and any(
-        one.order == passing.held.order for one in book.entries
-    )
+def _hash_with(held: HeldGroup, slot: int) -> bytes:
+    """What the market keeps of the order's slots, if the group with this slot is one of its own."""
+    own, words = slot // GROUP_SLOTS, [held.leaf_count, held.piece_leaves, len(held.farmers) // 4]
+    values = [
+        value
+        for one in held.slots
+        for value in (one.farmer, int.from_bytes(one.root), one.rate, one.max_egress_price_per_gib, one.start)
+    ]
+    group = keccak256(b"".join(value.to_bytes(32) for value in values))
+    groups = (*held.groups[:own], group, *held.groups[own:])
+    return keccak256(b"".join([*(word.to_bytes(32) for word in words), *groups, held.farmers]))
+
+
+def _passed_on(held: HeldGroup, slot: int, farmer: FarmerId, start: Epoch) -> HeldGroup:
+    slots, farmers = list(held.slots), bytearray(held.farmers)
+    slots[slot % GROUP_SLOTS] = replace(slots[slot % GROUP_SLOTS], farmer=farmer, start=start)
+    farmers[4 * slot : 4 * slot + 4] = farmer.to_bytes(4)
+    return replace(held, slots=tuple(slots), farmers=bytes(farmers))
+
+
+def _is_of(book: BookState, parting: Parting) -> bool:
+    return (book.end, book.extension) == (parting.end, parting.extension)
 
 
 def _book(book: BookState) -> Book:

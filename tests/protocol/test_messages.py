@@ -1,11 +1,13 @@
 """Signed messages, with eth_account and eth_abi as oracles."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from eth_abi.abi import encode
+from eth_abi.packed import encode_packed
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_utils.crypto import keccak
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from grange import messages
 from grange.errors import BadSignature, Misuse
 from grange.messages import Domain
-from grange.types import Acceptance, Address, Epoch, FarmerId, OrderId, Slot, Takeover, address_from
+from grange.types import Acceptance, Address, Epoch, FarmerId, Held, OrderId, Slot, Takeover, address_from
 
 ORDER_OF_SECP256K1 = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 KEY = keccak(b"operator")
@@ -114,26 +116,57 @@ def test_an_order_id_is_the_hash_of_its_abi_encoding(renter: Address, salt: byte
     assert sent == keccak(encode(kinds, [renter, DOMAIN.market, salt]))
 
 
-@given(
-    st.integers(0, 2**32 - 1),
-    st.integers(0, 2**32 - 1),
-    st.lists(
-        st.builds(
-            Slot,
-            farmer=st.integers(0, 2**32 - 1),
-            root=words,
-            rate=st.integers(0, 2**80 - 1),
-            max_egress_price_per_gib=st.integers(0, 2**80 - 1),
-            start=st.integers(0, 2**32 - 1),
-        )
-    ),
+slots_of_orders = st.lists(
+    st.builds(
+        Slot,
+        farmer=st.integers(0, 2**32 - 1),
+        root=words,
+        rate=st.integers(0, 2**80 - 1),
+        max_egress_price_per_gib=st.integers(0, 2**80 - 1),
+        start=st.integers(0, 2**32 - 1),
+    )
 )
-def test_the_hash_of_slots_is_that_of_their_abi_encoding(
+
+
+def groups_of(slots: Sequence[Slot]) -> list[bytes]:
+    """Each group's slots as `abi.encode` writes an array of so many."""
+    groups = [slots[first : first + 4] for first in range(0, len(slots), 4)]
+    return [
+        keccak(
+            encode(
+                [f"(uint32,bytes32,uint80,uint80,uint32)[{len(group)}]"],
+                [list(map(dataclasses.astuple, group))],
+            )
+        )
+        for group in groups
+    ]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), slots_of_orders)
+def test_the_hash_of_slots_is_that_of_their_groups_and_farmers(
     leaf_count: int, piece_leaves: int, slots: list[Slot]
 ) -> None:
-    values = [leaf_count, piece_leaves, [dataclasses.astuple(slot) for slot in slots]]
-    expected = keccak(encode(["uint32", "uint32", "(uint32,bytes32,uint80,uint80,uint32)[]"], values))
-    assert messages.slots_hash(leaf_count, piece_leaves, slots) == expected
+    shape = encode(["uint256"] * 3, [leaf_count, piece_leaves, len(slots)])
+    farmers = encode_packed(["uint32"] * len(slots), [slot.farmer for slot in slots])
+    assert messages.slots_hash(leaf_count, piece_leaves, slots) == keccak(
+        b"".join([shape, *groups_of(slots), farmers])
+    )
+
+
+@given(slots_of_orders.filter(len), st.data())
+def test_a_group_shows_its_slots_all_farmers_and_the_hashes_of_the_other_groups(
+    slots: list[Slot], data: st.DataObject
+) -> None:
+    slot = data.draw(st.integers(0, len(slots) - 1))
+    held = Held(order=OrderId(bytes(32)), leaf_count=8, piece_leaves=4, slots=tuple(slots))
+    group = messages.held_group(held, slot)
+    hashes = groups_of(slots)
+    del hashes[slot // 4]
+    assert (group.order, group.leaf_count, group.piece_leaves) == (held.order, 8, 4)
+    assert group.slots[slot % 4] == slots[slot]
+    assert group.slots == tuple(slots[slot // 4 * 4 :][:4])
+    assert group.groups == tuple(hashes)
+    assert group.farmers == encode_packed(["uint32"] * len(slots), [one.farmer for one in slots])
 
 
 @given(keys, words)

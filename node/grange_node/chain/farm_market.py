@@ -32,7 +32,7 @@ from grange.chain.gas_value import GasValue, GasValuer
 from grange.chain.market import MarketClient
 from grange.chain.rpc import Rpc
 from grange.tasks import together
-from grange.types import NO_FARMER, Address, Epoch, FarmerId, Held, OrderId, Passing, Slot, Voucher
+from grange.types import NO_FARMER, Address, Epoch, FarmerId, Held, OrderId, Parting, Slot, Voucher
 from grange_node.chain.funding import GasReserve, read_gas_reserve
 from grange_node.chain.order_state import OrderLookup, ReadableOrder
 from grange_node.config import Config, endpoint_notes, expected
@@ -182,12 +182,13 @@ class FarmMarket(MarketClient):
             calls.declare_loss(self._config.farmer, end, words, extension=extension)
         )
 
-    async def hand_over(self, passings: Sequence[Passing], epoch: Epoch) -> Receipt:
+    async def hand_over(self, partings: Sequence[Parting], epoch: Epoch) -> Receipt:
         """Pass slots on to the farmers that signed for them, in an epoch that we have proven, as long as what
         they signed holds. What is mined and refused is not sent again: a taker may want us to pay for gas."""
         last_block = (epoch + 1) * self._config.parameters.epoch_blocks - 1
+        passings = [passing for parting in partings for passing in parting.passings]
         last_block = min([last_block, *(passing.takeover.deadline_block for passing in passings)])
-        call = calls.hand_over(self._config.farmer, passings)
+        call = calls.hand_over(self._config.farmer, partings)
         return await self.sender.send(call, last_block=last_block, paid_tries=1)
 
     async def release(self, taker: FarmerId, epoch: Epoch) -> Receipt:

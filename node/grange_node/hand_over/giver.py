@@ -30,7 +30,7 @@ from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.errors import EndsNode, HandOverStopped, NotTaken
 from grange_node.hand_over.list_file import HandOver
-from grange_node.hand_over.passing import MAX_HANDED_OVER, passable, passing_of
+from grange_node.hand_over.passing import MAX_HANDED_OVER, partings_of, passable, passing_of
 from grange_node.hand_over.takers import TakerDirectory, Takers
 from grange_node.hand_over.transfer import Setting, Transfer
 from grange_node.ledger.books import books_from
@@ -299,12 +299,15 @@ class Giver:
 
     async def _send(self, ready: Sequence[_Accepted], epoch: Epoch) -> bool:
         """One transaction. False if it was refused, and not all that is in it need be at fault."""
-        passings = [
-            passing_of(one.transfer.order_state, one.found.book, one.found.index, one.takeover)
+        partings = partings_of(
+            (
+                one.found.book,
+                passing_of(one.transfer.order_state, one.found.book, one.found.index, one.takeover),
+            )
             for one in ready
-        ]
+        )
         try:
-            receipt = await self._market.hand_over(passings, epoch)
+            receipt = await self._market.hand_over(partings, epoch)
         except TransactionReverted as error:
             if len(ready) > 1:
                 return False

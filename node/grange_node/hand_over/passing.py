@@ -1,7 +1,8 @@
 """Which slots may be handed over together, and how the market wants them shown. Pure.
 
-The market takes them one after the other, and looks at each alone: what is left of a book must be enough to
-be drawn from, unless what goes stands at its front (`loss_declaration` has the rule).
+What is left of a book must be enough to be drawn from, unless what goes stands at its front
+(`loss_declaration` has the rule). The market looks at what goes of a book together; here each that is chosen
+leaves enough with those before it.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from typing import Final
 
 from grange.audit import BookState
 from grange.chain.orders import OrderState
-from grange.types import NO_LIMIT, Epoch, Passing, Takeover
+from grange.messages import held_group
+from grange.types import NO_LIMIT, Epoch, Parting, Passing, Takeover
 from grange_node.self_repair.loss_declaration import may_be_lost
 
 MAX_HANDED_OVER: Final = 24
-"""In one transaction: at up to 350,000 gas for a slot of the largest order it has room in any block."""
+"""In one transaction: at up to 260,000 gas for a slot of the largest order it has room in any block."""
 
 
 def passable(book: BookState, wanted: Iterable[int], epoch: Epoch, *, most: int = NO_LIMIT) -> list[int]:
@@ -37,10 +39,20 @@ def passable(book: BookState, wanted: Iterable[int], epoch: Epoch, *, most: int 
 def passing_of(order_state: OrderState, book: BookState, index: int, takeover: Takeover) -> Passing:
     """A slot as `handOver` takes it."""
     return Passing(
-        held=order_state.held,
-        extension=book.extension,
+        held=held_group(order_state.held, takeover.slot),
         index=index,
         first=book.entries[index].first,
         path=tuple(book.mountain.path(index)),
         takeover=takeover,
     )
+
+
+def partings_of(passings: Iterable[tuple[BookState, Passing]]) -> list[Parting]:
+    """Slots of several books as `handOver` takes them, in the same order within each book."""
+    by_book: dict[tuple[Epoch, bool], list[Passing]] = {}
+    for book, passing in passings:
+        by_book.setdefault((book.end, book.extension), []).append(passing)
+    return [
+        Parting(end=end, extension=extension, passings=tuple(those))
+        for (end, extension), those in by_book.items()
+    ]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from grange.messages import held_group
 from grange.types import (
     Acceptance,
     Address,
@@ -18,7 +19,7 @@ from grange.types import (
     Offer,
     OperatorConsent,
     OrderId,
-    Passing,
+    Parting,
     Permit,
     Takeover,
     Terms,
@@ -211,9 +212,9 @@ def cut_front(farmer: FarmerId, end: Epoch, tenures: Sequence[bytes], *, extensi
     return Call(function="cutFront", args=(farmer, end, extension, tenures))
 
 
-def hand_over(farmer: FarmerId, passings: Sequence[Passing]) -> Call:
-    """Pass slots on to the farmers that signed for them."""
-    return Call(function="handOver", args=(farmer, passings))
+def hand_over(farmer: FarmerId, partings: Sequence[Parting]) -> Call:
+    """Pass slots on to the farmers that signed for them, book by book."""
+    return Call(function="handOver", args=(farmer, partings))
 
 
 def release(farmer: FarmerId, taker: FarmerId, epoch: Epoch) -> Call:
@@ -223,7 +224,7 @@ def release(farmer: FarmerId, taker: FarmerId, epoch: Epoch) -> Call:
 
 def recover(farmer: FarmerId, held: Held, slot: int) -> Call:
     """Take back a slot of an order that the farmer had declared lost."""
-    return Call(function="recover", args=(farmer, held, slot))
+    return Call(function="recover", args=(farmer, held_group(held, slot), slot))
 
 
 def prove(farmer: FarmerId, epoch: Epoch, words: Sequence[bytes]) -> Call:

@@ -6,7 +6,9 @@ import {
     Epoch,
     FarmerId,
     Held,
+    HeldGroup,
     OrderId,
+    Parting,
     Passing,
     Rate,
     Slot,
@@ -207,6 +209,19 @@ abstract contract FarmTest is MarketTest {
         held = Held({order: order, leafCount: stored.leafCount, pieceLeaves: 1, slots: stored.slots});
     }
 
+    /// @dev The same with the group of one slot.
+    function _heldGroup(OrderId order, uint256 slot) internal view returns (HeldGroup memory) {
+        Stored storage stored = _stored[order];
+        return Reference.heldGroup(order, stored.leafCount, 1, stored.slots, slot);
+    }
+
+    /// @dev Slots that are handed over of one book.
+    function _parting(Passing[] memory passings, bool extension) internal view returns (Parting[] memory partings) {
+        partings = new Parting[](1);
+        Epoch end = Epoch.wrap(passings.length == 0 ? 0 : _stored[passings[0].held.order].end);
+        partings[0] = Parting({end: end, extension: extension, passings: passings});
+    }
+
     /// @dev The farmer's consent to take over a slot.
     function _takeover(
         OrderId order,
@@ -265,8 +280,7 @@ abstract contract FarmTest is MarketTest {
     /// @dev How the farmer's `nth` slot is handed over: what the taker signed is with it.
     function _passing(FarmerId farmer, uint256 nth, FarmerId taker) internal view returns (Passing memory passing) {
         Kept memory kept = _kept[farmer][nth];
-        passing.held = _held(kept.order);
-        passing.extension = kept.extension;
+        passing.held = _heldGroup(kept.order, kept.slot);
         for (uint256 i = 0; i < nth; ++i) if (_sameBook(_kept[farmer][i], kept)) ++passing.index;
         passing.first = kept.first;
         passing.path = Reference.mountainPath(_entries(farmer, kept), passing.index);
@@ -295,7 +309,7 @@ abstract contract FarmTest is MarketTest {
         Passing[] memory passings = new Passing[](1);
         passings[0] = _passing(farmer, nth, taker);
         vm.prank(_operator(farmer));
-        market.handOver(farmer, passings);
+        market.handOver(farmer, _parting(passings, _kept[farmer][nth].extension));
         _passed(farmer, nth, taker);
     }
 
@@ -312,7 +326,7 @@ abstract contract FarmTest is MarketTest {
     function _recover(FarmerId farmer, uint256 nth) internal {
         Kept memory kept = _kept[farmer][nth];
         vm.prank(_operator(farmer));
-        market.recover(farmer, _held(kept.order), kept.slot);
+        market.recover(farmer, _heldGroup(kept.order, kept.slot), kept.slot);
         _stored[kept.order].slots[kept.slot].from = Epoch.wrap(uint32(_now() + 1));
         _keep(kept.order, kept.slot, false);
     }

@@ -86,7 +86,9 @@ abstract contract Passages is Chance {
         errors[2] = IFarmers.StakeTooSmall.selector;
         uint256 stake = market.farmer(giver).stake;
         uint256 bound = market.bound(giver, taker, market.currentEpoch());
-        if (_isRefused(_operator(giver), abi.encodeCall(market.handOver, (giver, passings)), errors)) return false;
+        bool extension = _kept[giver][nth].extension;
+        bytes memory data = abi.encodeCall(market.handOver, (giver, _parting(passings, extension)));
+        if (_isRefused(_operator(giver), data, errors)) return false;
         _passed(giver, nth, taker);
         uint256 more = market.bound(giver, taker, market.currentEpoch()) - bound;
         vm.assertEq(stake - market.farmer(giver).stake, more, "what leaves the stake is bound");
@@ -137,7 +139,7 @@ abstract contract Passages is Chance {
         uint256[] memory before = _vaultsNow();
         bytes4[] memory errors = new bytes4[](2);
         (errors[0], errors[1]) = (IBooks.BookMostlyLost.selector, IFarmers.StakeTooSmall.selector);
-        bytes memory data = abi.encodeCall(market.recover, (farmer, _held(kept.order), kept.slot));
+        bytes memory data = abi.encodeCall(market.recover, (farmer, _heldGroup(kept.order, kept.slot), kept.slot));
         if (_isRefused(_operator(farmer), data, errors)) return;
         _stored[kept.order].slots[kept.slot].from = Epoch.wrap(uint32(_now() + 1));
         _keep(kept.order, kept.slot, false);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {FarmerId, HeldGroup, OrderId, Slot} from "../../../contracts/types/Types.sol";
+
 /// @title The trees as their definitions say, slow and recursive, to hold the contract's short cuts against
+/// @dev And what an order keeps of its slots.
 library Reference {
     /// @dev RFC 9162, section 2.1.1, over hashes [low, high): split at the largest power of two below the size.
     function merkleRoot(bytes32[] memory hashes, uint256 low, uint256 high) internal pure returns (bytes32) {
@@ -87,5 +90,59 @@ library Reference {
         longer = new bytes32[](list.length + rest.length);
         for (uint256 i = 0; i < list.length; ++i) longer[i] = list[i];
         for (uint256 i = 0; i < rest.length; ++i) longer[list.length + i] = rest[i];
+    }
+
+    uint256 internal constant GROUP_SLOTS = 4;
+
+    /// @dev The slots of one group, which is a part of all.
+    function group(Slot[] memory slots, uint256 number) internal pure returns (Slot[] memory part) {
+        uint256 first = number * GROUP_SLOTS;
+        uint256 count = slots.length - first < GROUP_SLOTS ? slots.length - first : GROUP_SLOTS;
+        part = new Slot[](count);
+        for (uint256 i = 0; i < count; ++i) part[i] = slots[first + i];
+    }
+
+    function groupHash(Slot[] memory part) internal pure returns (bytes32) {
+        bytes memory content = "";
+        for (uint256 i = 0; i < part.length; ++i) content = bytes.concat(content, abi.encode(part[i]));
+        return keccak256(content);
+    }
+
+    function packedFarmers(Slot[] memory slots) internal pure returns (bytes memory packed) {
+        packed = "";
+        for (uint256 i = 0; i < slots.length; ++i) {
+            packed = bytes.concat(packed, bytes4(FarmerId.unwrap(slots[i].farmer)));
+        }
+    }
+
+    /// @dev What an order keeps of its slots.
+    function slotsHash(uint256 leafCount, uint256 pieceLeaves, Slot[] memory slots) internal pure returns (bytes32) {
+        bytes memory content = abi.encode(leafCount, pieceLeaves, slots.length);
+        for (uint256 i = 0; i * GROUP_SLOTS < slots.length; ++i) {
+            content = bytes.concat(content, groupHash(group(slots, i)));
+        }
+        return keccak256(bytes.concat(content, packedFarmers(slots)));
+    }
+
+    /// @dev An order with the group of a slot, as it is handed in.
+    function heldGroup(
+        OrderId order,
+        uint32 leafCount,
+        uint32 pieceLeaves,
+        Slot[] memory slots,
+        uint256 slot
+    ) internal pure returns (HeldGroup memory held) {
+        uint256 own = slot / GROUP_SLOTS;
+        held = HeldGroup({
+            order: order,
+            leafCount: leafCount,
+            pieceLeaves: pieceLeaves,
+            farmers: packedFarmers(slots),
+            groups: new bytes32[](0),
+            slots: group(slots, own)
+        });
+        for (uint256 i = 0; i * GROUP_SLOTS < slots.length; ++i) {
+            if (i != own) held.groups = joined(held.groups, groupHash(group(slots, i)));
+        }
     }
 }

@@ -14,7 +14,7 @@ from grange.chain import Farmer, Receipt, TransactionReverted
 from grange.chain.orders import OrderState
 from grange.errors import GrangeError
 from grange.messages import slots_hash
-from grange.types import NO_LIMIT, Epoch, FarmerId, OrderId, Passing
+from grange.types import NO_LIMIT, Epoch, FarmerId, OrderId, Parting
 from grange_node.chain.chain_follower import View
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.errors import ChainDown
@@ -632,12 +632,12 @@ async def test_a_taker_that_makes_a_transaction_fail_at_our_cost_is_asked_no_mor
         market, hand_over = given.market, given.market.hand_over
         paid = 0
 
-        async def refused(passings: Sequence[Passing], epoch: Epoch) -> Receipt:
+        async def refused(partings: Sequence[Parting], epoch: Epoch) -> Receipt:
             nonlocal paid
-            if passings[0].takeover.farmer == 8:
+            if partings[0].passings[0].takeover.farmer == 8:
                 paid += 1
                 raise TransactionReverted("handOver", name, {}, tx_hash=bytes(32))
-            return await hand_over(passings, epoch)
+            return await hand_over(partings, epoch)
 
         market.hand_over = refused  # type: ignore[method-assign]
         given.ask(*given.slots)
@@ -689,11 +689,11 @@ async def test_a_transaction_is_of_no_use_after_what_a_taker_signed_has_run_out(
     async with giving(tmp_path, 2) as given:
         market, sent = given.market, list[dict[str, Any]]()
         hand_over, epoch = market.hand_over, given.market.epoch
-        passed: list[Passing] = []
+        passed: list[Parting] = []
 
-        async def noted(passings: Sequence[Passing], epoch: Epoch) -> Receipt:
-            passed.extend(passings)
-            return await hand_over(passings, epoch)
+        async def noted(partings: Sequence[Parting], epoch: Epoch) -> Receipt:
+            passed.extend(partings)
+            return await hand_over(partings, epoch)
 
         market.hand_over = noted  # type: ignore[method-assign]
         given.ask(*given.slots)
@@ -703,9 +703,11 @@ async def test_a_transaction_is_of_no_use_after_what_a_taker_signed_has_run_out(
             sent.append(how)
 
         market.sender.send = send  # type: ignore[method-assign, assignment]
-        early = replace(passed[1], takeover=replace(passed[1].takeover, deadline_block=epoch + 3))
-        for passings in (passed, [passed[0], early]):
-            await FarmMarket.hand_over(market, passings, epoch)
+        [parting] = passed
+        first, second = parting.passings
+        early = replace(second, takeover=replace(second.takeover, deadline_block=epoch + 3))
+        for passings in (parting.passings, (first, early)):
+            await FarmMarket.hand_over(market, [replace(parting, passings=passings)], epoch)
         last = (epoch + 1) * market.rules.epoch_blocks - 1
         assert [how["last_block"] for how in sent] == [last, epoch + 3]
         assert [how["paid_tries"] for how in sent] == [1, 1]

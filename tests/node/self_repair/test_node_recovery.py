@@ -7,6 +7,7 @@ from market_rules import PARAMETERS
 from test_node_care import PIECES, Kept, keeping, whole
 
 from grange.chain import calls
+from grange.messages import held_group
 from grange.types import Epoch, FarmerId, Held, OrderId, Slot
 
 
@@ -116,4 +117,4 @@ async def test_a_refusal_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureF
 def test_the_call_names_farmer_order_and_slot() -> None:
     slot = Slot(farmer=FarmerId(7), root=bytes(32), rate=3, start=Epoch(4))
     held = Held(order=OrderId(b"o" * 32), leaf_count=1, piece_leaves=1, slots=(slot,))
-    assert calls.recover(FarmerId(7), held, 0).args == (FarmerId(7), held, 0)
+    assert calls.recover(FarmerId(7), held, 0).args == (FarmerId(7), held_group(held, 0), 0)
