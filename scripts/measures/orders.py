@@ -10,6 +10,7 @@ from grange.messages import AcceptanceMessage, sign_takeover, tenure_word
 from grange.types import Epoch, Held
 from measures.farms import Farm
 from measures.ground import PARAMETERS, RATE, Ground
+from measures.passages import measure_mandate
 
 ORDERS = 16
 TERM_EPOCHS = 60
@@ -80,8 +81,11 @@ async def _extended(ground: Ground, held: Held, farms: Sequence[Farm], end: Epoc
     async with ground.undone(), ground.permit(len(farms) * RATE * (end - before)) as permit:
         gas = await ground.gas(calls.extend(held, prepared.terms, prepared.acceptances, permit))
         ground.put(f"{name}_with_permit", gas / len(farms))
+    by_mandate = await measure_mandate(ground, held, farms, end)
     gas = await ground.gas(calls.extend(held, prepared.terms, prepared.acceptances))
     ground.put(name, gas / len(farms))
+    ground.put(f"{name}_by_mandate", by_mandate / len(farms))
+    ground.put(f"{name}_by_mandate_more", by_mandate - gas)
     return prepared.enter(Epoch(before - 1), extension=True)
 
 

@@ -14,12 +14,18 @@ PROVE_GAS = 350_000
 EVICT_GAS = 150_000
 REFILL_PER_SLOT_GAS = 60_000
 CLOSE_30_GAS = 400_000
+HAND_OVER_PER_SLOT_GAS = 100_000
+BY_MANDATE_MORE_GAS = 15_000
+"""Than to extend the same order in the same state."""
 
 FEW_SLOTS = 30
 """An order of fewer is not held to the target of `place`."""
 
 OF_FEW_SLOTS = (
     "what an order costs beside its slots (the transaction and the order's own words) is spread over few"
+)
+FROM_WITHIN = (
+    "a slot that leaves a book from within takes a word that tells audits so; a farm leaves from the front"
 )
 OF_NEW_BOOKS = "each farmer's first slot to a date writes that book's first words, once"
 
@@ -63,6 +69,12 @@ def judge(
         *(judged(figure, EVICT_GAS) for figure in (*evicted, "evict_all_books_unsettled")),
         *(judged(f"refill_per_slot_{size}", REFILL_PER_SLOT_GAS) for size in order_slots),
         judged("close_30", CLOSE_30_GAS),
+        *(judged(f"hand_over_per_slot_{size}", HAND_OVER_PER_SLOT_GAS) for size in order_slots),
+        *(
+            judged(f"hand_over_per_slot_{size}_from_within", HAND_OVER_PER_SLOT_GAS, FROM_WITHIN)
+            for size in order_slots
+        ),
+        *(judged(f"extend_per_slot_{size}_by_mandate_more", BY_MANDATE_MORE_GAS) for size in order_slots),
     ]
 
 
@@ -81,6 +93,7 @@ def summary(judged: Sequence[Judged]) -> dict[str, object]:
         "prove_5_samples_1TiB": _most(judged, "prove_"),
         "evict": _most(judged, "evict_"),
         "refill_per_slot": _most(judged, "refill_"),
+        "extend_by_mandate_more": _most(judged, "extend_"),
         "targets_met": not any(one.is_missed for one in judged),
     }
 
