@@ -82,9 +82,9 @@ def lying(devnet: Devnet, change: Change, *, refused: str = "") -> Any:
 async def behind(devnet: Devnet, change: Change) -> AsyncIterator[Chain]:
     """A chain that is seen through a liar first, and through the honest endpoint."""
     async with HostileProxy.before(devnet.rpc_url) as proxy:
-        proxy.change = change
         timeouts = Timeouts(request_seconds=5.0, retries=1, pause_seconds=0.01)
         async with Chain.connect((proxy.url, devnet.rpc_url), devnet.market, timeouts=timeouts) as chain:
+            proxy.change = change
             yield chain
 
 
@@ -150,6 +150,35 @@ async def test_a_liar_among_two_neither_makes_it_dear_nor_keeps_it_from_being_mi
         receipt = await Sender(chain, wallet, policy=HASTY).send(calls.transfer(SOMEBODY, 1))
     assert 0 < receipt.effective_gas_price <= MOST_TIP_WEI + 2 * GWEI
     assert await devnet.chain.token_balance(wallet.address) == 1_000 * TOKEN - 1
+
+
+def charging(wei: int) -> Change:
+    """An endpoint of a rollup that charges so much for a kilobyte."""
+
+    def change(method: str, result: Any) -> Any:
+        if method == "eth_getCode":
+            return "0x60"
+        return "0x" + wei.to_bytes(32).hex() if method == "eth_call" else result
+
+    return change
+
+
+async def test_what_a_rollup_charges_for_data_is_held_against_the_cap_too(
+    devnet: Devnet, wallet: Wallet
+) -> None:
+    """Nothing that is signed bounds it."""
+    async with HostileProxy.before(devnet.rpc_url) as proxy, Chain.connect(proxy.url, devnet.market) as chain:
+        proxy.change = charging(10**24)
+        with pytest.raises(FeesAboveCap, match="nothing was sent"):
+            await Sender(chain, wallet, policy=HASTY).send(calls.transfer(SOMEBODY, 1))
+        assert not await _is_pending(devnet, wallet)
+        proxy.change = charging(10**9)
+        await Sender(chain, wallet, policy=HASTY).send(calls.transfer(SOMEBODY, 1))
+
+
+async def test_a_liar_among_two_holds_nothing_back_by_what_data_costs(devnet: Devnet, wallet: Wallet) -> None:
+    async with behind(devnet, charging(10**24)) as chain:
+        await Sender(chain, wallet, policy=HASTY).send(calls.transfer(SOMEBODY, 1))
 
 
 async def test_when_fees_rise_above_the_cap_while_it_waits_no_more_is_offered_and_it_is_said(

@@ -57,12 +57,17 @@ class GasReserve:
     @property
     def is_held_back(self) -> bool:
         """Whether gas costs so much that nothing is sent."""
-        return self.cap_wei is not None and self.base_wei >= self.cap_wei
+        return self.cap_wei is not None and self._dearest_wei >= self.cap_wei
+
+    @property
+    def _dearest_wei(self) -> int:
+        """What is held against the cap: the base fee, or what data comes to."""
+        return max(self.base_wei, self.data_fee_wei)
 
     def cap_warning(self) -> str:
         """What follows from fees above the cap, and what to do."""
         return (
-            f"a unit of gas costs {format_gwei(self.base_wei)} gwei, and the cap is "
+            f"a unit of gas costs {format_gwei(self._dearest_wei)} gwei, and the cap is "
             f"{format_gwei(self.cap_wei or 0)}: no proof is sent until gas is cheaper, and an epoch "
             "without one is not paid and counts as missed. To allow more: grange farm fees --max-fee-gwei"
         )

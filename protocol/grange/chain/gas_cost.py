@@ -111,6 +111,10 @@ class DataPriceWatch:
             self._known_until = now + (PRICES_AGE_SECONDS if is_there else NO_ORACLE_AGE_SECONDS)
         return self._known
 
+    def forget(self) -> None:
+        """Ask again the next time."""
+        self._known_until = None
+
 
 async def read_offered_prices(rpc: Rpc, policy: SendPolicy) -> GasPrices:
     """What is offered for gas now, which is more than it costs: so much an account must have. Raises

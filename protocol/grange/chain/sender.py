@@ -34,6 +34,7 @@ from grange.chain.errors import (
     AnswerUnreadable,
     ChainError,
     ChainUnavailable,
+    FeesAboveCap,
     InsufficientFunds,
     RpcError,
     TransactionNotMined,
@@ -42,6 +43,7 @@ from grange.chain.errors import (
     TransactionTooLate,
 )
 from grange.chain.fees import SendPolicy
+from grange.chain.gas_cost import CallSize, DataPriceWatch
 from grange.chain.gateway import PENDING, Chain
 from grange.chain.outbox import TRANSFER_GAS, OnMined, Outbox, Sent, Wanted, ignore
 from grange.chain.receipts import OUT_OF_GAS, UNKNOWN, Receipt, receipt_from, why_reverted
@@ -102,6 +104,7 @@ class Sender:
         self.wallet = wallet
         self.policy = policy or SendPolicy()
         self._money = lock or HomeLock(None)
+        self._data_prices = DataPriceWatch(chain.rpc)
         self._outbox = Outbox(chain, wallet, self.policy)
 
     @property
@@ -253,10 +256,25 @@ class Sender:
     async def _prepared_and_sent(
         self, label: str, abi: Abi, fields: Mapping[str, Any], wanted: Wanted
     ) -> Sent:
-        gas, situation = await together(
-            self._simulated_gas(label, fields, wanted.gas), self._outbox.look(wanted)
+        gas, situation, _ = await together(
+            self._simulated_gas(label, fields, wanted.gas),
+            self._outbox.look(wanted),
+            self._data_prices.now(),
         )
+        await self._check_data_fee(CallSize(gas=gas, data_bytes=len(fields["data"])))
         return await self._outbox.send(label, abi, {**fields, "gas": gas}, wanted, situation)
+
+    async def _check_data_fee(self, size: CallSize) -> None:
+        """Raise FeesAboveCap where what a rollup charges for data comes to more for each unit of gas than we
+        offer for one. It is not signed, so nothing else bounds it."""
+        cap = self.policy.max_fee_wei
+        if await self._data_fee(size) >= cap and self.chain.rpc.ask_another() is not None:
+            self._data_prices.forget()
+        if (fee := await self._data_fee(size)) >= cap:
+            raise FeesAboveCap(fee, cap)
+
+    async def _data_fee(self, size: CallSize) -> int:
+        return -(-(await self._data_prices.now()).cost_wei(size) // size.gas)
 
     async def _simulated_gas(self, label: str, fields: Mapping[str, Any], gas: int | None) -> int:
         """The gas limit; a call that would be refused is found here, where it costs nothing.

@@ -107,6 +107,13 @@ def test_a_lack_of_gas_is_said_in_gas_tokens(detail: str, said: str) -> None:
     assert said in str(InsufficientFunds(OPERATOR.address, detail))
 
 
+def test_what_a_rollup_charges_for_data_is_held_against_the_cap_too() -> None:
+    reserve = GasReserve(held_wei=1, proof_wei=1, base_wei=1, data_fee_wei=500, cap_wei=500)
+    assert reserve.is_held_back
+    assert "costs 0.0000005 gwei, and the cap is 0.0000005" in reserve.cap_warning()
+    assert not GasReserve(held_wei=1, proof_wei=1, base_wei=1, data_fee_wei=499, cap_wei=500).is_held_back
+
+
 async def test_fees_above_the_cap_are_said_when_they_begin_and_when_they_are_over(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
