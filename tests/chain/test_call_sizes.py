@@ -12,6 +12,7 @@ from grange.audit import LEAF_WORDS
 from grange.chain import Call, call_sizes, calls
 from grange.chain.codec import market_abi
 from grange.chain.gas_cost import CallSize
+from grange.messages import held_group
 from grange.types import (
     Acceptance,
     Address,
@@ -19,6 +20,7 @@ from grange.types import (
     FarmerId,
     Held,
     OrderId,
+    Parting,
     Passing,
     Permit,
     Slot,
@@ -47,8 +49,11 @@ def held(slots: int) -> Held:
     return Held(order=OrderId(WORD), leaf_count=9, piece_leaves=1, slots=(SLOT,) * slots)
 
 
-def passing(slots: int) -> Passing:
-    return Passing(held=held(slots), extension=False, index=1, first=1, path=(WORD,) * 7, takeover=TAKEOVER)
+def parting(slots: int) -> Parting:
+    """One slot of an order of so many."""
+    group = held_group(held(slots), 0)
+    passing = Passing(held=group, index=1, first=1, path=(WORD,) * 7, takeover=TAKEOVER)
+    return Parting(end=Epoch(30), extension=False, passings=(passing,))
 
 
 MEASURED = {
@@ -79,7 +84,7 @@ MEASURED = {
     ),
     "a slot of 30 handed over": (
         call_sizes.hand_over(30),
-        calls.hand_over(ME, [passing(30)]),
+        calls.hand_over(ME, [parting(30)]),
         "handOver, 1 slot, of 30",
     ),
 }

@@ -12,8 +12,10 @@ from grange.chain.gas_cost import CallSize
 SLOT_BYTES: Final = 160
 """A slot of an order, or what a farmer signs, in a call's data."""
 ACCEPTANCE_BYTES: Final = 224
-PASSING_BYTES: Final = 870
-"""What shows a slot that is handed over, without the slots of its order."""
+PASSING_BYTES: Final = 1_830
+"""What shows a slot that is handed over, with its group."""
+OTHER_SLOT_BYTES: Final = 16
+"""Of each slot of its order: its farmer, and its part of a group's hash."""
 
 PROOF: Final = CallSize(gas=350_000, data_bytes=9_732)
 """Five samples of slots of a TiB."""
@@ -31,7 +33,7 @@ _EXTEND: Final = CallSize(gas=150_000, data_bytes=620)
 _EXTEND_SLOT: Final = CallSize(gas=75_000, data_bytes=ACCEPTANCE_BYTES + SLOT_BYTES)
 _PLACE: Final = CallSize(gas=150_000, data_bytes=430)
 _PLACE_SLOT: Final = CallSize(gas=60_000, data_bytes=ACCEPTANCE_BYTES)
-_HAND_OVER: Final = CallSize(gas=240_000, data_bytes=PASSING_BYTES)
+_HAND_OVER: Final = CallSize(gas=210_000, data_bytes=PASSING_BYTES)
 
 
 def redeem(vouchers: int) -> CallSize:
@@ -61,7 +63,7 @@ def extend(slots: int) -> CallSize:
 
 def hand_over(slots: int) -> CallSize:
     """Handing over a slot of an order of so many, alone."""
-    return _HAND_OVER + _held(slots)
+    return _HAND_OVER + CallSize(gas=0, data_bytes=OTHER_SLOT_BYTES * slots)
 
 
 def _held(slots: int) -> CallSize:
