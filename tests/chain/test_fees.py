@@ -140,6 +140,11 @@ async def test_an_endpoint_alone_that_names_a_silly_fee_makes_nobody_pay_it(
     assert "--max-fee-gwei" in explained.hint
 
 
+def told(chain: Chain) -> str:
+    """What a person is told of the endpoints."""
+    return " ".join(chain.rpc.reports)
+
+
 @pytest.mark.parametrize("silly_wei", [SILLY_WEI, 0])
 async def test_a_liar_among_two_neither_makes_it_dear_nor_keeps_it_from_being_mined(
     devnet: Devnet, wallet: Wallet, silly_wei: int
@@ -148,6 +153,7 @@ async def test_a_liar_among_two_neither_makes_it_dear_nor_keeps_it_from_being_mi
     change = both(base_fee(silly_wei), answering("eth_maxPriorityFeePerGas", hex(silly_wei)))
     async with behind(devnet, change) as chain:
         receipt = await Sender(chain, wallet, policy=HASTY).send(calls.transfer(SOMEBODY, 1))
+        assert ("names a base fee of 1,000,000,000,000,000" in told(chain)) is bool(silly_wei)
     assert 0 < receipt.effective_gas_price <= MOST_TIP_WEI + 2 * GWEI
     assert await devnet.chain.token_balance(wallet.address) == 1_000 * TOKEN - 1
 
@@ -179,6 +185,7 @@ async def test_what_a_rollup_charges_for_data_is_held_against_the_cap_too(
 async def test_a_liar_among_two_holds_nothing_back_by_what_data_costs(devnet: Devnet, wallet: Wallet) -> None:
     async with behind(devnet, charging(10**24)) as chain:
         await Sender(chain, wallet, policy=HASTY).send(calls.transfer(SOMEBODY, 1))
+        assert "names a price of data that another one does not" in told(chain)
 
 
 async def test_when_fees_rise_above_the_cap_while_it_waits_no_more_is_offered_and_it_is_said(
@@ -225,6 +232,7 @@ async def test_an_estimate_that_no_call_takes_is_not_believed(
     change = answering("eth_estimateGas", hex(estimate))
     async with behind(devnet, change) as chain:
         await Sender(chain, wallet, policy=HASTY).send(calls.transfer(SOMEBODY, 1))
+        assert "estimates more gas for transfer than any call takes" in told(chain)
     async with HostileProxy.before(devnet.rpc_url) as proxy, Chain.connect(proxy.url, devnet.market) as chain:
         proxy.change = change
         with pytest.raises(AnswerUnreadable, match="an estimate of the gas for transfer"):

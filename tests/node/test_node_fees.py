@@ -81,3 +81,5 @@ async def test_beside_an_honest_endpoint_it_proves_at_honest_fees(devnet: Devnet
         assert await farm.step() is Action.PROVE
         paid = before - await devnet.chain.native_balance(farm.node.market.address)
         assert 0 < paid < 400_000 * (MOST_TIP_WEI + 2 * GWEI)
+        status = await read_status(farm.config, load_address(tmp_path / "home"))
+        assert any("names a base fee" in told for told in status.endpoint_reports)

@@ -20,7 +20,7 @@ from grange.chain.answers import fields_from, quantity
 from grange.chain.errors import FeesAboveCap, RpcError
 from grange.chain.rpc import Rpc
 from grange.tasks import together
-from grange.units import GWEI
+from grange.units import GWEI, format_gwei
 
 Fees = dict[str, int]
 """maxFeePerGas and maxPriorityFeePerGas in wei, by the names that a transaction has for them."""
@@ -31,6 +31,8 @@ MOST_TIP_WEI: Final = 50 * GWEI
 MOST_TIP_TIMES: Final = 10
 """A tip is cut to so much, or to so many times the base fee if that is more: it is paid in full, and an
 endpoint of those who get it may name any."""
+LYING_TIMES: Final = 10
+"""Two endpoints that are some blocks apart name fees that differ; of so much one is not honest."""
 REPLACEMENT_PERCENT = 10
 """What nodes want more, of both fees, before they let one transaction take another's place."""
 MARK_WEI = 1 << 16
@@ -101,8 +103,11 @@ async def current_fees(rpc: Rpc, policy: SendPolicy) -> Fees:
     for _ in rpc.connections[1:]:
         if level.base_wei < policy.max_fee_wei:
             break
-        rpc.ask_another()
+        suspect, named = rpc.ask_another(), level.base_wei
         level = await read_fee_level(rpc, policy)
+        if suspect is not None and level.base_wei * LYING_TIMES <= named:
+            said, other = format_gwei(named), format_gwei(level.base_wei)
+            rpc.accuse(suspect, f"names a base fee of {said} gwei, and another one {other}")
     if level.base_wei >= policy.max_fee_wei:
         raise FeesAboveCap(level.base_wei, policy.max_fee_wei)
     fee = level.base_wei * policy.base_fee_factor + level.tip_wei + secrets.randbelow(MARK_WEI)

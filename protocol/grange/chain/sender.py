@@ -42,7 +42,7 @@ from grange.chain.errors import (
     TransactionReverted,
     TransactionTooLate,
 )
-from grange.chain.fees import SendPolicy
+from grange.chain.fees import LYING_TIMES, SendPolicy
 from grange.chain.gas_cost import CallSize, DataPriceWatch
 from grange.chain.gateway import PENDING, Chain
 from grange.chain.outbox import TRANSFER_GAS, OnMined, Outbox, Sent, Wanted, ignore
@@ -268,9 +268,13 @@ class Sender:
         """Raise FeesAboveCap where what a rollup charges for data comes to more for each unit of gas than we
         offer for one. It is not signed, so nothing else bounds it."""
         cap = self.policy.max_fee_wei
-        if await self._data_fee(size) >= cap and self.chain.rpc.ask_another() is not None:
+        fee, suspect = await self._data_fee(size), None
+        if fee >= cap and (suspect := self.chain.rpc.ask_another()) is not None:
             self._data_prices.forget()
-        if (fee := await self._data_fee(size)) >= cap:
+            named, fee = fee, await self._data_fee(size)
+            if fee * LYING_TIMES <= named:
+                self.chain.rpc.accuse(suspect, "names a price of data that another one does not")
+        if fee >= cap:
             raise FeesAboveCap(fee, cap)
 
     async def _data_fee(self, size: CallSize) -> int:
@@ -288,8 +292,10 @@ class Sender:
                 await self.chain.call_at("eth_call", {**request, "gas": hex(gas)}, PENDING)
                 return gas
             estimate = await self._estimate(request)
-            if estimate > MAX_TRANSACTION_GAS and self.chain.rpc.ask_another() is not None:
+            if estimate > MAX_TRANSACTION_GAS and (suspect := self.chain.rpc.ask_another()) is not None:
                 estimate = await self._estimate(request)
+                if estimate <= MAX_TRANSACTION_GAS:
+                    self.chain.rpc.accuse(suspect, f"estimates more gas for {label} than any call takes")
         except RpcError as error:
             raise await self._refusal(error, label, request) from error
         if estimate > MAX_TRANSACTION_GAS:
