@@ -75,6 +75,7 @@ from grange_client.orders.lookup import find_order, unread_notice, with_id
 from grange_client.orders.market import RenterMarket
 from grange_client.orders.notes import Notes
 from grange_client.orders.order_health import read_health
+from grange_client.orders.order_keys import OrderKeys
 from grange_client.orders.pending import PendingOrder, PendingOrders, Stored
 from grange_client.orders.placements import FOLDER_NAME, Placements
 from grange_client.orders.placing import Acknowledge, PlaceOptions
@@ -161,8 +162,10 @@ class Renter:
             random=random,
         )
 
+        self._keys = OrderKeys(identity=identity, market=market, catalog=catalog, executors=executors)
         self._downloads = Downloads(
             identity=identity,
+            keys=self._keys,
             market=market,
             tenures=self._tenures,
             directory=directory,
@@ -374,7 +377,7 @@ class Renter:
         watch = watching_records(watch, self._note)
         async with self.notes.settling(), self._diagnosed():
             quote = await self._storing.quote(paths, options, self._records, watch)
-        orders = await self.executors.in_database(self.catalog.orders)
+        orders = await self._list()
         again = stored_already(orders, quote.manifest.name, quote.start)
         return replace(quote, cautions=(*again, *quote.cautions))
 
@@ -417,6 +420,7 @@ class Renter:
     ) -> Stored:
         async def note(order: OrderState) -> None:
             self.pending.note_mined(order.id)
+            await self._keys.note_placed(order.sealed_as)
             await self.notes.take(lambda: self.catalog.add(order, quote.manifest, quote.stored_manifest))
 
         async with self.notes.settling(), self._diagnosed():
@@ -482,7 +486,11 @@ class Renter:
         return find_order(wanted, await self._list(), await self.missing())
 
     async def _list(self) -> list[Known]:
-        return await self.executors.in_database(self.catalog.orders)
+        return await self._own(await self.executors.in_database(self.catalog.orders))
+
+    async def _own(self, orders: Sequence[Known]) -> list[Known]:
+        head = 0 if self._synced is None else self._synced.head.number
+        return await self._keys.own(orders, head)
 
     async def _read_names(self, listed: Sequence[Known], watch: Listener, budget: Budget | None) -> None:
         """One that cannot be read keeps no other from being listed, and got."""
@@ -518,7 +526,7 @@ class Renter:
 
     async def missing(self) -> list[Known]:
         """Orders that the chain has shown before and, when it was last read, did not show any more."""
-        return await self.executors.in_database(self.catalog.missing, await self._epoch())
+        return await self._own(await self.executors.in_database(self.catalog.missing, await self._epoch()))
 
     async def farmers_of(self, order: OrderState) -> dict[FarmerId, Farmer]:
         """Those that keep an order, without any that the endpoint does not know."""

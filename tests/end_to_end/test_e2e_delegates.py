@@ -16,6 +16,7 @@ from grange import messages
 from grange.chain import Sender, TransactionReverted, Wallet, calls
 from grange.types import Address, Epoch, Terms
 from grange.units import TOKEN, format_tokens
+from grange_client.errors import Unopened
 from grange_client.keys.config import Config, load
 from grange_client.orders.plan import StoreOptions
 from grange_client.renter import Renter
@@ -129,9 +130,9 @@ async def test_what_a_device_reads_is_paid_by_the_account_and_counts(town: Town,
     person = await town.person()
     assert (await grange("deposit", 60, "--home", person.home)).code == 0
     source = plain_file(tmp_path / "one.bin", FEW_MB, seed=42)
-    await stored(person.config, source, CODE)
     device = await device_of(town, person, tmp_path / "device", 40 * TOKEN, 40 * TOKEN)
     own = device.identity.wallet.address
+    cost = (await stored(device, source, CODE)).order.cost
     done = await grange("get", "one.bin", tmp_path / "back", "--yes", "--json", "--home", device.home)
     assert int(done.json["paid"]) > 0
     assert (tmp_path / "back" / "one.bin").read_bytes() == source.read_bytes()
@@ -139,7 +140,7 @@ async def test_what_a_device_reads_is_paid_by_the_account_and_counts(town: Town,
     async def redeemed() -> bool:
         found = [await town.chain.redeemed(one.farmer, person.address, own) for one in town.farmers]
         shown = await town.chain.delegation(person.address, own)
-        return 0 < sum(found) == shown.spent
+        return 0 < sum(found) == shown.spent - cost
 
     await eventually(redeemed, "the device's vouchers are redeemed")
     assert all([await town.chain.redeemed(one.farmer, person.address) == 0 for one in town.farmers])
@@ -148,6 +149,48 @@ async def test_what_a_device_reads_is_paid_by_the_account_and_counts(town: Town,
     assert revoked.code == 0, revoked
     stopped: Ran = await grange("put", source, "--k", 2, "--n", 4, "--yes", "--home", device.home)
     assert (stopped.code, "This device may spend 0 tokens" in stopped.err) == (5, True), stopped
+
+
+async def test_a_device_has_to_do_with_its_own_orders_alone(town: Town, tmp_path: Path) -> None:
+    """It lists, reads and looks after what it stored, after its home was lost too; what the account or
+    another device stored it neither sees nor opens. The account has it all, on a new computer too."""
+    person = await town.person()
+    assert (await grange("deposit", 60, "--home", person.home)).code == 0
+    files = {name: plain_file(tmp_path / name, FEW_MB, seed=43 + n) for n, name in enumerate(("a", "b", "c"))}
+    devices = [
+        await device_of(town, person, tmp_path / name, 15 * TOKEN, 15 * TOKEN) for name in ("one", "two")
+    ]
+    placed = [
+        (await stored(config, files[name], CODE)).order
+        for config, name in zip((person.config, *devices), files, strict=True)
+    ]
+    device = devices[0]
+    again = tmp_path / "again"
+    taken = await grange("init", "--delegate", tmp_path / "one.delegate", "--trust-market", "--home", again)
+    assert taken.code == 0, taken
+    for home in (device.home, again):
+        listed = (await grange("ls", "--json", "--home", home)).json
+        assert [(one["name"], one["order"]) for one in listed] == [("b", placed[1].id.hex())]
+        health = (await grange("health", "--json", "--home", home)).json
+        assert [one["name"] for one in health] == ["b"]
+        done = await grange("get", "b", home / "back", "--yes", "--home", home)
+        assert done.code == 0, done
+        assert (home / "back" / "b").read_bytes() == files["b"].read_bytes()
+        for other in ("a", "c", placed[0].id.hex()[:12], placed[2].id.hex()[:12]):
+            for words in (("get", other, tmp_path / "stolen", "--yes"), ("stat", other), ("extend", other)):
+                refused = await grange(*words, "--home", home)
+                assert refused.code == 13, refused
+    assert not (tmp_path / "stolen").exists()
+    async with Renter.open(device) as renter:
+        for order in (placed[0], placed[2]):
+            with pytest.raises(Unopened):
+                await renter.manifest(order)
+    for home in (person.home, town.home_for(person.phrase).home):
+        names = {one["name"] for one in (await grange("ls", "--json", "--home", home)).json}
+        assert names == set(files)
+    new = town.home_for(person.phrase).home
+    assert (await grange("get", "b", tmp_path / "words", "--yes", "--home", new)).code == 0
+    assert (tmp_path / "words" / "b").read_bytes() == files["b"].read_bytes()
 
 
 async def test_a_device_moves_no_money_and_authorizes_nobody(town: Town, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from grange.errors import AuthenticationFailed, Misuse
 from grange.seal import MAX_BLOCK_INDEX, OrderKey, RecoverySecret
-from grange.types import OrderId
+from grange.types import OrderId, address_from
 from grange.units import MAX_PIECE_BYTES, TAG_BYTES
 
 SECRET = RecoverySecret(secret=bytes(range(32)))
@@ -116,3 +116,19 @@ def test_keys_and_seeds_of_another_length_are_refused() -> None:
     ):
         with pytest.raises(Misuse):
             make()
+
+
+def test_a_delegates_secret_opens_only_what_it_sealed() -> None:
+    """It follows from the account's, and neither the account's nor another delegate's follows from it."""
+    account = RecoverySecret(secret=bytes(range(32)))
+    first, second = (account.for_delegate(address_from(bytes([n]) * 20)) for n in (1, 2))
+    assert account.for_delegate(address_from(bytes([1]) * 20)) == first
+    order = OrderId(bytes(32))
+    sealed = first.order_key(order).seal(0, b"what it stored")
+    assert first.order_key(order).open(0, sealed) == b"what it stored"
+    for other in (account, second):
+        with pytest.raises(AuthenticationFailed):
+            other.order_key(order).open(0, sealed)
+    # By RFC 5869, written out.
+    extracted = hmac.digest(bytes([1]) * 20, account.secret, "sha256")
+    assert first.secret == hmac.digest(extracted, b"grange/delegate/1" + b"\x01", "sha256")

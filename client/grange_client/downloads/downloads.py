@@ -28,7 +28,7 @@ from grange_client.downloads.holders import Holders, find_holders
 from grange_client.downloads.reader import OrderReader
 from grange_client.downloads.rebuild import SlotRebuilder
 from grange_client.downloads.restore import Restored, blocks_of, chosen, fetch_manifest, restore
-from grange_client.errors import PAY_MORE
+from grange_client.errors import PAY_MORE, Unopened
 from grange_client.files.manifest import Manifest
 from grange_client.files.scan import Kind
 from grange_client.files.target import Target
@@ -36,6 +36,7 @@ from grange_client.keys.recovery_phrase import Identity
 from grange_client.orders.catalog import Catalog
 from grange_client.orders.market import RenterMarket
 from grange_client.orders.notes import Notes
+from grange_client.orders.order_keys import OrderKeys
 from grange_client.orders.reputations import Reputations
 from grange_client.orders.tenure_check import TenureCheck
 
@@ -69,6 +70,7 @@ class Downloads:
     answer."""
 
     identity: Identity
+    keys: OrderKeys
     market: RenterMarket
     tenures: TenureCheck
     directory: FarmerDirectory
@@ -220,8 +222,14 @@ class Downloads:
         watch(Step(what="Fetching the list of files"))
         try:
             async with self.diagnose(order):
-                reader = await self._open(holders, watch, spending, at_any_price=at_any_price)
-                manifest, stored = await fetch_manifest(reader, allow)
+                try:
+                    reader = await self._open(holders, watch, spending, at_any_price=at_any_price)
+                    manifest, stored = await fetch_manifest(reader, allow)
+                except Unopened:
+                    if not await self.keys.learn(order):
+                        raise
+                    reader = await self._open(holders, watch, spending, at_any_price=at_any_price)
+                    manifest, stored = await fetch_manifest(reader, allow)
         finally:
             # What failed was paid for too.
             self._paid[order.id] = self._paid.get(order.id, 0) + spending.spent
@@ -241,7 +249,7 @@ class Downloads:
 
         return OrderReader(
             order,
-            self.identity.secret.order_key(order.sealed_as),
+            await self.keys.key_of(order),
             holders.sources(partial(self._peer, payments), at_any_price=at_any_price),
             policy=self.policy,
             executors=self.executors,

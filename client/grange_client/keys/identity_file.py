@@ -46,9 +46,10 @@ class DelegateSecret(BaseModel):
 
     @classmethod
     def new(cls, of: Identity) -> Self:
-        """For a new delegate of an account."""
+        """For a new delegate of an account, whose phrase opens all that it will store."""
         wallet = Wallet(secrets.token_bytes(KEY_BYTES))
-        return cls(account=of.account, key=wallet.private_key.hex(), secret=of.secret.secret.hex())
+        secret = of.secret.for_delegate(wallet.address)
+        return cls(account=of.account, key=wallet.private_key.hex(), secret=secret.secret.hex())
 
     @classmethod
     def parse(cls, text: bytes | str, where: str) -> Self:

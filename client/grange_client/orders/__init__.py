@@ -11,6 +11,7 @@ tenure_check        who keeps an order now, by what the contract has of it
 lookup              which order a name means
 extension_quote     what keeping an order longer would take
 closing             ending it
+order_keys          which key opens an order: the account's, or a delegate's
 order_health        how an order is
 durability          how likely it is lost
 reputations         what we remember of farmers; notes are written behind the work that they are of

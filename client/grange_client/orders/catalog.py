@@ -9,7 +9,7 @@ to `sync`, and how catalogs of earlier versions become ones of this to `catalog_
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from grange.storage.optional_database import OptionalDatabase
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_client.errors import BadManifest, HomeForgetful
 from grange_client.files.manifest import Manifest, unpack
-from grange_client.orders.catalog_upgrades import CATALOG_VERSION, CONTENTS, UPGRADES
+from grange_client.orders.catalog_upgrades import CATALOG_VERSION, CONTENTS, SENDERS, UPGRADES
 from grange_client.orders.reputations import Reputations
 
 MAX_KEPT_MANIFEST_BYTES = 64 << 20
@@ -183,6 +183,28 @@ class Catalog:
             # Spoilt here or never right: its farmers have what was stored.
             return None
 
+    def senders(self) -> dict[OrderId, Address]:
+        """Which key placed orders, by what they are sealed as, where that is known."""
+        rows = self.file.read(lambda db: db.execute("SELECT sealed_as, sender FROM senders").fetchall())
+        return {OrderId(order): Address(sender) for order, sender in rows}
+
+    def sender(self, sealed_as: OrderId) -> Address | None:
+        """The same for one."""
+        query = "SELECT sender FROM senders WHERE sealed_as = ?"
+        row = self.file.read(lambda db: db.execute(query, (sealed_as,)).fetchone())
+        return None if row is None else Address(row[0])
+
+    def note_senders(self, senders: Mapping[OrderId, Address]) -> None:
+        """Remember which key placed orders."""
+        query = "INSERT OR REPLACE INTO senders VALUES (?, ?)"
+        self.file.change(lambda db: db.executemany(query, list(senders.items())))
+
+    def block_of(self, order: OrderId) -> int | None:
+        """In which block an order was placed; None of one that was never seen."""
+        query = "SELECT block FROM orders WHERE id = ?"
+        row = self.file.read(lambda db: db.execute(query, (order,)).fetchone())
+        return None if row is None else int(row[0])
+
     def kept_by_farmer(self, since: int) -> dict[FarmerId, tuple[tuple[Epoch, Epoch], ...]]:
         """First epoch and end of the slots that each farmer keeps and that end after an epoch.
 
@@ -245,7 +267,7 @@ def _begin(
             if int(old) >= int(version):
                 for statement in statements:
                     db.execute(statement, {"renter": about["renter"]} if ":renter" in statement else {})
-    for statement in (_ABOUT, CONTENTS):
+    for statement in (_ABOUT, CONTENTS, SENDERS):
         db.execute(statement)
     create_tables(db)
     db.executemany("INSERT OR REPLACE INTO about (key, value) VALUES (?, ?)", about.items())

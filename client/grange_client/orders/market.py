@@ -22,6 +22,7 @@ from grange.chain import (
 from grange.chain.market import MarketClient
 from grange.chain.renter_events import OF_ORDER, RenterEvents, Watched
 from grange.messages import NO_ORDER
+from grange.tasks import together
 from grange.types import Address, Epoch, MandateTerms, OrderId
 
 
@@ -50,6 +51,22 @@ class RenterMarket(MarketClient):
         """Whom this account has authorized in block `since` or later, those that were revoked too."""
         told = await self.logs(since, None, ["DelegateAuthorized"], {"account": self.account})
         return list(dict.fromkeys(event.args["delegate"] for event in told))
+
+    async def placed_by_delegates(
+        self, first_block: int, last_block: int, *, delegate: Address | None = None
+    ) -> dict[OrderId, Address]:
+        """Which orders of this account its delegates placed in a range of blocks, or one of them."""
+        chosen = {"account": self.account} | ({} if delegate is None else {"delegate": delegate})
+        spent, placed = await together(
+            self.logs(first_block, last_block, ["DelegateSpent"], chosen),
+            self.logs(first_block, last_block, ["OrderPlaced"], {"renter": self.account}),
+        )
+        senders = {event.tx_hash: Address(event.args["delegate"]) for event in spent}
+        return {
+            OrderId(event.args["order"]): senders[event.tx_hash]
+            for event in placed
+            if event.tx_hash in senders
+        }
 
     async def give_mandate(self, number: int, terms: MandateTerms, orders: Sequence[OrderId]) -> Receipt:
         """Let anyone extend orders of this account within these terms."""
