@@ -7,11 +7,44 @@ import {Owed} from "./Owed.sol";
 
 /// @title Who does something in a story, by chance, and how often it was done
 abstract contract Chance is Owed {
-    /// @dev What must happen in stories, or they show nothing of it.
+    /// @dev The market's calls, but those that change nothing. All of them happen in stories, or these show nothing of it:
+    /// tests/contracts/test_story_calls.py sees that none is left out.
     enum Done {
-        Lost,
-        HandedOver,
-        Recovered
+        Register,
+        RegisterWithPermit,
+        UpdateFarmer,
+        SetOperator,
+        SetLimits,
+        AddStake,
+        Unstake,
+        Claim,
+        Burn,
+        Deposit,
+        DepositWithPermit,
+        RequestWithdrawal,
+        Withdraw,
+        Authorize,
+        Redeem,
+        Place,
+        PlaceFor,
+        PlaceWithPermit,
+        Extend,
+        ExtendWithPermit,
+        GiveMandate,
+        CoverOrders,
+        RevokeMandates,
+        ExtendByMandate,
+        RecordSeed,
+        Prove,
+        Settle,
+        DeclareLoss,
+        CutFront,
+        HandOver,
+        Release,
+        Recover,
+        Evict,
+        Refill,
+        Close
     }
 
     uint256 internal _random;

@@ -96,9 +96,10 @@ abstract contract Owed is FarmTest {
         }
     }
 
-    function _evict(FarmerId farmer) internal {
-        if (!market.farmer(farmer).lapsed || market.eviction(farmer).vacantBlock != 0) return;
+    function _evict(FarmerId farmer) internal returns (bool done) {
+        if (!market.farmer(farmer).lapsed || market.eviction(farmer).vacantBlock != 0) return false;
         vm.prank(STRANGER);
         market.evict(farmer);
+        return true;
     }
 }

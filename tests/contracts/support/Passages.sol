@@ -50,7 +50,7 @@ abstract contract Passages is Chance {
         bytes memory data = abi.encodeCall(market.declareLoss, (farmer, Epoch.wrap(kept.end), kept.extension, words));
         if (_isRefused(_operator(farmer), data, errors)) return false;
         _giveUp(farmer, nth);
-        _did(Done.Lost);
+        _did(Done.DeclareLoss);
         return true;
     }
 
@@ -74,7 +74,7 @@ abstract contract Passages is Chance {
         uint256[] memory before = _vaultsNow();
         if (!_passTo(giver, nth, takers[0])) return;
         _checkVaults(before, _stored[kept.order].renter, (1 + PENALTY) * kept.rate * missed);
-        _did(Done.HandedOver);
+        _did(Done.HandOver);
     }
 
     function _passTo(FarmerId giver, uint256 nth, FarmerId taker) private returns (bool) {
@@ -120,6 +120,7 @@ abstract contract Passages is Chance {
         vm.assertTrue(!missed || burnt > 0, "a miss costs the giver the fine");
         _bonds[nth] = _bonds[_bonds.length - 1];
         _bonds.pop();
+        _did(Done.Release);
     }
 
     /// @dev What was lost a moment ago, or is now, is taken back, when its farmer has proven the epoch.
@@ -145,7 +146,7 @@ abstract contract Passages is Chance {
         _keep(kept.order, kept.slot, false);
         _checkVaults(before, _stored[kept.order].renter, back);
         vm.assertEq(market.farmer(farmer).stake, stake + loss.collateral - forfeit, "stake but for the forfeit");
-        _did(Done.Recovered);
+        _did(Done.Recover);
     }
 
     /// @dev A slot that was lost before the one in front of it is cut off its book.
@@ -160,10 +161,14 @@ abstract contract Passages is Chance {
         while (front < nth) {
             if (_kept[farmer][front].lostEpoch == type(uint256).max) {
                 if (!_keepsNow(farmer, front) || !_loseOne(farmer, front)) return;
-            } else _cut(farmer, kept.end, kept.extension, 1);
+            } else _cutOne(farmer, kept);
             front = _front(farmer, kept.end, kept.extension);
         }
-        if (front != nth) return;
+        if (front == nth) _cutOne(farmer, kept);
+    }
+
+    function _cutOne(FarmerId farmer, Kept memory kept) private {
         _cut(farmer, kept.end, kept.extension, 1);
+        _did(Done.CutFront);
     }
 }

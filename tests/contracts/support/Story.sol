@@ -17,7 +17,7 @@ import {
     Voucher
 } from "../../../contracts/types/Types.sol";
 import {vm} from "./Cheats.sol";
-import {Passages} from "./Passages.sol";
+import {Errands} from "./Errands.sol";
 
 /// @title Stories: farmers, renters and strangers who do whatever they may, in any order, while time passes
 /// @dev Every step is one call that someone could make. What the market owes is added up from its views, epoch by epoch
@@ -25,7 +25,7 @@ import {Passages} from "./Passages.sol";
 /// A renter pays the rates of its order in advance, and has back just what its slots leave it, when they change hands and
 /// at the end; no other renter's vault changes with it.
 /// Where the chain is reorganized, all is as it was, the story's own memory too, and goes on otherwise.
-abstract contract Story is Passages {
+abstract contract Story is Errands {
     uint256 private constant MOST_FARMERS = 7;
     uint256 private constant MOST_ORDERS = 10;
     uint256 private constant DELEGATE_KEY = 0xDE1E;
@@ -63,7 +63,7 @@ abstract contract Story is Passages {
     /// @dev One step of the story.
     function _step(uint256 random) internal {
         _random = random;
-        uint256 kind = _pick(21);
+        uint256 kind = _pick(22);
         if (kind < 4) _pass();
         else if (kind == 4) _newFarmer();
         else if (kind < 7) _tryPlace();
@@ -78,6 +78,7 @@ abstract contract Story is Passages {
         else if (kind < 18) _tryHandOver();
         else if (kind == 18) _tryRelease();
         else if (kind == 19) _tryRecover();
+        else if (kind == 20) _changeFarmer();
         else _tryCut();
     }
 
@@ -111,11 +112,8 @@ abstract contract Story is Passages {
         for (uint32 i = 1; i <= count; ++i) {
             FarmerId farmer = FarmerId.wrap(i);
             FarmerView memory shown = market.farmer(farmer);
-            _evict(farmer);
-            if (!shown.lapsed && shown.stake > 0) {
-                vm.prank(_ownerOf(farmer));
-                market.unstake(farmer, shown.stake);
-            }
+            _tryEvict(farmer);
+            if (!shown.lapsed && shown.stake > 0) _unstake(farmer, shown.stake);
             _claim(_ownerOf(farmer));
         }
         _claim(REPAIRER);
@@ -123,7 +121,10 @@ abstract contract Story is Passages {
         for (uint256 i = 0; i < RENTERS; ++i) _request(vm.addr(RENTER_KEY + i));
         _enter(_now() + WITHDRAW_DELAY_EPOCHS);
         for (uint256 i = 0; i < RENTERS; ++i) _withdraw(vm.addr(RENTER_KEY + i));
-        if (market.earnings(BURNT) > 0) market.burn();
+        if (market.earnings(BURNT) > 0) {
+            market.burn();
+            _did(Done.Burn);
+        }
         vm.assertEq(token.balanceOf(address(market)), 0, "nothing is stuck");
     }
 
@@ -144,12 +145,16 @@ abstract contract Story is Passages {
     }
 
     function _newFarmer() private {
-        if (market.farmerCount() < MOST_FARMERS) _register(1 + _pick(5) * 4000);
-        else {
+        if (market.farmerCount() < MOST_FARMERS && _pick(2) == 0) _registerByPermit(1 + _pick(5) * 4000);
+        else if (market.farmerCount() < MOST_FARMERS) {
+            _register(1 + _pick(5) * 4000);
+            _did(Done.Register);
+        } else {
             FarmerId farmer = _anyFarmer();
             if (market.farmer(farmer).lapsed) return;
             uint256 more = 1 + _pick(10_000);
             market.addStake(farmer, more);
+            _did(Done.AddStake);
             if (FarmerId.unwrap(farmer) == FarmerId.unwrap(_honest)) _honestStake += more;
         }
     }
@@ -159,6 +164,7 @@ abstract contract Story is Passages {
         placer = vm.addr(DELEGATE_KEY);
         vm.prank(renter);
         market.authorize(placer, type(uint96).max, type(uint96).max, Epoch.wrap(type(uint32).max));
+        _did(Done.Authorize);
     }
 
     function _tryPlace() private {
@@ -169,8 +175,13 @@ abstract contract Story is Passages {
         uint256 end = _date(1 + _pick(3));
         if (farmers.length == 0 || end <= _now() + 1) return;
         uint256[] memory before = _vaultsNow();
-        if (_pick(3) == 0) _authorize();
-        _store(farmers, end, 1 + _pick(3), rate); // it deposits just what the order costs
+        uint256 how = _pick(4);
+        if (how == 0) _authorize();
+        if (how == 1) _storeByPermit(farmers, end, 1 + _pick(3), rate);
+        else {
+            _store(farmers, end, 1 + _pick(3), rate); // it deposits just what the order costs
+            _did(how == 0 ? Done.PlaceFor : Done.Place);
+        }
         placer = address(0);
         _checkVaults(before, renter, 0);
     }
@@ -184,7 +195,11 @@ abstract contract Story is Passages {
         if (farmers.length < stored.slots.length) return;
         renter = stored.renter;
         uint256[] memory before = _vaultsNow();
-        _extend(previous, farmers, _date(2 + _pick(3)), rate);
+        if (_pick(2) == 0) _extendByPermit(previous, farmers, _date(2 + _pick(3)), rate);
+        else {
+            _extend(previous, farmers, _date(2 + _pick(3)), rate);
+            _did(Done.Extend);
+        }
         _checkVaults(before, renter, 0);
     }
 
@@ -212,6 +227,7 @@ abstract contract Story is Passages {
         _goOn(previous, end, acceptances);
         vm.assertEq(market.earnings(REPAIRER), fee, "the fee");
         vm.assertEq(market.mandate(renter, _mandates).left, 0, "all of it is spent");
+        if (_pick(2) == 0) _revokeMandate();
         _checkVaults(before, renter, 0);
     }
 
@@ -219,6 +235,7 @@ abstract contract Story is Passages {
         Held memory held = _held(previous);
         vm.prank(STRANGER);
         OrderId next = market.extendByMandate(held, acceptances, REPAIRER);
+        _did(Done.ExtendByMandate);
         Stored storage stored = _stored[previous];
         Terms memory terms = _terms(0, end, stored.leafCount, 1, 1);
         _know(next, terms, acceptances, stored.end, stored.data, true);
@@ -280,8 +297,22 @@ abstract contract Story is Passages {
             termEpochs: uint32((MAX_BOOKS - 1) * GRID_EPOCHS),
             total: uint128(total)
         });
+        bool later = _pick(2) == 0;
         vm.prank(renter);
-        market.giveMandate(++_mandates, terms, orders, new uint16[](0));
+        market.giveMandate(++_mandates, terms, later ? new OrderId[](0) : orders, new uint16[](0));
+        _did(Done.GiveMandate);
+        if (!later) return;
+        vm.prank(renter);
+        market.coverOrders(_mandates, orders);
+        _did(Done.CoverOrders);
+    }
+
+    function _revokeMandate() private {
+        uint16[] memory numbers = new uint16[](1);
+        numbers[0] = _mandates;
+        vm.prank(renter);
+        market.revokeMandates(numbers);
+        _did(Done.RevokeMandates);
     }
 
     function _tryProve(FarmerId farmer) private {
@@ -291,6 +322,7 @@ abstract contract Story is Passages {
         bytes32[] memory words = _proof(farmer);
         uint256 before = market.earnings(_ownerOf(farmer));
         market.prove(farmer, market.currentEpoch(), words);
+        _did(Done.Prove);
         vm.assertEq(market.earnings(_ownerOf(farmer)) - before, _rateAt(farmer, _now()), "pay");
         (bool done, ) = address(market).call(abi.encodeCall(market.prove, (farmer, market.currentEpoch(), words)));
         vm.assertTrue(!done, "paid once");
@@ -298,19 +330,32 @@ abstract contract Story is Passages {
 
     function _maintain() private {
         FarmerId farmer = _anyFarmer();
-        if (_pick(2) == 0) market.settle(farmer);
-        if (block.number % EPOCH_BLOCKS != 0) market.recordSeed();
-        _evict(farmer);
+        if (_pick(2) == 0) {
+            market.settle(farmer);
+            _did(Done.Settle);
+        }
+        if (block.number % EPOCH_BLOCKS != 0) {
+            market.recordSeed();
+            _did(Done.RecordSeed);
+        }
+        _tryEvict(farmer);
+    }
+
+    function _tryEvict(FarmerId farmer) private {
+        if (_evict(farmer)) _did(Done.Evict);
+    }
+
+    function _unstake(FarmerId farmer, uint256 amount) private {
+        vm.prank(_ownerOf(farmer));
+        market.unstake(farmer, amount);
+        _did(Done.Unstake);
     }
 
     function _tryRefill() private {
-        if (_placed.length == 0) return;
-        OrderId order = _placed[_pick(_placed.length)];
+        (bool found, OrderId order, uint256 index) = _anyVacant();
+        if (!found) return;
         Stored storage stored = _stored[order];
-        if (stored.closed || _now() + 1 >= stored.end || _now() + 1 < stored.from) return;
-        uint256 index = _pick(stored.slots.length);
         Slot storage slot = stored.slots[index];
-        if (!_isVacant(order, index, slot)) return;
         FarmerId[] memory farmers = _ready(1, Rate.unwrap(slot.rate));
         if (farmers.length == 0) return;
         for (uint256 i = 0; i < stored.slots.length; ++i) {
@@ -323,7 +368,22 @@ abstract contract Story is Passages {
         vm.startPrank(STRANGER);
         _refill(order, index, farmers[0], REPAIRER);
         vm.stopPrank();
+        _did(Done.Refill);
         _checkVaults(before, stored.renter, back - market.earnings(REPAIRER));
+    }
+
+    /// @dev A slot that can be taken over, one after another from any order.
+    function _anyVacant() private returns (bool, OrderId, uint256) {
+        uint256 first = _pick(_placed.length);
+        for (uint256 i = 0; i < _placed.length; ++i) {
+            OrderId order = _placed[(first + i) % _placed.length];
+            Stored storage stored = _stored[order];
+            if (stored.closed || _now() + 1 >= stored.end || _now() + 1 < stored.from) continue;
+            for (uint256 index = 0; index < stored.slots.length; ++index) {
+                if (_isVacant(order, index, stored.slots[index])) return (true, order, index);
+            }
+        }
+        return (false, OrderId.wrap(0), 0);
     }
 
     /// @dev Whether it began vacant, or its farmer lapsed or gave it up.
@@ -344,6 +404,7 @@ abstract contract Story is Passages {
         vm.startPrank(STRANGER);
         _close(order);
         vm.stopPrank();
+        _did(Done.Close);
         _checkVaults(before, _stored[order].renter, back);
     }
 
@@ -351,12 +412,16 @@ abstract contract Story is Passages {
         _anyRenter();
         uint256 kind = _pick(6);
         FarmerId farmer = _anyFarmer();
-        if (kind == 0) _deposit(1 + _pick(10_000));
-        else if (kind == 1) _request(renter);
+        if (kind == 0 && _pick(2) == 0) _depositByPermit(1 + _pick(10_000));
+        else if (kind == 0) {
+            _deposit(1 + _pick(10_000));
+            _did(Done.Deposit);
+        } else if (kind == 1) _request(renter);
         else if (kind == 2) _withdraw(renter);
         else if (kind == 3) _claim(_ownerOf(farmer));
-        else if (kind == 4 && market.vault(renter) > 0) {
-            uint256 key = renter == vm.addr(RENTER_KEY) ? RENTER_KEY : RENTER_KEY + 1;
+        else if (kind == 4) {
+            uint256 key = _keyOf(renter);
+            if (market.vault(renter) == 0) _deposit(1 + _pick(10_000));
             _vouched += 1 + _pick(1000);
             Voucher memory voucher = _voucher(key, farmer, _vouched);
             if (market.delegation(renter, vm.addr(DELEGATE_KEY)).leftForVouchers > 0 && _pick(2) == 0) {
@@ -364,14 +429,14 @@ abstract contract Story is Passages {
                 voucher.signature = _signBytes(DELEGATE_KEY, digest);
             }
             _redeem(farmer, voucher);
+            _did(Done.Redeem);
         } else if (kind == 5 && FarmerId.unwrap(farmer) != FarmerId.unwrap(_honest)) {
             FarmerView memory shown = market.farmer(farmer);
             uint256 needed = shown.committedRate * COLLATERAL_EPOCHS;
             // It leaves, if it has given up nothing that is still asked for.
             if (needed == 0 && _lostNow(farmer)) needed = MIN_STAKE;
             if (shown.lapsed || shown.stake <= needed) return;
-            vm.prank(_ownerOf(farmer));
-            market.unstake(farmer, shown.stake - needed);
+            _unstake(farmer, shown.stake - needed);
         }
     }
 
@@ -385,6 +450,7 @@ abstract contract Story is Passages {
         if (amount == 0) return;
         vm.prank(account);
         market.claim(account, amount);
+        _did(Done.Claim);
     }
 
     function _request(address account) private {
@@ -392,6 +458,7 @@ abstract contract Story is Passages {
         if (amount == 0) return;
         vm.prank(account);
         market.requestWithdrawal(amount);
+        _did(Done.RequestWithdrawal);
     }
 
     function _withdraw(address account) private {
@@ -399,5 +466,6 @@ abstract contract Story is Passages {
         if (amount == 0 || Epoch.unwrap(ready) > _now() || market.vault(account) == 0) return;
         vm.prank(account);
         market.withdraw(account);
+        _did(Done.Withdraw);
     }
 }
