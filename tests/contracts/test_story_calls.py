@@ -1,4 +1,4 @@
-"""Stories in Solidity count every call of the market that changes anything: none can be added without them."""
+"""Stories in Solidity count every call of the market that changes anything: none can be left out."""
 
 from __future__ import annotations
 
