@@ -21,7 +21,7 @@ from grange.chain import (
     Wallet,
     calls,
 )
-from grange.chain.errors import AnswerTooLong
+from grange.chain.errors import AnswerTooLong, BlocksMissing
 from grange.chain.follower import DENSE_ANCHORS
 from grange.errors import Misuse
 from grange_devnet import Devnet
@@ -277,6 +277,28 @@ async def test_a_reorg_between_two_requests_of_a_poll_is_not_mixed_up(
     ledger.apply(await follower.poll())
     ledger.apply(await follower.poll())
     assert ledger.amounts == [9]
+
+
+async def test_an_endpoint_without_the_old_blocks_is_not_taken_for_a_quiet_chain(
+    devnet: Devnet, depositor: Depositor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing read would mean that nothing happened: a renter with orders would be shown none."""
+    block = await depositor.deposit(1)
+    block_hash = devnet.chain.block_hash
+
+    async def shortened(number: int) -> bytes | None:
+        return await block_hash(number) if number >= block else None
+
+    monkeypatch.setattr(devnet.chain, "block_hash", shortened)
+    # So that the first batch ends below the newest block, as on a chain of millions.
+    follower = EventFollower(devnet.chain, [depositor.filter], log_blocks=lambda: 1)
+    with pytest.raises(BlocksMissing) as raised:
+        await follower.poll()
+    assert (raised.value.read, raised.value.newest) == (-1, (await devnet.chain.head()).number)
+    assert follower.cursor == Cursor(start=0)
+
+    known = EventFollower(devnet.chain, [depositor.filter], start=block)
+    assert [event.args["amount"] for step in await known.poll() for event in step.events] == [1]  # type: ignore[union-attr]
 
 
 async def test_anchors_stay_few_and_reach_far_back() -> None:

@@ -15,7 +15,7 @@ _SET_UP: Final = replace(
     rpc="`rpc` in config.json",
     market="`market` in config.json",
     chain_id="`chain_id` in config.json",
-    first_block="Put the block that it was deployed in into config.json, as `first_block`.",
+    first_block="Put the block that the market was deployed in into config.json, as `first_block`.",
     trust="`grange init --trust-market` in another --home takes it all the same.",
 )
 

@@ -24,8 +24,8 @@ GUIDANCE = Guidance(
     fees="grange farm fees --max-fee-gwei (of a repairer: grange repair fees)",
     new_chain="Move this home and its data folder away, or choose other folders (--home, --data), and set up "
     "again with init.",
-    first_block="Repeat init with the file of the network, or with --first-block and the block that it was "
-    "deployed in.",
+    first_block="Repeat init with the file of the network, or with --first-block and the block that the "
+    "market was deployed in.",
     trust="`init --trust-market` takes it all the same.",
 )
 LOG_TIME = "%Y-%m-%d %H:%M:%S"

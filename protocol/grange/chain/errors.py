@@ -8,6 +8,7 @@
         |   |-- AnswerTooLong         it answers with more than is read
         |   `-- EndpointsUnavailable           of several endpoints none answers
         |-- AnswerUnreadable          what it gives as the contract's words are not in the contract's ABI
+        |-- BlocksMissing             it shows the newest block, and none of those before it
         |-- WrongChain                it serves another chain id than the one we were told to use
         |-- ChainReplaced             the right chain id, but another chain: a devnet that was started again
         |-- MarketNotFound            there is no market at the given address
@@ -98,6 +99,20 @@ class AnswerUnreadable(ChainError):
         super().__init__(f"the chain's answer cannot be read as {what}: {reason}")
         self.what = what
         self.reason = reason
+
+
+class BlocksMissing(ChainError):
+    """The endpoint shows a newest block and, however often it is asked, none of those that lead to it: it
+    keeps no old ones, or they change faster than they can be read. Without them nothing can be said of what
+    happened."""
+
+    def __init__(self, read: int, newest: int) -> None:
+        super().__init__(
+            f"the endpoint is at block {newest}, and does not show the blocks after {max(read, 0)} that lead "
+            "to it"
+        )
+        self.read = read
+        self.newest = newest
 
 
 class WrongChain(ChainError):

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from grange.chain.errors import AnswerTooLong, ChainError, ChainTimeout, RpcError
+from grange.chain.errors import AnswerTooLong, BlocksMissing, ChainError, ChainTimeout, RpcError
 from grange.chain.events import Event, EventFilter
 from grange.chain.views import Head
 from grange.errors import Misuse
@@ -146,8 +146,9 @@ class EventFollower:
         `head` is the newest block, for anyone who has just asked for it. Two requests with it, else three,
         and three for each further MAX_BLOCKS_PER_BATCH; one less each where they are read at once.
 
-        Raises what the transport raises; a failing poll leaves the cursor as it was, and
-        steps completed before the failure are discarded and read again.
+        Raises what the transport raises, and BlocksMissing if the endpoint shows none of the blocks before
+        the newest; a failing poll leaves the cursor as it was, and steps completed before the failure are
+        discarded and read again.
         """
         before = self.cursor
         try:
@@ -180,6 +181,10 @@ class EventFollower:
             self.cursor = batch.cursor
             if batch.to_block == last:
                 break
+        else:
+            if not steps:
+                # To give nothing would say that nothing happened.
+                raise BlocksMissing(self.cursor.block, last)
         return steps
 
     async def _rollback(self) -> Rollback | None:

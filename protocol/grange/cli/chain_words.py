@@ -7,6 +7,7 @@ not bring their words along, as all others of ours do (`grange.errors.UserError`
 """
 
 from grange.chain.errors import (
+    BlocksMissing,
     ChainError,
     ChainReplaced,
     ChainTimeout,
@@ -29,21 +30,8 @@ def explain_chain(error: ChainError, guidance: Guidance) -> tuple[str, str]:
     """What it means, and what to do."""
     rpc = guidance.rpc
     match error:
-        case ChainTimeout():
-            return (
-                "The endpoint is there, and too slow.",
-                f"Try again later, or use another endpoint: {rpc}.",
-            )
-        case RateLimited():
-            return (
-                "The endpoint answers fewer questions than were asked.",
-                f"Try again later, or give another endpoint besides: {rpc}.",
-            )
-        case ChainUnavailable():
-            return (
-                "Without the chain nothing can be stored, found or paid. Nothing was lost.",
-                f"Check the network, and {rpc}. {guidance.when_down}",
-            )
+        case ChainUnavailable() | BlocksMissing():
+            return _explain_endpoint(error, guidance)
         case WrongChain():
             return (
                 "Signing for another chain than the one set up could cost money, so nothing was done.",
@@ -74,6 +62,31 @@ def explain_chain(error: ChainError, guidance: Guidance) -> tuple[str, str]:
             )
         case _:
             return "", guidance.otherwise
+
+
+def _explain_endpoint(error: ChainError, guidance: Guidance) -> tuple[str, str]:
+    rpc = guidance.rpc
+    match error:
+        case ChainTimeout():
+            return (
+                "The endpoint is there, and too slow.",
+                f"Try again later, or use another endpoint: {rpc}.",
+            )
+        case RateLimited():
+            return (
+                "The endpoint answers fewer questions than were asked.",
+                f"Try again later, or give another endpoint besides: {rpc}.",
+            )
+        case BlocksMissing():
+            return (
+                "It may keep no old blocks. What happened in them is not known, so nothing was done.",
+                f"Use an endpoint that keeps all blocks: {rpc}. {guidance.first_block}",
+            )
+        case _:
+            return (
+                "Without the chain nothing can be stored, found or paid. Nothing was lost.",
+                f"Check the network, and {rpc}. {guidance.when_down}",
+            )
 
 
 def _explain_market(error: ChainError, guidance: Guidance) -> tuple[str, str]:

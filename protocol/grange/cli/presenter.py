@@ -41,7 +41,7 @@ class Guidance:
     when_down: str = "On a devnet: is `grange devnet` running?"
     when_not_mined: str = "Look again in a while before you repeat the command."
     first_block: str = (
-        "Give the file of the network, or --first-block with the block that it was deployed in."
+        "Give the file of the network, or --first-block with the block that the market was deployed in."
     )
     trust: str = "`--trust-market` takes it all the same."
     otherwise: str = "Try again."
