@@ -25,10 +25,13 @@ HANGS: Final = "hangs"
 RANDOM_TYPES: Final = "random types"
 LEAP: Final = "leap"
 NO_ORDERS: Final = "no orders"
+SILLY_FEES: Final = "silly fees"
 LIES: Final = (
-    OLD_HEAD, NO_LOGS, OTHER_HASHES, NO_LOGS_AND_OTHER_HASHES, BUSY, HANGS, RANDOM_TYPES, LEAP, NO_ORDERS
+    OLD_HEAD, NO_LOGS, OTHER_HASHES, NO_LOGS_AND_OTHER_HASHES, BUSY, HANGS, RANDOM_TYPES, LEAP, NO_ORDERS,
+    SILLY_FEES,
 )  # fmt: skip
 """All that it can do."""
+_SILLY_FEE: Final = hex(10**30)
 LEAP_BLOCKS: Final = 10_000
 _NONSENSE: Final[tuple[Any, ...]] = (
     None, 5, True, "", "0x", "0xzz", [], [None], {}, {"number": 16}, "0x" + "5a" * 40, "0x" + "ff" * 33
@@ -119,6 +122,8 @@ class HostileProxy:
         method = question["method"]
         if self.lie == RANDOM_TYPES:
             return self._random.choice(_NONSENSE)
+        if self.lie == SILLY_FEES:
+            return _with_silly_fees(method, result)
         if self.lie in (NO_LOGS, NO_LOGS_AND_OTHER_HASHES) and method == "eth_getLogs":
             return []
         if self.lie == OLD_HEAD and method == "eth_getLogs":
@@ -158,3 +163,11 @@ def _other(text: str) -> str:
 
 def _question(method: str, *params: Any) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
+
+
+def _with_silly_fees(method: str, result: Any) -> Any:
+    """More than all the gas tokens there are, for gas and for its tip, and of gas more than a block has."""
+    if method == "eth_getBlockByNumber" and result is not None:
+        return {**result, "baseFeePerGas": _SILLY_FEE}
+    asked = ("eth_maxPriorityFeePerGas", "eth_gasPrice", "eth_estimateGas")
+    return _SILLY_FEE if method in asked else result

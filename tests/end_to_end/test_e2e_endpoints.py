@@ -241,7 +241,7 @@ async def epochs_pass(ground: Ground) -> None:
 
 
 async def repair_once(ground: Ground, lie: str, folder: Path) -> None:
-    """A repairer refills each vacant slot once, and is paid its bounty once."""
+    """A repairer refills each vacant slot once, and is paid once for that, and for whom it evicts."""
     town, order = ground.town, ground.ruined[lie].order
     gone = {farmer.farmer for farmer in ground.gone}
     vacant = [index for index, slot in enumerate(order.slots) if slot.farmer in gone]
@@ -259,7 +259,9 @@ async def repair_once(ground: Ground, lie: str, folder: Path) -> None:
             await town.devnet.mine()
         job = repairer.jobs.done()[-1]
     assert sorted(await filled(town, order.id, since)) == vacant, "each slot was refilled once"
-    assert sum(await town.wealth(wallet.address)) == held + job.bounty
+    evicted = await town.chain.logs(since, None, ["Evicted"], {"by": wallet.address})
+    rewards = sum(event.args["reward"] for event in evicted)
+    assert sum(await town.wealth(wallet.address)) == held + job.bounty + rewards
     if ground.is_first and lie not in (NO_ORDERS, OTHER_HASHES, LEAP):
         assert any(ground.proxy.url in told for told in notes.reports()) or notes.of(ground.proxy.url).trouble
     takers = {town.fleet.by_id(farmer) for farmer in job.takers.values()}
