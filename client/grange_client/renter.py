@@ -341,7 +341,7 @@ class Renter:
     @property
     def delegates(self) -> Delegates:
         """The keys that spend from this account's vault."""
-        return Delegates(self.market, first_block=self._first_block)
+        return Delegates(self.market, self.catalog, self.executors, first_block=self._first_block)
 
     @property
     def mandates(self) -> Mandates:

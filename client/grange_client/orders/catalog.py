@@ -9,7 +9,7 @@ to `sync`, and how catalogs of earlier versions become ones of this to `catalog_
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from grange.storage.optional_database import OptionalDatabase
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_client.errors import BadManifest, HomeForgetful
 from grange_client.files.manifest import Manifest, unpack
-from grange_client.orders.catalog_upgrades import CATALOG_VERSION, CONTENTS, SENDERS, UPGRADES
+from grange_client.orders.catalog_upgrades import CATALOG_VERSION, CONTENTS, DELEGATES, SENDERS, UPGRADES
 from grange_client.orders.reputations import Reputations
 
 MAX_KEPT_MANIFEST_BYTES = 64 << 20
@@ -199,6 +199,17 @@ class Catalog:
         query = "INSERT OR REPLACE INTO senders VALUES (?, ?)"
         self.file.change(lambda db: db.executemany(query, list(senders.items())))
 
+    def delegates(self) -> list[Address]:
+        """Whom the account has authorized, as far as this home has seen it."""
+        query = "SELECT address FROM delegates ORDER BY address"
+        return [Address(one) for (one,) in self.file.read(lambda db: db.execute(query).fetchall())]
+
+    def note_delegates(self, delegates: Iterable[Address]) -> None:
+        """Remember whom."""
+        rows = [(one,) for one in delegates]
+        query = "INSERT OR IGNORE INTO delegates VALUES (?)"
+        self.file.change(lambda db: db.executemany(query, rows))
+
     def block_of(self, order: OrderId) -> int | None:
         """In which block an order was placed; None of one that was never seen."""
         query = "SELECT block FROM orders WHERE id = ?"
@@ -267,7 +278,7 @@ def _begin(
             if int(old) >= int(version):
                 for statement in statements:
                     db.execute(statement, {"renter": about["renter"]} if ":renter" in statement else {})
-    for statement in (_ABOUT, CONTENTS, SENDERS):
+    for statement in (_ABOUT, CONTENTS, SENDERS, DELEGATES):
         db.execute(statement)
     create_tables(db)
     db.executemany("INSERT OR REPLACE INTO about (key, value) VALUES (?, ?)", about.items())

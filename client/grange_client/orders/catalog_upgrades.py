@@ -2,15 +2,15 @@
 
 Decides the version of a catalog. Until version 3 it had what farmers did as well, which is in `reputations`
 now; until version 4 it had orders as they were placed, without the events that they follow from; until
-version 5 it did not know what farmers may ask for reading, and until version 6 which key placed an order.
-These are read from the chain once more.
+version 5 it did not know what farmers may ask for reading, until version 6 which key placed an order, and
+until version 7 whom the account has authorized. These are read from the chain once more.
 """
 
 from typing import Final
 
 from grange.chain.order_tables import SCHEMA
 
-CATALOG_VERSION: Final = 7
+CATALOG_VERSION: Final = 8
 CONTENTS: Final = (
     "CREATE TABLE IF NOT EXISTS contents (sealed_as BLOB PRIMARY KEY, name TEXT, created INTEGER,"
     " files INTEGER, size_bytes INTEGER, manifest BLOB)"
@@ -18,6 +18,7 @@ CONTENTS: Final = (
 SENDERS: Final = (
     "CREATE TABLE IF NOT EXISTS senders (sealed_as BLOB PRIMARY KEY, sender TEXT NOT NULL) WITHOUT ROWID"
 )
+DELEGATES: Final = "CREATE TABLE IF NOT EXISTS delegates (address TEXT PRIMARY KEY) WITHOUT ROWID"
 UPGRADES: Final = {
     "3": (
         "DROP TABLE IF EXISTS farmers",
@@ -48,5 +49,6 @@ UPGRADES: Final = {
         "DELETE FROM about WHERE key = 'cursor'",
     ),
     "6": (SENDERS,),
+    "7": (DELEGATES,),
 }
 """By the version that is left behind, the oldest first: statements. `:renter` is whose catalog it is."""

@@ -7,7 +7,7 @@ exit code of its own. Leaves errors to `cli`.
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -18,6 +18,7 @@ from rich.text import Text
 from grange.cli.exit_codes import ExitCode
 from grange.cli.passphrase_options import command_passphrases
 from grange.cli.presenter import print_prose
+from grange.errors import GrangeError
 from grange_client.cli.screens.quote import paid_besides_text
 from grange_client.keys.config import Config, home_path, load
 from grange_client.keys.recovery_card import RecoveryCard
@@ -81,6 +82,13 @@ async def telling(renter: Renter) -> AsyncIterator[None]:
         if renter.paid_besides:
             print_prose(err, paid_besides_text(renter.paid_besides))
         _say([notice for notice in renter.notices() if notice not in said])
+
+
+async def warn_of_limits(renter: Renter) -> None:
+    """Say which limits of a device are nearly reached. It is not what the command was for, and fails none."""
+    with suppress(GrangeError):
+        for sentence in await renter.delegates.warnings():
+            print_prose(err, Text(sentence), style="yellow")
 
 
 def _say(notices: list[str]) -> None:

@@ -145,6 +145,7 @@ async def _put(  # noqa: PLR0917
                 print_prose(common.err, cut_short_text(renter.placements.get(quote.order)))
                 raise
             seconds = display.seconds
+        await common.warn_of_limits(renter)
     if as_json:
         common.print_json(output.stored_json(stored, quote, seconds, clock))
     else:

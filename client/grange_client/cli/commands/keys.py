@@ -227,13 +227,14 @@ def _authorize(home: Path | None, address: Address, per_epoch: str, in_all: str,
 
 
 def _table(listed: list[Delegate], clock: BlockClock) -> Any:
-    table = new_table("delegate|", ">in an epoch", ">in all", ">spent", "until")
+    table = new_table("delegate|", ">in an epoch", ">spent in this", ">in all", ">spent", "until")
     for one in listed:
         shown = one.delegation
         over = clock.epoch >= shown.until_epoch
         table.add_row(
             one.address,
             format_tokens(shown.per_epoch),
+            format_tokens(shown.spent_in_epoch),
             format_tokens(shown.in_all),
             format_tokens(shown.spent),
             "over" if over else clock.describe_epoch(shown.until_epoch),
@@ -249,5 +250,6 @@ def _json(one: Delegate) -> dict[str, Any]:
         "in_all": str(shown.in_all),
         "until_epoch": shown.until_epoch,
         "spent": str(shown.spent),
+        "spent_in_epoch": str(shown.spent_in_epoch),
         "left": str(shown.left_for_orders),
     }

@@ -109,6 +109,7 @@ def health(
                         found.append((known, await renter.order_health(known.order)))
                     except OrderMissing as error:
                         unclear.append(error)
+            await common.warn_of_limits(renter)
         if as_json:
             common.print_json([output.health_json(known, health, clock) for known, health in found])
         elif found or not (missing or unclear):

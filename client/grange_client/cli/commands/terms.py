@@ -46,6 +46,7 @@ def extend(  # noqa: PLR0917
                 confirm("Extend it?")
             with Display(common.err) as display:
                 extended = await renter.extend(quote, display, confirmations=confirmations)
+            await common.warn_of_limits(renter)
         if as_json:
             common.print_json(output.extended_json(known, extended, quote, clock))
             return
