@@ -18,8 +18,8 @@ from grange.chain.views import Delegation
 from grange.executors import Executors
 from grange.tasks import together
 from grange.times import BlockClock
+from grange.token_unit import TokenUnit
 from grange.types import Address, Epoch
-from grange.units import format_tokens
 from grange_client.errors import NotAccount
 from grange_client.orders.catalog import Catalog
 from grange_client.orders.market import RenterMarket
@@ -93,11 +93,11 @@ class Delegates:
         market = self._market
         if market.account != market.address:
             [own], clock = await together(self._read([market.address]), market.clock())
-            return warn_delegate(own, clock)
+            return warn_delegate(own, clock, market.unit)
         if not (known := await self._executors.in_database(self._catalog.delegates)):
             return []
         found, clock = await together(self._read(known), market.clock())
-        return [text for one in found for text in warn_account(one, clock)]
+        return [text for one in found for text in warn_account(one, clock, market.unit)]
 
     async def _read(self, addresses: Sequence[Address]) -> list[Delegate]:
         market = self._market
@@ -110,37 +110,37 @@ class Delegates:
         await self._executors.in_database(self._catalog.note_delegates, addresses)
 
 
-def warn_delegate(own: Delegate, clock: BlockClock) -> list[str]:
+def warn_delegate(own: Delegate, clock: BlockClock, unit: TokenUnit) -> list[str]:
     """What a device should know of its own limits."""
     shown, command = own.delegation, f"grange keys delegate authorize {own.address}"
     if clock.epoch >= shown.until_epoch:
         return [f"This device may spend nothing any more: its time is over. The account renews it: {command}"]
     said = [
         f"This device may {text}. The account changes that: {command}"
-        for text in _nearly_reached(shown, clock)
+        for text in _nearly_reached(shown, clock, unit)
     ]
     left = max(0, shown.per_epoch - shown.spent_in_epoch)
     if left * WARN_PART <= shown.per_epoch and not said:
-        said.append(f"This device may spend {format_tokens(left)} tokens more in this epoch.")
+        said.append(f"This device may spend {unit.exact(left)} more in this epoch.")
     return said
 
 
-def warn_account(one: Delegate, clock: BlockClock) -> list[str]:
+def warn_account(one: Delegate, clock: BlockClock, unit: TokenUnit) -> list[str]:
     """What an account should know of the limits of a delegate; nothing of one that is revoked or over."""
     if clock.epoch >= one.delegation.until_epoch:
         return []
     command = f"grange keys delegate authorize {one.address}"
     return [
         f"The delegate {one.address} may {text}. To change that: {command}"
-        for text in _nearly_reached(one.delegation, clock)
+        for text in _nearly_reached(one.delegation, clock, unit)
     ]
 
 
-def _nearly_reached(shown: Delegation, clock: BlockClock) -> list[str]:
+def _nearly_reached(shown: Delegation, clock: BlockClock, unit: TokenUnit) -> list[str]:
     said = []
     left = max(0, shown.in_all - shown.spent)
     if left * WARN_PART <= shown.in_all:
-        said.append(f"spend {format_tokens(left)} tokens more, of {format_tokens(shown.in_all)} in all")
+        said.append(f"spend {unit.exact(left)} more, of {unit.exact(shown.in_all)} in all")
     if shown.until_epoch - clock.epoch <= WARN_EPOCHS:
         said.append(f"spend only until {clock.describe_epoch(shown.until_epoch)}")
     return said

@@ -82,6 +82,7 @@ class Extensions:
             end=end,
             collateral_epochs=parameters.collateral_epochs,
             shuffle_seed=order.id,
+            unit=self.market.unit,
         )
         watch(Step(what="Looking at the farmers"))
         by_id = await self.directory.by_id(slot.farmer for slot in order.slots)

@@ -139,7 +139,7 @@ class Renter:
         self._directory = directory
         self._policy = policy
         self._first_block = first_block
-        self._valuer = GasValuer(market.rpc, fees)
+        self._valuer = GasValuer(market.rpc, fees, token_units=market.unit.one)
         self._signer = directory.signer
         self._payments = directory.payments
         self.placements = placements
@@ -226,6 +226,7 @@ class Renter:
             first_block=network.first_block,
             timeouts=timeouts,
             notes=EndpointNotes(config.home / ENDPOINTS_NAME),
+            unit=network.unit,
         ) as chain:
             if chain.pins is not None and chain.pins != pins:
                 write_pins(remembered, chain.pins)
@@ -263,7 +264,10 @@ class Renter:
         """A renter over any market."""
         with (
             Reputations.open(
-                catalog_path.with_name(REPUTATIONS_NAME), domain=market.domain, busy_seconds=busy_seconds
+                catalog_path.with_name(REPUTATIONS_NAME),
+                domain=market.domain,
+                unit=market.unit,
+                busy_seconds=busy_seconds,
             ) as reputations,
             Catalog.open(
                 catalog_path,
@@ -604,13 +608,14 @@ class Renter:
         args = (await self.market.request_withdrawal(amount)).event("WithdrawalRequested").args
         return Withdrawal(amount=args["amount"], ready_epoch=Epoch(args["ready_epoch"]))
 
-    async def withdraw(self) -> Receipt:
-        """Move what was announced from the vault into the wallet. Raises NothingToTakeOut."""
+    async def withdraw(self, to: Address | None = None) -> Receipt:
+        """Move what was announced from the vault into the wallet, or to another account. Raises
+        NothingToTakeOut."""
         self._require_account()
         announced = await self.market.withdrawal(self.identity.account)
-        check_announced(announced, await self.market.clock())
+        check_announced(announced, await self.market.clock(), self.market.unit)
         try:
-            return await self.market.withdraw()
+            return await self.market.withdraw(to)
         except TransactionReverted as error:
             if error.name != NOTHING_REQUESTED:
                 raise
@@ -696,7 +701,7 @@ class Renter:
     ) -> Restored:
         """Plan it and carry it out at once, for `max_price` base units at most, with what its manifest has
         cost before. Farmers that ask a ransom are asked only with `at_any_price`."""
-        budget = Budget(max_price, hint=PAY_MORE)
+        budget = Budget(max_price, hint=PAY_MORE, unit=self.market.unit)
         plan = await self.plan_get(order, only=only, budget=budget, at_any_price=at_any_price, watch=watch)
         if max_price is not None:
             max_price = max(0, max_price - plan.paid)

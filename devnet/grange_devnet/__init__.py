@@ -1,6 +1,6 @@
 """A private chain with a market on it, for trying things out and for tests.
 
-Devnet     a running chain with token and market     devnet.py
+Devnet     a running chain with token and market     devnet.py, tokens.py
 engines    the programs that run it                  engines.py, guard.py
 py-evm     our own chain in this process             evm.py, evm_pool.py, evm_values.py
            its methods, and a server for them        evm_json.py, pyevm_rpc.py, pyevm_server.py

@@ -32,7 +32,7 @@ from grange.chain.network_file import (
 from grange.cli.network_options import NetworkOption
 from grange.cli.presenter import Guidance, explained
 from grange.types import Address, address_from
-from grange.units import format_count, format_tokens, parse_tokens
+from grange.units import format_count
 from grange_devnet.devnet import Devnet, give
 from grange_devnet.engines import DEV_ADDRESS, DEV_KEY, EngineName, EngineOptions
 from grange_devnet.errors import FileTaken
@@ -42,6 +42,7 @@ from grange_devnet.fleet import (
     FarmerProcess,
     Fleet,
 )
+from grange_devnet.tokens import TokenName
 
 DEFAULT_PORT = 8545
 DEFAULT_OUTPUT = Path("devnet.json")
@@ -66,6 +67,7 @@ def run(  # noqa: PLR0917  typer makes options of parameters
     output: Annotated[
         Path, typer.Option(help="The network's file to write, for other commands.")
     ] = DEFAULT_OUTPUT,
+    token: Annotated[TokenName, typer.Option(help="What the market's money is like.")] = "plain",  # noqa: S107
     farmers: Annotated[int, typer.Option(min=0, max=100, help="How many farmers to run beside it.")] = 0,
     farms: Annotated[
         Path | None, typer.Option(help="A new folder for their data; if not given it goes when we end.")
@@ -76,7 +78,7 @@ def run(  # noqa: PLR0917  typer makes options of parameters
         if farms is not None and farms.exists():
             raise typer.BadParameter(f"{farms} exists already, and farmers start with a new folder.")
         options = EngineOptions(engine=engine, block_seconds=block_seconds, port=port, chain_id=chain_id)
-        _guarded(_run(options, output, farmers, farms))
+        _guarded(_run(options, output, farmers, farms, token))
 
 
 @app.command()
@@ -92,11 +94,17 @@ def fund(
     _guarded(_fund(address, tokens, native, network or str(DEFAULT_OUTPUT)))
 
 
-async def _run(options: EngineOptions, output: Path, farmers: int, farms: Path | None) -> None:
+async def _run(
+    options: EngineOptions, output: Path, farmers: int, farms: Path | None, token: TokenName
+) -> None:
     block_seconds = options.block_seconds or 0.0
     _out.print(f"starting {options.engine} ...")
     starting = Devnet.start(
-        engine=options.engine, block_seconds=block_seconds, port=options.port, chain_id=options.chain_id
+        engine=options.engine,
+        block_seconds=block_seconds,
+        port=options.port,
+        chain_id=options.chain_id,
+        token=token,
     )
     async with _until_interrupted(), starting as devnet:
         with _written(devnet.network, output):
@@ -218,16 +226,16 @@ async def _until_interrupted() -> AsyncIterator[None]:
 
 
 async def _fund(address_text: str, tokens_text: str, native: float, network: str) -> None:
-    address, tokens = address_from(address_text), parse_tokens(tokens_text)
+    address = address_from(address_text)
     async with open_network(find_network(network), trust=True) as (chain, _):
-        await give(Sender(chain, Wallet(DEV_KEY)), address, int(native * WEI), tokens)
+        await give(Sender(chain, Wallet(DEV_KEY)), address, int(native * WEI), chain.unit.parse(tokens_text))
         await _show_balance(chain, address)
 
 
 async def _show_balance(chain: Chain, address: Address) -> None:
     tokens, gas_tokens = await chain.token_balance(address), await chain.native_balance(address)
     _out.print(
-        f"{address} now has {format_tokens(tokens)} tokens and {gas_tokens / WEI:g} gas tokens",
+        f"{address} now has {chain.unit.exact(tokens)} and {gas_tokens / WEI:g} gas tokens",
         soft_wrap=True,
     )
 

@@ -21,7 +21,7 @@ from grange.chain import (
     calls,
 )
 from grange.chain.chain_probe import HISTORY_CONTRACT
-from grange.chain.deploying import deploy_market, deploy_token, unmarketed
+from grange.chain.deploying import deploy_market, unmarketed
 from grange.chain.endpoint import as_urls
 from grange.chain.network_file import Network, open_network
 from grange.chain.presets import PRESETS
@@ -29,6 +29,7 @@ from grange.chain.rpc import Rpc
 from grange.chain.sender import Sender
 from grange.messages import NOBODY
 from grange.types import Address, Parameters
+from grange.units import TOKEN_DECIMALS
 from grange_devnet.engines import (
     DEV_KEY,
     EngineName,
@@ -38,9 +39,8 @@ from grange_devnet.engines import (
     run_engine,
 )
 from grange_devnet.errors import DevnetError
+from grange_devnet.tokens import TokenName, deploy_devnet_token, set_blocked
 
-TOKEN_DECIMALS = 18
-TOKEN_SUPPLY = 10 ** (9 + TOKEN_DECIMALS)
 DEPLOY_GAS = 15_000_000
 MAX_BLOCKS_PER_CALL = 200
 CONTROL_SECONDS = 120.0
@@ -105,12 +105,14 @@ class Devnet:
         first_block: int = 0,
         hardfork: Hardfork = "prague",
         parameters: Parameters = DEVNET_PARAMETERS,
+        token: TokenName = "plain",  # noqa: S107
     ) -> AsyncIterator["Devnet"]:
         """Start a chain in a process of its own, deploy token and market, end it on leaving.
 
         `block_seconds` None: each transaction gets its block at once, and nothing else moves the chain but
         `mine`. Otherwise a block is made every so many seconds. `first_block` is the number of the first
-        one, if the engine is anvil; `hardfork` has the rules, which only anvil can choose.
+        one, if the engine is anvil; `hardfork` has the rules, which only anvil can choose. `token` is what
+        the market's money is like.
         """
         options = EngineOptions(
             engine=engine,
@@ -122,7 +124,7 @@ class Devnet:
         )
         async with AsyncExitStack() as stack:
             running = await stack.enter_async_context(run_engine(options))
-            market, block = await _deploy(running, chain_id, parameters)
+            market, block = await _deploy(running, chain_id, parameters, token)
             deployed = Network(
                 name="devnet", rpc=running.url, chain_id=chain_id, market=market, first_block=block
             )
@@ -135,6 +137,11 @@ class Devnet:
     async def faucet(self, address: Address, native: int = 10**20, tokens: int = 0) -> None:
         """Give gas tokens, in wei, and tokens, in base units."""
         await give(self._faucet, address, native, tokens)
+
+    async def block(self, account: Address, *, blocked: bool = True) -> None:
+        """Put an account on the token's list of blocked ones, or take it off; of a token that is
+        usdc-like."""
+        await set_blocked(self._faucet, account, blocked=blocked)
 
     async def mine(self, blocks: int = 1) -> None:
         """Make blocks at once."""
@@ -184,15 +191,16 @@ async def give(faucet: Sender, address: Address, native_wei: int, tokens: int) -
             group.create_task(faucet.send(calls.transfer(address, tokens)))
 
 
-async def _deploy(engine: RunningEngine, chain_id: int, parameters: Parameters) -> tuple[Address, int]:
+async def _deploy(
+    engine: RunningEngine, chain_id: int, parameters: Parameters, token: TokenName
+) -> tuple[Address, int]:
     """The market, and the block that it was deployed in."""
     async with Rpc(engine.url, Timeouts(request_seconds=60.0)) as rpc:
         await _answering(rpc)
         if engine.name == "hardhat":
             await rpc.call("hardhat_setCode", HISTORY_CONTRACT, RECENT_HASHES)
         sender = Sender(unmarketed(rpc, chain_id, parameters), Wallet(DEV_KEY))
-        token = await deploy_token(sender, TOKEN_SUPPLY, gas=DEPLOY_GAS)
-        complete = replace(parameters, token=token)
+        complete = replace(parameters, token=await deploy_devnet_token(sender, token, gas=DEPLOY_GAS))
         deployed = await deploy_market(sender, complete, factory=None, gas=DEPLOY_GAS)
     return deployed.market, deployed.first_block
 

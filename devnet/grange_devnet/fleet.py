@@ -19,7 +19,7 @@ from grange.json_text import parse_json
 from grange.messages import address_of
 from grange.storage.atomic_file import create_file
 from grange.types import FarmerId
-from grange.units import GIB, TOKEN
+from grange.units import GIB
 from grange_devnet.child import Child
 from grange_devnet.devnet import Devnet
 from grange_devnet.errors import DevnetError
@@ -129,7 +129,7 @@ async def _funded(devnet: Devnet, number: int, folder: Path, options: FleetOptio
     farmer.home.mkdir(parents=True)
     key_path = farmer.home / "operator.key"
     create_file(key_path, key.hex())
-    await devnet.faucet(farmer.address, native=GAS_WEI, tokens=options.stake_tokens * TOKEN)
+    await devnet.faucet(farmer.address, native=GAS_WEI, tokens=options.stake_tokens * devnet.chain.unit.one)
     return farmer
 
 

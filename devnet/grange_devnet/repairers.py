@@ -18,7 +18,6 @@ from grange.json_text import parse_json
 from grange.messages import address_of
 from grange.storage.atomic_file import create_file
 from grange.types import Address
-from grange.units import TOKEN
 from grange_devnet.child import Child
 from grange_devnet.devnet import Devnet
 from grange_devnet.errors import DevnetError
@@ -92,7 +91,7 @@ async def _set_up(devnet: Devnet, number: int, folder: Path, options: RepairerOp
     repairer.home.mkdir(parents=True)
     key_path = repairer.home / "repairer.key"
     create_file(key_path, key.hex())
-    await devnet.faucet(repairer.address, native=GAS_WEI, tokens=options.tokens * TOKEN)
+    await devnet.faucet(repairer.address, native=GAS_WEI, tokens=options.tokens * devnet.chain.unit.one)
     doubling = ("--doubling-blocks", str(options.doubling_blocks)) if options.doubling_blocks else ()
     closing = [word for renter in options.close_for for word in ("--close-for", renter)]
     write_network(repairer.network, devnet.network)

@@ -38,8 +38,9 @@ from grange.keystore.passphrases import NO_PASSPHRASES, Passphrases
 from grange.messages import Domain
 from grange.plain_errors import describe_invalid
 from grange.storage.atomic_file import replace_file
+from grange.token_unit import MAX_DECIMALS, TokenUnit, plain_symbol
 from grange.types import Address, FarmerId, Offer, Parameters, checked_address
-from grange.units import GIB, MAX_RATE, TOKEN
+from grange.units import GIB, MAX_RATE
 from grange_node.errors import ConfigInvalid, NotInitialised
 from grange_node.files import FOLDER_MODE
 
@@ -61,7 +62,7 @@ DEFAULT_RESERVE_BYTES = GIB
 DEFAULT_UNPLACED_BYTES_PER_RENTER = 64 * GIB
 DEFAULT_UNPLACED_PERCENT = 50
 """The part of the capacity that all renters together may fill with what is not placed, and not paid, yet."""
-DEFAULT_REDEEM_AT = TOKEN
+DEFAULT_REDEEM_AT_TOKENS = 1
 MAX_ENDPOINT_CHARS = 256
 
 _CORRECT: Final = "Correct it."
@@ -110,6 +111,13 @@ class ParametersFile(_File):
     former_operator_blocks: _NonNegative
 
 
+class TokenFile(_File):
+    """How the market's token counts, as it was read when the farm was set up."""
+
+    symbol: Annotated[str, AfterValidator(plain_symbol)]
+    decimals: Annotated[int, Field(ge=0, le=MAX_DECIMALS)]
+
+
 class Config(_File):
     """All settings of a farm."""
 
@@ -131,12 +139,13 @@ class Config(_File):
     reserve_bytes: _NonNegative = DEFAULT_RESERVE_BYTES
     unplaced_bytes_per_renter: _Count = DEFAULT_UNPLACED_BYTES_PER_RENTER
     unplaced_percent: Annotated[int, Field(gt=0, le=100)] = DEFAULT_UNPLACED_PERCENT
-    redeem_at: _Count = DEFAULT_REDEEM_AT
+    redeem_at: _Count
     """Base units of vouchers that are worth the gas to redeem them."""
     fees: FeeSettings = FeeSettings()
     """What is offered for gas at most, and what it is worth."""
     offer_terms: OfferFile
     market_parameters: ParametersFile
+    token: TokenFile
 
     @property
     def farmer(self) -> FarmerId:
@@ -162,6 +171,11 @@ class Config(_File):
     def offer(self) -> Offer:
         """What we ask and have."""
         return Offer(**self.offer_terms.model_dump())
+
+    @property
+    def unit(self) -> TokenUnit:
+        """How the market's token counts, and what it is called."""
+        return TokenUnit(symbol=self.token.symbol, decimals=self.token.decimals)
 
     @property
     def parameters(self) -> Parameters:
@@ -213,6 +227,7 @@ def connect(config: Config, timeouts: Timeouts | None = None) -> AbstractAsyncCo
         chain_id=config.chain_id,
         genesis=config.expected_genesis,
         timeouts=timeouts,
+        unit=config.unit,
     )
 
 

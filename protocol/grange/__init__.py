@@ -7,6 +7,7 @@ allow_lists         whom a person deals with and whom not, in two text files
 The modules are pure, but for the last line:
 
 types, units        the values of the contract; numbers, money and sizes
+token_unit          amounts of a market's token, in its own unit
 messages            what is signed
 layout, fragments   where every byte of an order is; the headers of fragments
 seal                encrypting blocks

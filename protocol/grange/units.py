@@ -1,5 +1,5 @@
-"""The numbers that farmers, renters and the contract share, the arithmetic of money, and how sizes and
-amounts are read and printed.
+"""The numbers that farmers, renters and the contract share, the arithmetic of money, and how sizes are read
+and printed. Amounts of a market's token are read and printed by `grange.token_unit`.
 
 Decides the sizes of leaves, pieces and slots, and how a price becomes a rate. Leaves to the contract what may
 differ from one market to the next: the length of an epoch, the calendar grid, the number of samples.
@@ -35,13 +35,9 @@ TAG_BYTES: Final = 16
 
 TOKEN_DECIMALS: Final = 18
 TOKEN: Final = 10**TOKEN_DECIMALS
-"""Base units in one token. A gas token has as many."""
+"""Base units in one token of a devnet's kind. A market's own token may have others: `grange.token_unit`."""
 
-SHOWN_DECIMALS: Final = 6
-SHOWN_DIGITS: Final = 4
-"""A person sees an amount to a millionth of a token, and the first four digits of what is less than that
-shows."""
-
+GAS_TOKEN_DECIMALS: Final = 18
 GAS_TOKEN_DIGITS: Final = 3
 
 USD_DECIMALS: Final = 6
@@ -59,10 +55,10 @@ MAX_SIZE_BYTES: Final = (1 << 64) - 1
 
 _DECIMAL_UNITS: Final = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 _SIZE: Final = re.compile(r"([0-9]{1,20})(?:\.([0-9]{1,6}))? ?(?:([kmgtpe])(i?)b?|b|bytes?)?", re.IGNORECASE)
-_AMOUNT: Final = re.compile(rf"([0-9]{{1,24}})(?:\.([0-9]{{1,{TOKEN_DECIMALS}}}))?")
 
 
 FREE: Final = "free"
+"""What a rate is called that is next to nothing."""
 
 
 def rate_rounded_up(price_per_gib_epoch: int, slot_bytes: int) -> int:
@@ -85,41 +81,12 @@ def egress_rounded_up(price_per_gib: int, size_bytes: int) -> int:
     return -(-price_per_gib * size_bytes // GIB)
 
 
-def format_tokens(base_units: int) -> str:
-    """Base units as a decimal number of tokens, exact, without trailing zeros: 15 * 10**17 is "1.5"."""
+def format_base_units(base_units: int, decimals: int) -> str:
+    """Base units as a decimal number, exact, without trailing zeros: 15 * 10**5 with 6 decimals is "1.5"."""
     sign = "-" if base_units < 0 else ""
-    whole, part = divmod(abs(base_units), TOKEN)
-    digits = f"{part:0{TOKEN_DECIMALS}d}".rstrip("0")
+    whole, part = divmod(abs(base_units), 10**decimals)
+    digits = f"{part:0{decimals}d}".rstrip("0") if part else ""
     return f"{sign}{whole}.{digits}" if digits else f"{sign}{whole}"
-
-
-def parse_tokens(text: str) -> int:
-    """A decimal number of tokens as base units. Raises Misuse for anything else, parts of a base unit too."""
-    amount = _AMOUNT.fullmatch(text)
-    if amount is None:
-        raise Misuse(
-            f"{text!r} is not an amount of tokens: digits, and at most {TOKEN_DECIMALS} after a point"
-        )
-    whole, part = amount.groups(default="")
-    return int(whole) * TOKEN + int(part.ljust(TOKEN_DECIMALS, "0"))
-
-
-def format_tokens_rounded_up(base_units: int) -> str:
-    """An amount for a person, rounded up so that nothing looks cheaper than it is: 0.0123456789 is
-    "0.012346"."""
-    unit = _shown_unit(base_units)
-    return format_tokens(-(-base_units // unit) * unit)
-
-
-def format_tokens_rounded_down(base_units: int) -> str:
-    """An amount for a person, rounded down so that nothing looks like more: 0.0123456789 is "0.012345"."""
-    unit = _shown_unit(base_units)
-    return format_tokens(base_units // unit * unit)
-
-
-def format_rate(base_units: int) -> str:
-    """What a slot costs an epoch, for a person: "free" for a base unit, the least that the market takes."""
-    return FREE if base_units <= 1 else format_tokens_rounded_up(base_units)
 
 
 def format_count(count: int, noun: str) -> str:
@@ -150,13 +117,6 @@ def parse_size(text: str) -> int:
     if size_bytes > MAX_SIZE_BYTES:
         raise Misuse(f"{text!r} is larger than any disk; write it like 100GB, 100G, 2TiB or 5000000")
     return size_bytes
-
-
-def _shown_unit(base_units: int) -> int:
-    """What an amount is rounded to: a millionth of a token, or less where that would leave too little of
-    it."""
-    digits = len(str(abs(base_units)))
-    return int(10 ** max(0, min(TOKEN_DECIMALS - SHOWN_DECIMALS, digits - SHOWN_DIGITS)))
 
 
 def format_gwei(amount_wei: int) -> str:
@@ -206,4 +166,4 @@ def format_gas_tokens(amount_wei: int) -> str:
     """An amount of gas tokens, rounded up to three digits that matter: 526_491 * 10**9 is
     "0.000527"."""
     unit = int(10 ** max(0, len(str(abs(amount_wei))) - GAS_TOKEN_DIGITS))
-    return format_tokens(-(-amount_wei // unit) * unit)
+    return format_base_units(-(-amount_wei // unit) * unit, GAS_TOKEN_DECIMALS)

@@ -25,7 +25,13 @@ PARTS = (
     "contracts/MarketAccounts.sol",
 )
 """The contracts that the market's code is in; a call goes to the first that has it."""
-TOKEN = "contracts/token/GrangeToken.sol"
+TOKENS = (
+    "contracts/token/GrangeToken.sol",
+    "contracts/devnet/DevnetWallet.sol",
+    "contracts/devnet/UsdcLikeToken.sol",
+    "contracts/devnet/UsdtLikeToken.sol",
+)
+"""What is deployed beside a market: a token for tests, and what only devnets have."""
 # These measure gas, which is not the same in contracts that were compiled otherwise than for use.
 MEASURE_GAS = ("Gas", "GasOfCalls", "WorstCase", "WorstPassage")
 

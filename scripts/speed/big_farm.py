@@ -24,10 +24,10 @@ from grange.chain import Batch, Cursor, Event, Wallet
 from grange.kernel import merkle_root
 from grange.merkle import root_of_hashes
 from grange.types import Address, Epoch, OrderId, address_from
-from grange.units import LEAF_BYTES
+from grange.units import LEAF_BYTES, TOKEN, TOKEN_DECIMALS
 from grange_devnet import DEVNET_PARAMETERS
 from grange_node.audit.proof import build_proof
-from grange_node.config import LEDGER_NAME, Config, OfferFile, parameters_file
+from grange_node.config import LEDGER_NAME, Config, OfferFile, TokenFile, parameters_file
 from grange_node.ledger.books import books_from
 from grange_node.ledger.ledger import Ledger
 from grange_node.node import Node
@@ -63,7 +63,9 @@ def config_of(folder: Path) -> Config:
         offer_terms=OfferFile(
             price_per_gib_epoch=RATE, egress_price_per_gib=0, capacity_bytes=1 << 50, longest_term_epochs=400
         ),
+        redeem_at=TOKEN,
         market_parameters=parameters_file(DEVNET_PARAMETERS),
+        token=TokenFile(symbol="GRNG", decimals=TOKEN_DECIMALS),
     )
 
 

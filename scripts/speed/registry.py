@@ -28,6 +28,7 @@ from grange.chain import Chain, Farmer, Sender, Wallet
 from grange.chain.codec import market_abi
 from grange.chain.registry import Registered, read_registered
 from grange.peer import Signer
+from grange.token_unit import PLAIN_UNIT
 from grange.transfer.directory import FarmerDirectory
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.selection import Requirements, choose
@@ -219,7 +220,7 @@ class _Directory(FarmerDirectory):
 
 async def select_once(url: str) -> dict[str, Any]:
     """One selection in this process: seconds, and the most memory it had."""
-    async with Chain.connect(url, MARKET, expected_chain_id=CHAIN_ID) as chain:
+    async with Chain.connect(url, MARKET, expected_chain_id=CHAIN_ID, unit=PLAIN_UNIT) as chain:
         nothing: Any = None
         wallet = Wallet(b"\1" * 32)
         market = _Market(Sender(chain, wallet))

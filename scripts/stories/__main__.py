@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from rich.console import Console
 
@@ -18,6 +18,7 @@ from grange.errors import GrangeError
 from grange.memory import keep_freed_memory
 from grange_client.cli.app import KEPT_MEMORY_BYTES
 from grange_devnet.engines import ENGINES, HARDFORKS
+from grange_devnet.tokens import TokenName
 from stories.renewal import Renewal
 from stories.repair import Repair
 from stories.spine import Spine
@@ -50,6 +51,9 @@ def main() -> int:
     parser.add_argument(
         "--hardfork", choices=HARDFORKS, default="prague", help="the chain's rules; with anvil only"
     )
+    parser.add_argument(
+        "--token", choices=get_args(TokenName), default="plain", help="what the market's money is like"
+    )
     parser.add_argument("--keep", type=Path, help="leave everything in this new folder")
     parser.add_argument("--svg", type=Path, help="write a picture of the terminal here")
     options = parser.parse_args()
@@ -64,7 +68,11 @@ def main() -> int:
         return 2
     try:
         setting = Setting(
-            folder=Path(), engine=options.engine, hardfork=options.hardfork, directory=options.directory
+            folder=Path(),
+            engine=options.engine,
+            hardfork=options.hardfork,
+            directory=options.directory,
+            token=options.token,
         )
         result = play(options.story, options.keep, setting, console)
     except KeyboardInterrupt:

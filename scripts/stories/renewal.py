@@ -22,8 +22,7 @@ from rich.table import Table
 from grange.chain import CallReverted, Chain, Farmer, Head
 from grange.chain.market_pins import read_pins
 from grange.types import Epoch, FarmerId, OrderId
-from grange.units import TOKEN, format_count, format_tokens
-from grange.units import format_tokens_rounded_down as received
+from grange.units import format_count
 from grange_client.delegates import Limits
 from grange_client.errors import NotEnoughMoney
 from grange_client.keys.config import Config, load, pins_path, set_up_delegate
@@ -62,6 +61,8 @@ class Outcome(tale.Outcome):
 
     renewals: int = 0
     fees: int = 0
+    fee: int = 0
+    """For each extension."""
     all_paid: bool = False
     """Whether each repairer has earned the fees of what it extended."""
     renter_sent: int = 0
@@ -97,9 +98,7 @@ class Outcome(tale.Outcome):
         """What the story claims, and whether it was true."""
         return {
             f"the order was extended {RENEWALS} times": self.renewals >= RENEWALS,
-            "each extension was paid its fee": (
-                self.all_paid and self.fees == self.renewals * FEE_TOKENS * TOKEN
-            ),
+            "each extension was paid its fee": (self.all_paid and self.fees == self.renewals * self.fee),
             "the renter was asleep": not self.renter_online,
             "the device stored until its cap stopped it": self.stopped_by_cap,
             "the farmer that left handed over all that it kept": self.handed_over > 0 == self.kept_rate,
@@ -175,25 +174,25 @@ class Renewal(Tale[Outcome]):
         with stage.step("store", f"A renter stores {what}, {K} of {N}, for one term, and gives a mandate"):
             phrase = new_phrase()
             config = await self._rich_renter(phrase, devnet)
-            grid = devnet.chain.parameters.grid_epochs
+            grid, unit = devnet.chain.parameters.grid_epochs, devnet.chain.unit
             # Stored as a grid period begins, it ends with the next one, and is extended by one each time.
             await devnet.mine_to_epoch(Epoch(((await devnet.chain.head()).epoch // grid + 1) * grid))
             stored = await self._put(config, source, StoreOptions(k=K, n=N, epochs=grid + grid // 2))
             self._links = [stored.order.id]
             async with Renter.open(config) as renter:
-                await renter.deposit(DEPOSIT_TOKENS * TOKEN)
+                await renter.deposit(DEPOSIT_TOKENS * unit.one)
                 until = Epoch(stored.order.end + (RENEWALS + 1) * grid)
                 terms = propose(
                     [stored.order],
-                    fee=FEE_TOKENS * TOKEN,
+                    fee=FEE_TOKENS * unit.one,
                     until=until,
                     parameters=devnet.chain.parameters,
                 )
                 await renter.mandates.give(terms, [stored.order.id])
             stage.say(f"{self._measured(stored)} for each of {N} farmers, until epoch {stored.order.end}")
             stage.say(
-                f"Until epoch {terms.until} anyone may extend it, for {format_tokens(terms.fee)} token "
-                f"each time, and {format_tokens(terms.total)} in all at the most."
+                f"Until epoch {terms.until} anyone may extend it, for {unit.exact(terms.fee)} "
+                f"each time, and {unit.exact(terms.total)} in all at the most."
             )
         return phrase, config, source
 
@@ -228,10 +227,10 @@ class Renewal(Tale[Outcome]):
                         break
                     outcome.device_orders += 1
             shown = await devnet.chain.delegation(config.identity.account, address)
-            outcome.device_spent = shown.spent
+            outcome.device_spent, unit = shown.spent, devnet.chain.unit
             stage.say(
-                f"It stored {format_count(outcome.device_orders, 'order')} for {received(shown.spent)} "
-                f"tokens; its cap is {received(outcome.device_cap)}."
+                f"It stored {format_count(outcome.device_orders, 'order')} for "
+                f"{unit.rounded_down(shown.spent)}; its cap is {unit.rounded_down(outcome.device_cap)}."
             )
         stage.say("[dim]The renter's programs are closed now.")
 
@@ -313,22 +312,22 @@ class Renewal(Tale[Outcome]):
                 one.args["compensation"] + one.args["burnt"] for one in events if one.name == "StakeLost"
             )
             outcome.forfeited = sum(one.args["burnt"] for one in events if one.name == "Released")
-            stage.say(f"It takes {format_tokens(outcome.taken_out)} tokens of stake home.")
+            stage.say(f"It takes {chain.unit.exact(outcome.taken_out)} of stake home.")
             if outcome.missed:
-                stage.say(f"{format_tokens(outcome.missed)} went for epochs that it missed before.")
+                stage.say(f"{chain.unit.exact(outcome.missed)} went for epochs that it missed before.")
 
     async def _pay(self, chain: Chain, repairers: Sequence[RepairerProcess]) -> None:
         stage, outcome = self._stage, self._outcome
         with stage.step("bill", "Who extended the order, and for how much"):
             head = (await chain.head()).number
             extended = await chain.logs(0, head, ["ExtendedByMandate"])
-            rows, outcome.all_paid = [], True
+            rows, outcome.all_paid, outcome.fee = [], True, FEE_TOKENS * chain.unit.one
             for repairer in repairers:
                 times = sum(one.args["extender"] == repairer.address for one in extended)
-                outcome.fees += times * FEE_TOKENS * TOKEN
+                outcome.fees += times * outcome.fee
                 earned = await chain.earnings(repairer.address)
-                outcome.all_paid &= earned >= times * FEE_TOKENS * TOKEN
-                rows.append((str(repairer.number), str(times), received(earned)))
+                outcome.all_paid &= earned >= times * outcome.fee
+                rows.append((str(repairer.number), str(times), chain.unit.rounded_down(earned)))
             stage.console.print(table(">repairer", ">extensions", ">earned", rows=rows))
 
     async def _fetch(self, devnet: Devnet, phrase: str, source: Path) -> None:

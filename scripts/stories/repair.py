@@ -21,7 +21,6 @@ from rich.table import Table
 from grange.chain import Chain, Event
 from grange.types import Address, Epoch, FarmerId
 from grange.units import format_count
-from grange.units import format_tokens_rounded_down as received
 from grange_client.keys.recovery_phrase import new_phrase
 from grange_client.orders.pending import Stored
 from grange_client.orders.plan import StoreOptions
@@ -223,7 +222,8 @@ class Repair(Tale[Outcome]):
                 outcome.rebuilt_bytes += status["bytes_rebuilt"]
                 rows.append((
                     str(repairer.number), f"{status['bytes_read']:,}", f"{status['bytes_rebuilt']:,}",
-                    str(status["slots_refilled"]), received(outcome.bounties[repairer.address]),
+                    str(status["slots_refilled"]),
+                    chain.unit.rounded_down(outcome.bounties[repairer.address]),
                 ))  # fmt: skip
             stage.console.print(
                 table(">repairer", ">bytes read", ">bytes rebuilt", ">slots", ">bounty", rows=rows)

@@ -20,9 +20,6 @@ from rich.console import Console
 
 from grange.chain import Event, Sender, Wallet, calls
 from grange.types import FarmerId
-from grange.units import format_tokens
-from grange.units import format_tokens_rounded_down as received
-from grange.units import format_tokens_rounded_up as paid_text
 from grange_client.keys.config import load
 from grange_client.keys.recovery_phrase import new_phrase
 from grange_client.orders.pending import Stored
@@ -175,9 +172,10 @@ class Spine(Tale[Outcome]):
                     Fleet.start(devnet, FARMERS, self._setting.folder / "farmers", on_ready=draw)
                 )
             on_chain = await devnet.chain.farmers()
+            unit = devnet.chain.unit
             stage.say(
-                f"Each has {format_tokens(on_chain[0].stake)} tokens at stake and asks "
-                f"{format_tokens(on_chain[0].offer.price_per_gib_epoch)} for a GiB and epoch."
+                f"Each has {unit.exact(on_chain[0].stake)} at stake and asks "
+                f"{unit.exact(on_chain[0].offer.price_per_gib_epoch)} for a GiB and epoch."
             )
         return fleet
 
@@ -197,7 +195,8 @@ class Spine(Tale[Outcome]):
             stage.say(f"{self._measured(stored)} for each farmer")
             stage.say(
                 f"{len(sent)} transaction, {stored.receipt.gas_used:,} gas; "
-                f"{paid_text(stored.order.cost)} tokens paid ahead, until epoch {stored.order.end}"
+                f"{devnet.chain.unit.rounded_up(stored.order.cost)} paid ahead, until epoch "
+                f"{stored.order.end}"
             )
         return phrase, stored, source
 
@@ -251,7 +250,7 @@ class Spine(Tale[Outcome]):
                 head = await chain.head()
                 proven, paid = _by_farmer(await chain.logs(order.block, head.number, ["Proven"]))
                 epochs = range(order.start, min(order.end, max(order.start, head.epoch) + 1))
-                shown = {farmer: received(amount) for farmer, amount in paid.items()}
+                shown = {farmer: chain.unit.number_rounded_down(amount) for farmer, amount in paid.items()}
                 live.update(epoch_table(names, epochs, proven, shown, head.epoch))
                 if head.epoch >= order.end or enough(head.epoch, proven):
                     return
@@ -286,14 +285,15 @@ class Spine(Tale[Outcome]):
                 closing = await renter.close(order)
                 outcome.came_back = (await renter.funds()).vault - before
             outcome.cost, outcome.refunded = order.cost, closing.refund
-            outcome.compensation = closing.compensation
+            outcome.compensation, unit = closing.compensation, devnet.chain.unit
             stage.say(
-                f"{received(closing.refund)} tokens come back for epochs that nobody proved, and "
-                f"{received(closing.compensation)} as compensation."
+                f"{unit.rounded_down(closing.refund)} come back for epochs that nobody proved, and "
+                f"{unit.rounded_down(closing.compensation)} as compensation."
             )
 
     async def _bill(self, devnet: Devnet, stored: Stored) -> None:
         stage, outcome, chain, order = self._stage, self._outcome, devnet.chain, stored.order
+        unit = chain.unit
         with stage.step("bill", "The bill"):
             stranger = Sender(chain, Wallet(DEV_KEY))
             for slot in order.slots:
@@ -315,13 +315,14 @@ class Spine(Tale[Outcome]):
             stage.console.print(
                 table(">farmer", ">proven", ">missed", ">earned", ">refund", ">compensation", rows=[
                     (str(bill.farmer), str(bill.proven), str(bill.missed),
-                     *map(received, (outcome.paid[bill.farmer], bill.refund, bill.compensation)))
+                     *map(unit.number_rounded_down,
+                          (outcome.paid[bill.farmer], bill.refund, bill.compensation)))
                     for bill in outcome.bills
                 ])
             )  # fmt: skip
             stage.say(
-                f"The renter paid {paid_text(order.cost)} ahead. Farmers earned "
-                f"{received(sum(outcome.paid.values()))} of it, and the rest came back, "
+                f"The renter paid {unit.rounded_up(order.cost)} ahead. Farmers earned "
+                f"{unit.rounded_down(sum(outcome.paid.values()))} of it, and the rest came back, "
                 "with compensation out of the stakes of those who did not prove."
             )
             rows = [

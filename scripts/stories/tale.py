@@ -20,7 +20,6 @@ from rich.console import Console
 
 from grange.chain import Chain
 from grange.types import Address, OrderId, Parameters
-from grange.units import TOKEN
 from grange_client.keys.config import Config, set_up
 from grange_client.orders.pending import Stored
 from grange_client.orders.plan import StoreOptions
@@ -29,12 +28,13 @@ from grange_devnet.devnet import DEVNET_PARAMETERS, Devnet
 from grange_devnet.engines import EngineName, Hardfork
 from grange_devnet.fleet import FarmerProcess, Fleet
 from grange_devnet.repairers import RepairerOptions, RepairerProcess, start_repairers
+from grange_devnet.tokens import TokenName
 from stories.compare import differences
 from stories.stage import Stage
 
 BLOCK_SECONDS = 1.0
 POLL_SECONDS = 0.5
-RENTER_TOKENS = 1_000 * TOKEN
+RENTER_TOKENS = 1_000
 MAX_DIFFERENCES_SHOWN = 10
 MIB = 1 << 20
 
@@ -47,17 +47,23 @@ class Setting:
     engine: EngineName
     directory: Path | None
     hardfork: Hardfork = "prague"
+    token: TokenName = "plain"
 
     @property
     def heading(self) -> str:
         """What is said of the chain."""
         rules = "" if self.hardfork == "prague" else f", {self.hardfork.title()}'s rules"
-        return f"A chain of our own ({self.engine}{rules}), with a token and a market on it"
+        kind = "a token" if self.token == "plain" else f"a token that is {self.token}"
+        return f"A chain of our own ({self.engine}{rules}), with {kind} and a market on it"
 
     def devnet(self, *, parameters: Parameters = DEVNET_PARAMETERS) -> AbstractAsyncContextManager[Devnet]:
         """The chain, with a market on it. Open it with `async with`."""
         return Devnet.start(
-            engine=self.engine, block_seconds=BLOCK_SECONDS, hardfork=self.hardfork, parameters=parameters
+            engine=self.engine,
+            block_seconds=BLOCK_SECONDS,
+            hardfork=self.hardfork,
+            parameters=parameters,
+            token=self.token,
         )
 
 
@@ -115,7 +121,7 @@ class Tale(ABC, Generic[AnyOutcome]):
     async def _rich_renter(self, phrase: str, devnet: Devnet) -> Config:
         """A fresh home, and tokens to pay with."""
         config = _renter_config(self._setting.folder / "renter", phrase, devnet)
-        await devnet.faucet(config.identity.wallet.address, tokens=RENTER_TOKENS)
+        await devnet.faucet(config.identity.wallet.address, tokens=RENTER_TOKENS * devnet.chain.unit.one)
         return config
 
     async def _start_people(

@@ -28,8 +28,9 @@ from grange.chain.errors import OriginUnknown, TransactionError
 from grange.chain.market_check import check_market
 from grange.chain.presets import PRESETS
 from grange.chain.rpc import Rpc
-from grange.chain.token_facts import NotToken, read_token_facts
+from grange.chain.token_facts import NotToken
 from grange.keccak import keccak256
+from grange.token_unit import TokenUnit
 from grange.types import Address, Parameters
 from grange_devnet import Devnet
 from grange_devnet.engines import DEV_ADDRESS, DEV_KEY, EngineOptions, missing_reason, run_engine
@@ -153,9 +154,9 @@ async def test_a_market_into_which_a_balance_was_written_first_is_refused(devnet
 
 
 async def test_a_token_says_what_it_is_and_what_is_none_is_told(devnet: Devnet) -> None:
-    facts = await read_token_facts(devnet.chain)
-    assert (facts.symbol, facts.decimals, facts.has_permit) == ("GRNG", 18, True)
+    facts = await devnet.chain.token_facts()
+    assert (facts.unit, facts.has_permit) == (TokenUnit(symbol="GRNG", decimals=18), True)
     assert facts.text == "GRNG, 18 decimals, with permits"
     for other in (devnet.market, Wallet.random().address):
         with pytest.raises(NotToken, match="is not a token"):
-            await read_token_facts(unmarketed(devnet.chain.rpc, 1337, chosen(other)))
+            await unmarketed(devnet.chain.rpc, 1337, chosen(other)).token_facts()

@@ -159,11 +159,13 @@ async def test_the_last_price_counts_for_a_day_and_then_the_number_that_was_give
 
 async def test_what_has_to_pay_for_its_gas_waits_while_nobody_knows_the_price() -> None:
     rpc: Any = None
-    valuer = GasValuer(rpc, FeeSettings(gas_usd_command=("/nowhere/price",)), fixed_price=5)
+    valuer = GasValuer(
+        rpc, FeeSettings(gas_usd_command=("/nowhere/price",)), token_units=TOKEN, fixed_price=5
+    )
     with pytest.raises(PriceUnknown, match="Nothing says what gas is worth now"):
         await valuer.for_decisions()
     assert (await valuer.now()).base_units(CallSize(gas=2, data_bytes=0)) == 10
-    untold = await GasValuer(rpc, FeeSettings()).for_decisions()
+    untold = await GasValuer(rpc, FeeSettings(), token_units=TOKEN).for_decisions()
     assert untold.base_units(CallSize(gas=2, data_bytes=0)) == 0
 
 

@@ -14,6 +14,7 @@ from grange.chain import Chain, ChainReplaced, MarketNotFound, RpcError, Timeout
 from grange.chain.chain_check import KEPT_SECONDS, ChainCheck
 from grange.chain.errors import RateLimited
 from grange.chain.rpc import Rpc
+from grange.token_unit import PLAIN_UNIT
 
 GENESIS = bytes.fromhex("cd" * 32)
 PATIENT = Timeouts(connect_seconds=2.0, request_seconds=2.0, retries=5, pause_seconds=0.001)
@@ -49,7 +50,7 @@ def asked_of(endpoint: FakeEndpoint) -> list[str]:
 async def test_all_that_an_endpoint_has_to_show_is_asked_for_in_one_request() -> None:
     endpoint = chain_of_id(1)
     async with endpoint.up() as url:
-        await connect(url, expected_chain_id=1, expected_genesis=GENESIS)
+        await connect(url, expected_chain_id=1, expected_genesis=GENESIS, unit=PLAIN_UNIT)
     assert [sorted(methods) for methods in endpoint.asked] == [ALL_QUESTIONS]
 
 
@@ -59,7 +60,9 @@ async def test_one_that_refuses_every_second_request_is_got_to_know_all_the_same
     moody = Moody(chain_of_id(1), takes_batches)
     async with (
         served(moody.answer) as url,
-        Chain.connect(url, MARKET, timeouts=PATIENT, expected_chain_id=1, expected_genesis=GENESIS) as chain,
+        Chain.connect(
+            url, MARKET, timeouts=PATIENT, expected_chain_id=1, expected_genesis=GENESIS, unit=PLAIN_UNIT
+        ) as chain,
     ):
         assert (chain.chain_id, chain.parameters) == (1, PARAMETERS)
         assert asked_of(moody.behind) == ALL_QUESTIONS

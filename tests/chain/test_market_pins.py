@@ -46,7 +46,9 @@ async def pins(devnet: Devnet) -> MarketPins:
 def opened(devnet: Devnet, pins: MarketPins | None, *, rpc: str | None = None, **changes: Any) -> Any:
     network = devnet.network
     fields = {"chain_id": network.chain_id, "genesis": network.expected_genesis, "timeouts": HASTY}
-    return open_market(rpc or devnet.rpc_url, network.market, pins=pins, **(fields | changes))
+    return open_market(
+        rpc or devnet.rpc_url, network.market, pins=pins, unit=network.unit, **(fields | changes)
+    )
 
 
 async def asked(devnet: Devnet, function: str) -> str:

@@ -37,6 +37,7 @@ from grange.chain.health import (
     LogRange,
 )
 from grange.chain.rpc import BUSY_FACTOR, Rpc
+from grange.token_unit import PLAIN_UNIT
 
 ONCE = Timeouts(connect_seconds=2.0, request_seconds=2.0, retries=0, pause_seconds=0.01)
 HASTY = Timeouts(connect_seconds=0.1, request_seconds=0.1, retries=0, pause_seconds=0.01)
@@ -362,7 +363,9 @@ async def test_one_of_another_chain_is_named_and_never_asked_again(caplog: pytes
     other, ours = chain_of_id(2), chain_of_id(1)
     async with other.up(), ours.up():
         for urls in ((other.url, ours.url), (ours.url, other.url)):
-            async with Chain.connect(urls, MARKET, timeouts=ONCE, expected_chain_id=1) as chain:
+            async with Chain.connect(
+                urls, MARKET, timeouts=ONCE, expected_chain_id=1, unit=PLAIN_UNIT
+            ) as chain:
                 other.asked.clear()
                 ours.status = 503
                 for _ in range(3):
@@ -409,7 +412,7 @@ async def test_who_does_not_know_the_chain_yet_is_told_when_its_endpoints_serve_
         with pytest.raises(WrongChain, match=rf"{other.url} serves chain id 2, and chain id 1 is expected"):
             async with Chain.connect((one.url, other.url), MARKET, timeouts=ONCE):
                 pass
-        async with Chain.connect((one.url, one.url + "/"), MARKET, timeouts=ONCE) as chain:
+        async with Chain.connect((one.url, one.url + "/"), MARKET, timeouts=ONCE, unit=PLAIN_UNIT) as chain:
             assert chain.chain_id == 1
 
 

@@ -436,6 +436,9 @@ class FakeMarket(RenterMarket):
     async def redeemed(self, farmer: FarmerId, account: Address, signer: Address | None = None) -> int:
         return self.redemptions.get(farmer, 0)
 
+    async def needs_approval(self, amount: int) -> bool:
+        return False
+
     async def token_balance(self, account: Address) -> int:
         return self.wallets.get(account, 0)
 
@@ -603,10 +606,11 @@ class FakeMarket(RenterMarket):
         self._emit("WithdrawalRequested", {"account": self.renter, "amount": amount, "ready_epoch": ready})
         return replace(self._empty_receipt(), events=(self.events.pop(),))
 
-    async def withdraw(self) -> Receipt:
+    async def withdraw(self, to: Address | None = None) -> Receipt:
         amount = self.announced.pop(self.renter).amount
         self.vaults[self.renter] -= amount
-        self.wallets[self.renter] += amount
+        account = to or self.renter
+        self.wallets[account] = self.wallets.get(account, 0) + amount
         return self._empty_receipt()
 
     def _empty_receipt(self) -> Receipt:

@@ -10,6 +10,7 @@ from client_fakes import World
 from grange.chain import Wallet
 from grange.chain.views import Delegation
 from grange.times import BlockClock
+from grange.token_unit import PLAIN_UNIT
 from grange.types import Address, Epoch
 from grange.units import TOKEN
 from grange_client.delegates import WARN_EPOCHS, Delegate, Limits, warn_account, warn_delegate
@@ -38,7 +39,11 @@ def delegate(**changes: int) -> Delegate:
     [
         ({}, "", ""),
         ({"spent": 89 * TOKEN}, "", ""),
-        ({"spent": 90 * TOKEN}, "spend 10 tokens more, of 100 in all", "spend 10 tokens more, of 100 in all"),
+        (
+            {"spent": 90 * TOKEN},
+            "spend 10 tokens more, of 100 tokens in all",
+            "spend 10 tokens more, of 100 tokens in all",
+        ),
         ({"spent": 100 * TOKEN}, "spend 0 tokens more", "spend 0 tokens more"),
         ({"spent": 120 * TOKEN}, "spend 0 tokens more", "spend 0 tokens more"),
         ({"until_epoch": EPOCH + WARN_EPOCHS + 1}, "", ""),
@@ -53,8 +58,8 @@ def test_a_limit_is_said_before_it_is_reached(changes: dict[str, int], device: s
     """To the device with what it may still do, to the account with the command that changes it. A limit of
     one epoch is the device's business alone, and what is revoked is nobody's."""
     for said, expected in (
-        (warn_delegate(delegate(**changes), CLOCK), device),
-        (warn_account(delegate(**changes), CLOCK), account),
+        (warn_delegate(delegate(**changes), CLOCK, PLAIN_UNIT), device),
+        (warn_account(delegate(**changes), CLOCK, PLAIN_UNIT), account),
     ):
         assert bool(said) == bool(expected)
         assert expected in " ".join(said)
@@ -83,5 +88,5 @@ async def test_an_account_is_told_of_those_whom_its_home_has_authorized(
     async with world.renter() as renter:
         said = await renter.delegates.warnings()
     assert asked == [DEVICE]
-    assert "spend 5 tokens more, of 100 in all" in said[0]
+    assert "spend 5 tokens more, of 100 tokens in all" in said[0]
     assert f"grange keys delegate authorize {DEVICE}" in said[0]

@@ -277,7 +277,7 @@ async def test_nothing_is_sent_in_the_wrong_place(town: Town, tree: Path, tmp_pa
                 pass
     poor = set_up(tmp_path / "poor", phrase=POOR_WORDS, network=right)
     async with Renter.open(poor, policy=CALM) as renter:
-        with pytest.raises(NotEnoughMoney, match="tokens are missing"):
+        with pytest.raises(NotEnoughMoney, match="GRNG are missing"):
             await renter.quote([tree], CODE)
 
 

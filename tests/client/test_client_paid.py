@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from grange.layout import Geometry
 from grange.peer import Budget, OverBudget
+from grange.token_unit import PLAIN_UNIT
 from grange.transfer.errors import NotEnoughFarmers
 from grange.types import FarmerId
 from grange.units import GIB, TOKEN
@@ -238,11 +239,11 @@ async def test_vouchers_that_are_out_count_against_the_vault(world: World) -> No
     world.market.redemptions = {one: 30, two: 10}
     assert await world.market.unredeemed({one: 50, two: 20}) == 30
     assert await world.market.unredeemed({one: 29}) == 0
-    check_vault(10, 40, 30)
+    check_vault(10, 40, 30, PLAIN_UNIT)
     with pytest.raises(NotEnoughMoney) as raised:
-        check_vault(11, 40, 30)
+        check_vault(11, 40, 30, PLAIN_UNIT)
     assert "set aside for earlier reads" in raised.value.detail
-    check_vault(0, 0, 50)
+    check_vault(0, 0, 50, PLAIN_UNIT)
 
 
 @given(

@@ -8,10 +8,11 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from grange.units import TOKEN, format_tokens_rounded_down
+from grange.token_unit import PLAIN_UNIT
+from grange.units import TOKEN
 from stories.stage import MAX_EPOCH_COLUMNS, epoch_table, table
 
-AMOUNT = format_tokens_rounded_down(123 * TOKEN + 36_621_093_750_000_001)
+AMOUNT = PLAIN_UNIT.number_rounded_down(123 * TOKEN + 36_621_093_750_000_001)
 
 
 def drawn(what: Table) -> str:

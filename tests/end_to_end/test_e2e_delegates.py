@@ -14,8 +14,9 @@ from e2e_tree import plain_file
 
 from grange import messages
 from grange.chain import Sender, TransactionReverted, Wallet, calls
+from grange.token_unit import PLAIN_UNIT
 from grange.types import Address, Epoch, Terms
-from grange.units import TOKEN, format_tokens
+from grange.units import TOKEN
 from grange_client.errors import Unopened
 from grange_client.keys.config import Config, load
 from grange_client.orders.plan import StoreOptions
@@ -50,7 +51,8 @@ async def cost_of(config: Config, source: Path) -> int:
 
 async def device_of(town: Town, person: Person, folder: Path, per_epoch: int, in_all: int) -> Config:
     """A device's home, made and authorized by command, with gas of its own."""
-    limits = ("--per-epoch", format_tokens(per_epoch), "--in-all", format_tokens(in_all), "--epochs", 90)
+    amounts = PLAIN_UNIT.number(per_epoch), PLAIN_UNIT.number(in_all)
+    limits = ("--per-epoch", amounts[0], "--in-all", amounts[1], "--epochs", 90)
     file = folder.with_suffix(".delegate")
     new = ("keys", "delegate", "new", file, "--no-encryption", *limits, "--home", person.home)
     made = await grange(*new)

@@ -69,14 +69,14 @@ from grange.types import (
     Voucher,
     address_from,
 )
-from grange.units import GIB, LEAF_BYTES, TOKEN, rate_rounded_up
+from grange.units import GIB, LEAF_BYTES, TOKEN, TOKEN_DECIMALS, rate_rounded_up
 from grange.wire import paths
 from grange.wire.headers import Authorization
 from grange_node.api.app import create_app
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.chain.funding import GasReserve
 from grange_node.chain.order_state import ReadableOrder
-from grange_node.config import Config, OfferFile, ParametersFile, parameters_file
+from grange_node.config import Config, OfferFile, ParametersFile, TokenFile, parameters_file
 from grange_node.files import DiskFiles, Files
 from grange_node.ledger.books import books_from
 from grange_node.node import Node
@@ -783,7 +783,9 @@ def config_for(folder: Path, **changes: Any) -> Config:
             capacity_bytes=OFFER.capacity_bytes,
             longest_term_epochs=OFFER.longest_term_epochs,
         ),
+        "redeem_at": TOKEN,
         "market_parameters": parameters_file(PARAMETERS),
+        "token": TokenFile(symbol="", decimals=TOKEN_DECIMALS),
     }
     return Config(**(fields | changes))
 

@@ -26,27 +26,6 @@ def test_a_rate_that_cannot_be_is_refused(price: int, size: int) -> None:
         units.rate_rounded_up(price, size)
 
 
-@given(st.integers(0, 10**42 - 1))
-def test_amounts_are_read_as_they_are_written(base_units: int) -> None:
-    assert units.parse_tokens(units.format_tokens(base_units)) == base_units
-
-
-@pytest.mark.parametrize(
-    ("base_units", "text"),
-    [(0, "0"), (1, "0.000000000000000001"), (15 * 10**17, "1.5"), (-units.TOKEN, "-1")],
-)
-def test_amounts_read_like_prose(base_units: int, text: str) -> None:
-    assert units.format_tokens(base_units) == text
-
-
-@pytest.mark.parametrize(
-    "text", ["", "1.", ".5", "-1", "1e3", "nan", "1,5", "0.0000000000000000001", "٣", " 1", "1\n"]
-)
-def test_what_is_no_amount_is_refused(text: str) -> None:
-    with pytest.raises(Misuse, match="amount of tokens"):
-        units.parse_tokens(text)
-
-
 def test_sizes_agree_with_each_other() -> None:
     assert units.MAX_PIECE_LEAVES == 2048
     assert units.LEAF_BYTES % 32 == 0
@@ -99,22 +78,6 @@ def test_one_thing_is_not_called_several() -> None:
         "2 pieces",
         "1,234 pieces",
     ]
-
-
-@given(st.integers(0, 10**40))
-def test_a_rounded_amount_is_on_the_right_side_and_within_a_thousandth_or_a_millionth(amount: int) -> None:
-    up = units.parse_tokens(units.format_tokens_rounded_up(amount))
-    down = units.parse_tokens(units.format_tokens_rounded_down(amount))
-    assert down <= amount <= up
-    assert (up - down) <= units.TOKEN // 10**units.SHOWN_DECIMALS
-    assert (up - down) * 1000 <= max(amount, 1)  # so that little never becomes nothing
-
-
-def test_a_rounded_amount_has_the_digits_that_matter() -> None:
-    assert units.format_tokens_rounded_down(32227993011474612) == "0.032227"
-    assert units.format_tokens_rounded_up(32227993011474612) == "0.032228"
-    assert units.format_tokens_rounded_down(1234567) == "0.000000000001234"
-    assert units.format_tokens_rounded_down(500 * units.TOKEN) == "500"
 
 
 @given(st.text(max_size=20))

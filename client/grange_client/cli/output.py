@@ -5,6 +5,7 @@ numbers in 53 bits and would round them. Ids are in hex, times are Unix seconds.
 """
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from grange.chain.gas_value import GasValue
 from grange.chain.orders import Closing
 from grange.messages import NO_ORDER
 from grange.times import BlockClock
+from grange.token_unit import TokenUnit
 from grange.units import format_usd
 from grange_client.downloads.restore import Restored
 from grange_client.files.attributes import Remarks
@@ -53,7 +55,7 @@ def stored_json(stored: Stored, quote: Quote, seconds: float, clock: BlockClock)
     }
 
 
-def quote_json(quote: Quote, gas: GasValue) -> dict[str, Any]:
+def quote_json(quote: Quote, unit: TokenUnit, gas: GasValue, *, approves: bool) -> dict[str, Any]:
     """What an order would cost; nothing was stored."""
     size = place(quote.geometry.n)
     return {
@@ -67,6 +69,9 @@ def quote_json(quote: Quote, gas: GasValue) -> dict[str, Any]:
         "start": quote.start,
         "end": quote.end,
         "cost": str(quote.cost),
+        "missing": str(quote.missing),
+        "token": asdict(unit),
+        "transactions": 2 if approves else 1,
         "gas": size.gas,
         "gas_usd": None if (usd := gas.usd(size)) is None else format_usd(usd),
     }
@@ -195,6 +200,7 @@ def funds_json(address: str, funds: Funds) -> dict[str, Any]:
         "vault": str(funds.vault),
         "wallet": str(funds.wallet),
         "native": str(funds.native),
+        "token": asdict(funds.unit),
     }
     return shown if funds.limit is None else shown | {"delegate": funds.address, "limit": str(funds.limit)}
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from grange.layout import Geometry
+from grange.token_unit import TokenUnit
 from grange.transfer.stripes import stripes_for
-from grange.units import egress_rounded_up, format_tokens_rounded_down, format_tokens_rounded_up
+from grange.units import egress_rounded_up
 from grange.wire.limits import STEP_BYTES
 from grange_client.errors import NotEnoughMoney
 
@@ -41,24 +42,24 @@ def estimate_read_cost(geometry: Geometry, blocks: Iterable[int], prices: Sequen
     return ReadCost(expected=expected, at_most=at_most)
 
 
-def check_vault(expected: int, vault: int, unredeemed: int) -> None:
+def check_vault(expected: int, vault: int, unredeemed: int, unit: TokenUnit) -> None:
     """Raise NotEnoughMoney unless a vault pays for a download and for all vouchers that are still out."""
     missing = expected + unredeemed - vault
     if not expected or missing <= 0:
         return
-    means = f"It costs about {format_tokens_rounded_up(expected)}; "
-    means += f"{format_tokens_rounded_down(vault)} are in the vault"
-    aside = f", of which {format_tokens_rounded_up(unredeemed)} are set aside for earlier reads"
+    means = f"It costs about {unit.rounded_up(expected)}; "
+    means += f"{unit.rounded_down(vault)} are in the vault"
+    aside = f", of which {unit.rounded_up(unredeemed)} are set aside for earlier reads"
     means += f"{aside}." if unredeemed else "."
-    raise too_small(missing, means)
+    raise too_small(missing, unit, means)
 
 
-def too_small(missing: int, means: str = "") -> NotEnoughMoney:
+def too_small(missing: int, unit: TokenUnit, means: str = "") -> NotEnoughMoney:
     """The error of a vault from which downloads cannot be paid."""
     return NotEnoughMoney(
-        f"The vault is {format_tokens_rounded_up(missing)} tokens too small to pay for reading.",
+        f"The vault is {unit.rounded_up(missing)} too small to pay for reading.",
         detail=means,
-        hint=f"Put them in with `grange deposit {format_tokens_rounded_up(missing)}`, and go on.",
+        hint=f"Put them in with `grange deposit {unit.number_rounded_up(missing)}`, and go on.",
     )
 
 

@@ -165,7 +165,7 @@ class Downloads:
         Raises OverBudget rather than pay more than `max_price` base units for reading, and NotEnoughMoney
         when the vault is too small for what it will cost.
         """
-        budget = Budget(max_price, hint=PAY_MORE)
+        budget = Budget(max_price, hint=PAY_MORE, unit=self.market.unit)
         await self._check_vault(plan.cost.expected)
         # Anyone who lied while the plan was made is not paid again.
         records = await self.executors.in_database(self.reputations.records)
@@ -190,10 +190,17 @@ class Downloads:
         geometry = order.geometry
         blocks = geometry.blocks_of(0, geometry.capacity_bytes)
         at_most = estimate_read_cost(geometry, blocks, holders.prices(at_any_price=False)).at_most
-        budget = Budget(at_most, within=self._rebuilding, hint=LIARS_LAST)
+        budget = Budget(at_most, within=self._rebuilding, hint=LIARS_LAST, unit=self.market.unit)
         payments = self.directory.payments.within(budget)
         sources = holders.sources(partial(self._peer, payments), at_any_price=False)
-        return SlotRebuilder(holders.order, sources, self.policy, self.executors, only_complaints(watch))
+        return SlotRebuilder(
+            holders.order,
+            sources,
+            self.policy,
+            self.executors,
+            only_complaints(watch),
+            unit=self.market.unit,
+        )
 
     async def reader(self, order: OrderState, watch: Listener = ignore_progress) -> OrderReader:
         """An order opened for reading at any offset, from those who keep its slots now and ask no ransom."""
@@ -213,7 +220,7 @@ class Downloads:
         """Unless any price was agreed to it may cost what a download of it may, and no more."""
         order = holders.order
         prices = holders.prices(at_any_price=at_any_price)
-        spending = Budget(None if at_any_price else 0, within=budget, hint=LIARS_LAST)
+        spending = Budget(None if at_any_price else 0, within=budget, hint=LIARS_LAST, unit=self.market.unit)
 
         def allow(blocks: Iterable[int]) -> None:
             if spending.limit is not None:
@@ -254,6 +261,7 @@ class Downloads:
             policy=self.policy,
             executors=self.executors,
             watch=watch,
+            unit=self.market.unit,
         )
 
     def _peer(self, payments: ReadPayments, farmer: Farmer, most_per_gib: int) -> Peer:
@@ -265,4 +273,4 @@ class Downloads:
         account = self.identity.account
         signed = await self.directory.payments.totals()
         vault, unredeemed = await together(self.market.vault(account), self.market.unredeemed(signed))
-        check_vault(expected, vault, unredeemed)
+        check_vault(expected, vault, unredeemed, self.market.unit)

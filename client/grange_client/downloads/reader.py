@@ -12,6 +12,7 @@ from grange.errors import AuthenticationFailed
 from grange.executors import Executors
 from grange.seal import OrderKey
 from grange.tasks import cancelled
+from grange.token_unit import PLAIN_UNIT, TokenUnit
 from grange.transfer.errors import NotEnoughSources
 from grange.transfer.events import Listener
 from grange.transfer.fetch import Fetcher
@@ -38,7 +39,9 @@ class OrderReader:
         policy: RetryPolicy,
         executors: Executors,
         watch: Listener,
+        unit: TokenUnit = PLAIN_UNIT,
     ) -> None:
+        self._unit = unit
         self.order = order
         self.geometry = order.geometry
         self.sources = sources
@@ -80,7 +83,7 @@ class OrderReader:
         try:
             return self._seals.blocks(await self._fetcher.fetch(stripe))
         except NotEnoughSources as error:
-            raise too_few(self.geometry, self.sources, error.have) from error
+            raise too_few(self.geometry, self.sources, error.have, self._unit) from error
         except AuthenticationFailed as error:
             segment, _ = self.geometry.place_of(error.block_index)
             raise Unopened(

@@ -12,6 +12,7 @@ from typing import Self
 
 from grange.chain.orders import OrderState
 from grange.executors import Executors
+from grange.token_unit import PLAIN_UNIT, TokenUnit
 from grange.transfer.errors import NotEnoughSources
 from grange.transfer.events import Listener, ignore_progress
 from grange.transfer.fetch import Fetcher
@@ -32,7 +33,10 @@ class SlotRebuilder:
         policy: RetryPolicy,
         executors: Executors,
         watch: Listener = ignore_progress,
+        *,
+        unit: TokenUnit = PLAIN_UNIT,
     ) -> None:
+        self._unit = unit
         self._sources = sources
         self._geometry = order.geometry
         self._executors = executors
@@ -53,4 +57,4 @@ class SlotRebuilder:
             rebuilt = await self._fetcher.rebuild(segment, slots)
             return await hash_pieces(segment, rebuilt, self._executors)
         except NotEnoughSources as error:
-            raise too_few(self._geometry, self._sources, error.have) from error
+            raise too_few(self._geometry, self._sources, error.have, self._unit) from error

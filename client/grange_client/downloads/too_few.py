@@ -6,6 +6,7 @@ from http import HTTPStatus
 from grange.errors import UserError
 from grange.layout import Geometry
 from grange.peer import FarmerLied, FarmerRefused
+from grange.token_unit import TokenUnit
 from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.sources import Source
 from grange.units import format_count
@@ -15,13 +16,15 @@ from grange_client.downloads.holders import RANSOM_CODE
 from grange_client.errors import PAY_WHAT_THEY_ASK, NotEnoughMoney
 
 
-def too_few(geometry: Geometry, sources: Sequence[Source], have: int) -> NotEnoughFarmers | NotEnoughMoney:
+def too_few(
+    geometry: Geometry, sources: Sequence[Source], have: int, unit: TokenUnit
+) -> NotEnoughFarmers | NotEnoughMoney:
     """The error for an order of which only `have` slots could be read."""
     k, n, missing = geometry.k, geometry.n, geometry.k - have
     # With how much more in our vault enough of them would answer: not the word of one of them.
     asked = sorted(amount for source in sources if (amount := _missing(source.failure)))
     if len(asked) >= missing:
-        return too_small(asked[max(0, missing - 1)])
+        return too_small(asked[max(0, missing - 1)], unit)
     answered = [str(source.farmer) for source in sources if not source.failure]
     gone = sum(_is_gone(source.failure) for source in sources)
     if n - gone >= k:

@@ -81,9 +81,10 @@ class RenterMarket(MarketClient):
         told = await self.logs(since, None, ["MandateGiven"], {"account": self.account})
         return [event.args["number"] for event in told]
 
-    async def withdraw(self) -> Receipt:
-        """Move what was announced, or what is left of it, from the vault into the wallet."""
-        return await self.sender.send(calls.withdraw(self.address))
+    async def withdraw(self, to: Address | None = None) -> Receipt:
+        """Move what was announced, or what is left of it, from the vault into the wallet, or to another
+        account."""
+        return await self.sender.send(calls.withdraw(to or self.address))
 
     async def orders_since(
         self, cursor: Cursor, watched: Watched, head: Head | None = None

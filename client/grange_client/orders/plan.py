@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from grange.chain import Withdrawal
 from grange.errors import Category
 from grange.times import BlockClock
+from grange.token_unit import PLAIN_UNIT, TokenUnit
 from grange.transfer.selection import Chosen
 from grange.types import Epoch, Parameters
-from grange.units import MAX_SLOTS, format_tokens_rounded_down, format_tokens_rounded_up
+from grange.units import MAX_SLOTS
 from grange_client.errors import NotEnoughMoney, NothingToStore, NothingToTakeOut
 
 SMALL_CODE = (4, 8)
@@ -48,6 +49,7 @@ class Funds:
     """Where to send more."""
     limit: int | None = None
     """What a delegate may spend now of its account's vault, and `vault` is no more. None: no delegate."""
+    unit: TokenUnit = PLAIN_UNIT
 
 
 def code_for(options: StoreOptions, farmers: int) -> tuple[int, int]:
@@ -139,26 +141,25 @@ def missing_from_vault(cost: int, funds: Funds, *, cheaper: str = "") -> int:
 
     Raises NotEnoughMoney when the wallet has not so much; `cheaper` says what else the person can do then.
     """
-    missing = max(0, cost - funds.vault)
+    missing, unit = max(0, cost - funds.vault), funds.unit
     if missing and funds.limit is not None:
         raise NotEnoughMoney(
-            f"This device may spend {format_tokens_rounded_down(funds.vault)} tokens now.",
+            f"This device may spend {unit.rounded_down(funds.vault)} now.",
             detail=(
-                f"It costs {format_tokens_rounded_up(cost)}. The limit leaves "
-                f"{format_tokens_rounded_down(funds.limit)}, and the account's vault pays."
+                f"It costs {unit.rounded_up(cost)}. The limit leaves {unit.rounded_down(funds.limit)}, and "
+                "the account's vault pays."
             ),
             hint=f"The account raises the limit with `grange keys delegate authorize`"
             f"{f', or you {cheaper}' if cheaper else ''}.",
         )
     if missing > funds.wallet:
         raise NotEnoughMoney(
-            f"{format_tokens_rounded_up(missing - funds.wallet)} tokens are missing.",
+            f"{unit.rounded_up(missing - funds.wallet)} are missing.",
             detail=(
-                f"It costs {format_tokens_rounded_up(cost)}; there are "
-                f"{format_tokens_rounded_down(funds.vault)} in the vault and "
-                f"{format_tokens_rounded_down(funds.wallet)} in the wallet."
+                f"It costs {unit.rounded_up(cost)}; there are {unit.rounded_down(funds.vault)} in the vault "
+                f"and {unit.rounded_down(funds.wallet)} in the wallet."
             ),
-            hint=f"Send tokens to {_whereto(funds)}{f', or {cheaper}' if cheaper else ''}.",
+            hint=f"Send {unit.name} to {_whereto(funds)}{f', or {cheaper}' if cheaper else ''}.",
         )
     if not funds.native:
         raise NotEnoughMoney(
@@ -179,7 +180,7 @@ def _whereto(funds: Funds) -> str:
     return f"{funds.address}, {shown}" if funds.address else shown
 
 
-def check_announced(announced: Withdrawal | None, clock: BlockClock) -> None:
+def check_announced(announced: Withdrawal | None, clock: BlockClock, unit: TokenUnit) -> None:
     """Raise NothingToTakeOut unless what was announced can be taken out of the vault now."""
     if announced is None:
         raise NothingToTakeOut(
@@ -188,7 +189,7 @@ def check_announced(announced: Withdrawal | None, clock: BlockClock) -> None:
         )
     if clock.epoch < announced.ready_epoch:
         raise NothingToTakeOut(
-            f"It is too early: {format_tokens_rounded_down(announced.amount)} tokens can be taken out from "
+            f"It is too early: {unit.rounded_down(announced.amount)} can be taken out from "
             f"{clock.describe_epoch(announced.ready_epoch)}, on.",
             detail="The delay lets farmers cash what you signed for reads.",
             hint="Run `grange withdraw` again then.",

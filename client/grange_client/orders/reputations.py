@@ -13,6 +13,7 @@ from grange.messages import Domain
 from grange.storage.connection import BUSY_SECONDS
 from grange.storage.optional_database import OptionalDatabase
 from grange.storage.schema import Schema
+from grange.token_unit import PLAIN_UNIT, TokenUnit
 from grange.transfer.events import Complaint, FarmerFailed, ReadingPriceRaised
 from grange.transfer.selection import Reputation
 from grange.types import FarmerId
@@ -44,21 +45,28 @@ _KEY = "(chain_id, market, farmer)"
 class Reputations:
     """Those of the farmers of one market."""
 
-    def __init__(self, file: OptionalDatabase, domain: Domain) -> None:
+    def __init__(self, file: OptionalDatabase, domain: Domain, unit: TokenUnit) -> None:
         """Use `Reputations.open`."""
         self.file = file
+        self._unit = unit
         self._market = (domain.chain_id, domain.market)
 
     @classmethod
     @contextmanager
     def open(
-        cls, path: Path, *, domain: Domain, busy_seconds: float = BUSY_SECONDS
+        cls,
+        path: Path,
+        *,
+        domain: Domain,
+        unit: TokenUnit = PLAIN_UNIT,
+        busy_seconds: float = BUSY_SECONDS,
     ) -> Iterator["Reputations"]:
-        """Those in a file, which is made if it is not there. Raises FileBusy."""
+        """Those in a file, which is made if it is not there. `unit` puts prices into words. Raises
+        FileBusy."""
         with OptionalDatabase.open(
             path, lambda db: _SCHEMA.prepare(db, path), busy_seconds=busy_seconds
         ) as file:
-            yield cls(file, domain)
+            yield cls(file, domain, unit)
 
     def notices(self) -> list[str]:
         """What a person should know of the file."""
@@ -68,10 +76,11 @@ class Reputations:
         """What is remembered of each farmer."""
         query = "SELECT farmer, successes, failures, lies FROM reputations WHERE chain_id = ? AND market = ?"
         rows = self.file.read(lambda db: db.execute(query, self._market).fetchall())
-        known = {FarmerId(f): Reputation(successes=s, failures=x, lies=y) for f, s, x, y in rows}
+        unit = self._unit
+        known = {FarmerId(f): Reputation(successes=s, failures=x, lies=y, unit=unit) for f, s, x, y in rows}
         for table, field in (("raised_prices", "raised_to"), ("agreed_prices", "agreed")):
             for farmer, price in self._prices(table):
-                record = known.get(farmer, Reputation())
+                record = known.get(farmer, Reputation(unit=unit))
                 known[farmer] = replace(record, **{field: price})  # type: ignore[arg-type]
         return known
 

@@ -152,6 +152,7 @@ class Storing:
                 end=end,
                 collateral_epochs=self.market.parameters.collateral_epochs,
                 shuffle_seed=order,
+                unit=self.market.unit,
             )
 
         needed, choice = await choose_farmers(
@@ -257,7 +258,7 @@ class Storing:
         vault, wallet, native = await together(
             market.vault(account), market.token_balance(account), market.native_balance(account)
         )
-        return Funds(vault=vault, wallet=wallet, native=native, address=account)
+        return Funds(vault=vault, wallet=wallet, native=native, address=account, unit=market.unit)
 
     async def _limited_funds(self) -> Funds:
         """What a delegate can pay with: its account's vault, as far as its limits go, and gas of its own."""
@@ -266,7 +267,14 @@ class Storing:
             market.vault(account), market.delegation(account, own), market.native_balance(own)
         )
         left = delegation.left_for_orders
-        return Funds(vault=min(vault, left), wallet=0, native=native, address=own, limit=left)
+        return Funds(
+            vault=min(vault, left),
+            wallet=0,
+            native=native,
+            address=own,
+            limit=left,
+            unit=market.unit,
+        )
 
 
 class _NewOrder:

@@ -32,7 +32,6 @@ from grange.messages import (
     tenure_word,
 )
 from grange.types import EXTENDED, NO_FARMER, Acceptance, Address, FarmerId, Held, OrderId, Takeover
-from grange.units import format_tokens
 from grange_node.acceptance.extension import check_same, start_of
 from grange_node.acceptance.hand_over import check_giver, check_hand_over
 from grange_node.acceptance.mandate import check_prices, end_of
@@ -467,10 +466,10 @@ class AcceptanceService:
         )
         self._locks.settle(key)
         log.info(
-            "%s accepted: %d bytes at %s tokens an epoch until %d, to be placed by block %d",
+            "%s accepted: %d bytes at %s an epoch until %d, to be placed by block %d",
             key,
             terms.slot_bytes,
-            format_tokens(terms.rate),
+            self._config.unit.exact(terms.rate),
             terms.end,
             deadline_block,
         )

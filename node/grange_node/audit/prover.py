@@ -44,7 +44,7 @@ from grange.executors import Executors
 from grange.reads import is_open, open_epoch
 from grange.seeds import is_long
 from grange.types import Epoch
-from grange.units import format_count, format_tokens_rounded_down
+from grange.units import format_count
 from grange_node.audit.fee_history import FeeHistory
 from grange_node.audit.proof import build_proof
 from grange_node.audit.seed_recorder import SeedRecorder
@@ -301,10 +301,10 @@ class Prover:
         self._follower.read_soon()
         amount = receipt.event("Proven").args["amount"]
         log.info(
-            "epoch %d proven in block %d: %s tokens earned, %d gas",
+            "epoch %d proven in block %d: %s earned, %d gas",
             epoch,
             receipt.block,
-            format_tokens_rounded_down(amount),
+            self._market.unit.rounded_down(amount),
             receipt.gas_used,
         )
         return True

@@ -28,7 +28,6 @@ from grange.errors import GrangeError
 from grange.executors import Executors
 from grange.tasks import together
 from grange.types import Epoch
-from grange.units import format_tokens
 from grange_node.chain.agreement import Agreement
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.chain.heads import Heads
@@ -299,8 +298,8 @@ class ChainFollower:
         for key in changes.placed:
             record = await self._executors.in_database(self._ledger.slot, key)
             if record is not None:
-                rate = format_tokens(record.agreed.rate)
-                log.info("%s placed: %s tokens an epoch until %d", key, rate, record.agreed.end)
+                rate = self._market.unit.exact(record.agreed.rate)
+                log.info("%s placed: %s an epoch until %d", key, rate, record.agreed.end)
         for key in changes.placed_again:
             log.info("%s is on the chain again", key)
         for key in changes.taken_back:

@@ -58,7 +58,7 @@ class FarmMarket(MarketClient):
         # One is kept: it has learned how many blocks the endpoint gives at once.
         self._follower = EventFollower(self, filters, read=self.logs_and_hashes, log_blocks=self.log_blocks)
         self._orders = OrderLookup(self)
-        self._valuer = GasValuer(self.rpc, config.fees)
+        self._valuer = GasValuer(self.rpc, config.fees, token_units=self.unit.one)
         self.data_fee = 0
         """What a rollup charges for the data of a proof, in wei for each unit of its gas, when the reserve
         was last asked for."""
@@ -69,7 +69,13 @@ class FarmMarket(MarketClient):
         """The market of a farm, which connects when it is first asked."""
         domain = config.domain
         async with Rpc(config.rpc_url, TIMEOUTS, expected(config), notes=endpoint_notes(config)) as rpc:
-            chain = Chain(rpc, market=domain.market, chain_id=domain.chain_id, parameters=config.parameters)
+            chain = Chain(
+                rpc,
+                market=domain.market,
+                chain_id=domain.chain_id,
+                parameters=config.parameters,
+                unit=config.unit,
+            )
             yield cls(config, Sender(chain, wallet, policy=config.fees.policy))
 
     async def own_farmer(self) -> Farmer:

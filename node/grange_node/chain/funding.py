@@ -16,7 +16,7 @@ from grange.chain.fees import read_fee_level
 from grange.chain.gas_cost import GasPrices, read_data_prices
 from grange.tasks import together
 from grange.types import Address
-from grange.units import format_count, format_gas_tokens, format_gwei, format_tokens
+from grange.units import format_count, format_gas_tokens, format_gwei
 from grange_node.errors import NotFunded
 
 ADVISED_EPOCHS: Final = 100
@@ -114,14 +114,14 @@ async def read_gas_reserve(chain: Chain, operator: Address, policy: SendPolicy |
 async def check_funds(sender: Sender, tokens: int) -> None:
     """Raise NotFunded, which names all that is missing, unless the sender has tokens for a stake and gas
     tokens."""
-    chain, address = sender.chain, sender.address
+    chain, address, unit = sender.chain, sender.address, sender.chain.unit
     held = await chain.token_balance(address)
     reserve = await read_gas_reserve(chain, address, sender.policy)
     missing = []
     if held < tokens:
         missing.append(
-            f"{format_tokens(tokens - held)} more tokens (it holds {format_tokens(held)} and "
-            f"{format_tokens(tokens)} are needed; the token is {chain.token})"
+            f"{unit.exact(tokens - held)} more (it holds {unit.exact(held)} and {unit.exact(tokens)} are "
+            f"needed; the token is {chain.token})"
         )
     if reserve.held_wei < max(1, reserve.setup_wei):
         missing.append(

@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ import uvloop
 from rich.console import Console
 
 from grange.chain.call_sizes import CLAIM, PROOF
+from grange.chain.network_file import read_unit
 from grange.cli.confirm import confirm
 from grange.cli.fees import (
     FeeChoice,
@@ -46,7 +48,7 @@ from grange.cli.passphrase_options import (
 from grange.cli.presenter import explained
 from grange.memory import keep_freed_memory
 from grange.types import address_from
-from grange.units import format_tokens, parse_size, parse_tokens
+from grange.units import parse_size
 from grange_node.chain.farm_market import TIMEOUTS
 from grange_node.cli import registration
 from grange_node.cli.common import (
@@ -131,15 +133,17 @@ def init(
 ) -> None:
     """Make a key, register on chain with a stake, and write the settings. Can be repeated."""
     with explained(GUIDANCE):
+        chosen = chosen_network(network, rpc, market, first_block)
+        unit = asyncio.run(read_unit(chosen))
         plan = registration.FarmPlan(
-            network=chosen_network(network, rpc, market, first_block),
+            network=chosen,
             trust_market=trust_market,
             owner=address_from(owner) if owner else None,
             endpoint=endpoint,
             data_folder=data,
-            stake=parse_tokens(stake),
-            price_per_gib_epoch=parse_tokens(price),
-            egress_price_per_gib=parse_tokens(egress_price),
+            stake=unit.parse(stake),
+            price_per_gib_epoch=unit.parse(price),
+            egress_price_per_gib=unit.parse(egress_price),
             capacity_bytes=parse_size(capacity),
             longest_term_epochs=longest_term,
             reserve_bytes=parse_size(reserve),
@@ -218,9 +222,9 @@ def run(
             repair=Settings(
                 folder=config.data_folder / REPAIRS_NAME,
                 start_block=config.start_block,
-                gas_price=parse_tokens(gas_price) // GAS_UNIT,
+                gas_price=Fraction(config.unit.parse(gas_price), GAS_UNIT),
                 fees=config.fees,
-                highest_read_price=None if max_read_price is None else parse_tokens(max_read_price),
+                highest_read_price=None if max_read_price is None else config.unit.parse(max_read_price),
                 own_farmer=config.farmer,
             )
             if repair
@@ -316,10 +320,10 @@ def withdraw(
                 config,
                 wallet,
                 address_from(to) if to else None,
-                parse_tokens(amount) if amount else None,
+                config.unit.parse(amount) if amount else None,
             )
         )
-        typer.echo(f"Paid out {format_tokens(paid)} tokens to {to or wallet.address}.")
+        typer.echo(f"Paid out {config.unit.exact(paid)} to {to or wallet.address}.")
         typer.echo(f"  transaction  0x{receipt.tx_hash.hex()}")
 
 
@@ -346,9 +350,9 @@ def unstake(
                 confirm("Free all of it?")
 
         freed, receipt = asyncio.run(
-            registration.unstake(config, wallet, parse_tokens(amount) if amount else None, agree)
+            registration.unstake(config, wallet, config.unit.parse(amount) if amount else None, agree)
         )
-        typer.echo(f"Freed {format_tokens(freed)} tokens of the stake.")
+        typer.echo(f"Freed {config.unit.exact(freed)} of the stake.")
         typer.echo(f"  transaction  0x{receipt.tx_hash.hex()}")
         typer.echo(f"Take them out with: grange farm withdraw{home_option(home)}")
 
@@ -382,29 +386,30 @@ def update(
     with explained(GUIDANCE):
         folder = home_folder(home)
         config, wallet = load_config(folder), load_key(folder, command_passphrases())
+        unit = config.unit
         if endpoint is not None:
             split_endpoint(endpoint)
         terms: dict[str, Any] = {
-            "price_per_gib_epoch": parse_tokens(price) if price else None,
-            "egress_price_per_gib": parse_tokens(egress_price) if egress_price else None,
+            "price_per_gib_epoch": unit.parse(price) if price else None,
+            "egress_price_per_gib": unit.parse(egress_price) if egress_price else None,
             "capacity_bytes": parse_size(capacity) if capacity else None,
             "longest_term_epochs": longest_term,
         }
         changed = config.model_copy(
             update={
                 "endpoint": endpoint or config.endpoint,
-                "redeem_at": parse_tokens(redeem_at) if redeem_at else config.redeem_at,
+                "redeem_at": unit.parse(redeem_at) if redeem_at else config.redeem_at,
                 "offer_terms": config.offer_terms.model_copy(
                     update={name: value for name, value in terms.items() if value is not None}
                 ),
             }
         )
-        stake = parse_tokens(add_stake) if add_stake else 0
+        stake = unit.parse(add_stake) if add_stake else 0
         named = address_from(owner) if owner else None
         asyncio.run(registration.change(folder, config, wallet, changed, add_stake=stake, owner=named))
         save_config(folder, changed)
         if stake:
-            typer.echo(f"Added {format_tokens(stake)} tokens to the stake of farmer {config.farmer_id}.")
+            typer.echo(f"Added {unit.exact(stake)} to the stake of farmer {config.farmer_id}.")
         if changed != config:
             typer.echo("Changed the settings. A farm that is running follows when it is started again.")
 
@@ -433,13 +438,13 @@ def limit_operator(
         else:
             changes = {"committed_stake": commit, "lost_stake": give_up}
             wanted = {
-                name: None if text == "all" else parse_tokens(text)
+                name: None if text == "all" else config.unit.parse(text)
                 for name, text in changes.items()
                 if text is not None
             }
             owner = load_owner_wallet(folder, config, owner_key, command_passphrases())
             limits = asyncio.run(set_operator_limits(config, owner, lambda now: replace(now, **wanted)))
-        typer.echo(describe_operator_limits(limits))
+        typer.echo(describe_operator_limits(limits, config.unit))
 
 
 @app.command("rotate-key")

@@ -17,8 +17,9 @@ from grange.chain.gas_cost import read_offered_prices
 from grange.chain.gas_value import WEI, GasPriceFeed
 from grange.errors import Category
 from grange.tasks import together
+from grange.token_unit import TokenUnit
 from grange.types import NO_LIMIT, Epoch, FarmerId, OrderId
-from grange.units import LEAF_BYTES, format_count, format_gas_tokens, format_size, format_tokens, format_usd
+from grange.units import LEAF_BYTES, format_count, format_gas_tokens, format_size, format_usd
 from grange_node.chain.farm_market import TIMEOUTS
 from grange_node.chain.ownership import check_not_lapsed, check_owner
 from grange_node.config import HAND_OVERS_NAME, LEDGER_NAME, Config, connect
@@ -149,7 +150,7 @@ async def plan_hand_over(
     )
 
 
-def describe_plan(plan: Plan, takers: Collection[FarmerId]) -> str:
+def describe_plan(plan: Plan, takers: Collection[FarmerId], unit: TokenUnit) -> str:
     """Sentences for a person who is to agree."""
     wanted, lines = plan.wanted, list[str]()
     size = format_size(sum(slot.size_bytes for slot in wanted))
@@ -166,9 +167,9 @@ def describe_plan(plan: Plan, takers: Collection[FarmerId]) -> str:
     lines += [
         "",
         "What it means:",
-        f"  - You are paid for the epoch in which a slot passes, and no more: {format_tokens(rate)} tokens "
-        "an epoch less.",
-        f"  - {format_tokens(collateral)} tokens of the stake stay bound until each taker has proven once. "
+        f"  - You are paid for the epoch in which a slot passes, and no more: {unit.exact(rate)} an "
+        "epoch less.",
+        f"  - {unit.exact(collateral)} of the stake stay bound until each taker has proven once. "
         "Then they are in the owner's earnings; each epoch that a taker misses before costs a fine out of "
         "them.",
         "  - You keep the bytes until then. Up to then the farm has to run, and to prove each epoch.",
@@ -178,8 +179,8 @@ def describe_plan(plan: Plan, takers: Collection[FarmerId]) -> str:
         lines.append(f"  - It costs up to {_gas_text(plan)} at today's fees, out of the operator's account.")
     if plan.money < rate:
         lines.append(
-            f"  - Takers want to see {format_tokens(rate)} tokens in the operator's account, an epoch's pay "
-            f"of what they are sent. It has {format_tokens(plan.money)}: send it some, or some will refuse."
+            f"  - Takers want to see {unit.exact(rate)} in the operator's account, an epoch's pay "
+            f"of what they are sent. It has {unit.exact(plan.money)}: send it some, or some will refuse."
         )
     if plan.strikes:
         lines.append(
@@ -188,7 +189,7 @@ def describe_plan(plan: Plan, takers: Collection[FarmerId]) -> str:
         )
     if plan.lost_stake is not None:
         lines.append(
-            f"  - The owner lets the operator give up {format_tokens(plan.lost_stake)} tokens of the stake "
+            f"  - The owner lets the operator give up {unit.exact(plan.lost_stake)} of the stake "
             "in an epoch, so not all passes at once (grange farm limit-operator)."
         )
     return "\n".join(lines)

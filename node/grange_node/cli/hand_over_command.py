@@ -69,7 +69,7 @@ def hand_over(
             typer.echo(shown if as_json else describe_under_way(under_way))
             return
         plan = asyncio.run(plan_hand_over(config, orders, takers))
-        typer.echo(json.dumps(plan.to_json()) if as_json else describe_plan(plan, takers))
+        typer.echo(json.dumps(plan.to_json()) if as_json else describe_plan(plan, takers, config.unit))
         if dry_run or not plan.wanted:
             return
         if not yes:

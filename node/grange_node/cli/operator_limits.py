@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from grange.chain import Wallet, calls
 from grange.chain.sender import burying_sender
+from grange.token_unit import TokenUnit
 from grange.types import NO_LIMIT
-from grange.units import format_tokens
 from grange_node.chain.ownership import check_not_lapsed, check_owner
 from grange_node.config import Config, connect
 from grange_node.errors import NotOwner
@@ -67,16 +67,16 @@ async def set_operator_limits(
     return await read_operator_limits(config)
 
 
-def describe_operator_limits(limits: OperatorLimits) -> str:
+def describe_operator_limits(limits: OperatorLimits, unit: TokenUnit) -> str:
     """Sentences for a person."""
     committed = (
         "all of the stake"
         if limits.committed_stake is None
-        else f"up to {format_tokens(limits.committed_stake)} tokens of the stake"
+        else f"up to {unit.exact(limits.committed_stake)} of the stake"
     )
-    lost = "any" if limits.lost_stake is None else f"{format_tokens(limits.lost_stake)}"
+    lost = f"any {unit.name}" if limits.lost_stake is None else unit.exact(limits.lost_stake)
     return (
-        f"The operator may commit {committed} to slots, and give up {lost} tokens of it in an epoch by "
+        f"The operator may commit {committed} to slots, and give up {lost} of it in an epoch by "
         "declaring slots lost."
     )
 

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from grange.chain import Call, Chain, ChainError, Farmer, Receipt, Sender, Wallet, calls
+from grange.chain import Call, Chain, Farmer, Receipt, Sender, Wallet, calls
+from grange.chain.allowance import Permissions, allow
 from grange.chain.fee_settings import FeeSettings
 from grange.chain.network_file import Network, open_network
 from grange.chain.sender import burying_sender
@@ -20,15 +21,16 @@ from grange.cli.parameter_words import describe_cautions
 from grange.json_text import parse_json
 from grange.keystore.passphrases import NO_PASSPHRASES, Passphrases
 from grange.storage.home_lock import HomeLock
-from grange.types import Address, FarmerId, Offer, Parameters
-from grange.units import format_tokens, format_tokens_rounded_up
+from grange.types import Address, FarmerId, Offer
 from grange_node.chain.funding import check_funds
 from grange_node.chain.ownership import accepted_owners, check_not_lapsed, find_farmer, read_ours
 from grange_node.cli.stake import describe_coverage
 from grange_node.config import (
     CONFIG_NAME,
+    DEFAULT_REDEEM_AT_TOKENS,
     KEY_NAME,
     Config,
+    TokenFile,
     connect,
     load_config,
     load_key,
@@ -138,13 +140,13 @@ async def _set_up(
         stake = max(plan.stake, farmer.stake if farmer else 0)
         parameters = chain.parameters
         offer = plan.offer(parameters.grid_epochs * parameters.max_books)
-        for sentences in await describe_cautions(chain):
+        for sentences in describe_cautions(chain):
             tell(sentences)
-        tell(describe_coverage(stake, offer, parameters.collateral_epochs))
+        tell(describe_coverage(stake, offer, parameters.collateral_epochs, chain.unit))
         start_block = known.start_block if known else await _note_start(home, chain)
         registered_now = farmer is None
         if farmer is None:
-            _check_min_stake(plan, parameters)
+            _check_min_stake(plan, chain)
             farmer = await _register(sender, plan, offer)
         else:
             await _bring_in_line(sender, farmer, plan, offer)
@@ -199,7 +201,7 @@ async def withdraw(
         wanted = held if amount is None else amount
         if wanted > held:
             raise NotFunded(
-                f"The earnings are {format_tokens(held)} tokens, not {format_tokens(wanted)}.",
+                f"The earnings are {chain.unit.exact(held)}, not {chain.unit.exact(wanted)}.",
                 hint="Ask for less, or leave --amount out: then all there are is paid out.",
             )
         if wanted == 0:
@@ -222,7 +224,7 @@ async def unstake(
     """
     _check_owner(config, wallet)
     async with connect(config) as chain:
-        farmer = await chain.farmer(config.farmer)
+        farmer, unit = await chain.farmer(config.farmer), chain.unit
         await check_not_lapsed(chain, farmer)
         needed = chain.parameters.collateral_epochs * farmer.committed_rate
         leaves = not needed and amount in (None, farmer.stake)
@@ -231,19 +233,19 @@ async def unstake(
         wanted = free if amount is None else amount
         if wanted > free or wanted == 0:
             raise NotFunded(
-                f"{format_tokens(free)} of the {format_tokens(farmer.stake)} tokens at stake can be freed.",
+                f"{unit.exact(free)} of the {unit.exact(farmer.stake)} at stake can be freed.",
                 detail="The rest answers for what is kept, or is the least that a farmer of this market has.",
                 hint="Ask for less, or wait until orders are over.",
             )
         if leaves:
             agree(
-                f"This frees {format_tokens(wanted)} of the {format_tokens(farmer.stake)} tokens at stake. "
+                f"This frees {unit.exact(wanted)} of the {unit.exact(farmer.stake)} at stake. "
                 "With that the farmer leaves the market for good: to come back, set up a new one. To free "
                 "less, use --amount."
             )
         elif amount is None:
             agree(
-                f"This frees {format_tokens(wanted)} of the {format_tokens(farmer.stake)} tokens at stake. "
+                f"This frees {unit.exact(wanted)} of the {unit.exact(farmer.stake)} at stake. "
                 "What stays answers for what is kept now. From then on the farm can take nothing new, until "
                 "there is more stake: grange farm update --add-stake. To free less, use --amount."
             )
@@ -277,11 +279,12 @@ def _check_same_farm(home: Path, known: Config | None, plan: FarmPlan, chain: Ch
         )
 
 
-def _check_min_stake(plan: FarmPlan, parameters: Parameters) -> None:
-    if plan.stake < parameters.min_stake:
-        least = format_tokens_rounded_up(parameters.min_stake)
+def _check_min_stake(plan: FarmPlan, chain: Chain) -> None:
+    least, unit = chain.parameters.min_stake, chain.unit
+    if plan.stake < least:
         raise ConfigInvalid(
-            f"A farmer of this market has at least {least} tokens at stake, not {format_tokens(plan.stake)}.",
+            f"A farmer of this market has at least {unit.exact(least)} at stake, not "
+            f"{unit.exact(plan.stake)}.",
             hint="Give more with --stake.",
         )
 
@@ -322,24 +325,13 @@ async def _register(sender: Sender, plan: FarmPlan, offer: Offer) -> Farmer:
             endpoint=plan.endpoint,
             offer=offer,
             stake=plan.stake,
-            permit=await chain.permit(sender.wallet, plan.stake) if has_permits else None,
+            permit=await permissions.permit(plan.stake, await permissions.basis()),
         )
 
-    has_permits = await _has_permits(sender)
-    if not has_permits:
-        await sender.send(calls.approve(chain.market, plan.stake), confirmations=0)
+    permissions = Permissions(chain, sender)
     # A reorg could give the farmer's number to somebody else, so it is noted only when it is buried.
     receipt = await sender.send(make)
     return await chain.farmer(FarmerId(receipt.event("FarmerRegistered").args["farmer"]))
-
-
-async def _has_permits(sender: Sender) -> bool:
-    """Not every token knows them; allowing the market to pull takes a transaction more."""
-    try:
-        await sender.chain.permit(sender.wallet, 0)
-    except ChainError:
-        return False
-    return True
 
 
 async def _bring_in_line(sender: Sender, farmer: Farmer, plan: FarmPlan, offer: Offer) -> None:
@@ -353,8 +345,7 @@ async def _bring_in_line(sender: Sender, farmer: Farmer, plan: FarmPlan, offer: 
 
 async def _add_stake(sender: Sender, farmer: FarmerId, amount: int) -> None:
     await check_funds(sender, amount)
-    if await sender.chain.token_allowance(sender.address) < amount:
-        await sender.send(calls.approve(sender.chain.market, amount), confirmations=0)
+    await allow(sender, amount)
     await sender.send(calls.add_stake(farmer, amount))
 
 
@@ -372,5 +363,7 @@ def _config(chain: Chain, plan: FarmPlan, farmer: Farmer, start_block: int, netw
         data_folder=plan.data_folder.absolute(),
         reserve_bytes=plan.reserve_bytes,
         offer_terms=offer_file(plan.offer(chain.parameters.grid_epochs * chain.parameters.max_books)),
+        redeem_at=DEFAULT_REDEEM_AT_TOKENS * chain.unit.one,
         market_parameters=parameters_file(chain.parameters),
+        token=TokenFile(symbol=chain.unit.symbol, decimals=chain.unit.decimals),
     )

@@ -10,6 +10,7 @@ import json
 import logging
 import signal
 from contextlib import AbstractAsyncContextManager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -51,11 +52,11 @@ from grange.cli.passphrase_options import (
 )
 from grange.cli.presenter import explained
 from grange.memory import keep_freed_memory
+from grange.token_unit import PLAIN_UNIT, TokenUnit
 from grange.types import address_from
-from grange.units import format_size, format_tokens_rounded_down, parse_tokens
+from grange.units import format_size
 from grange_node.chain.farm_market import TIMEOUTS
 from grange_node.cli.common import (
-    GAS_UNIT,
     GUIDANCE,
     KEPT_MEMORY_BYTES,
     key_passphrase,
@@ -73,7 +74,7 @@ from grange_node.cli.repair_home import (
     repair_home,
     save_repair_config,
 )
-from grange_node.config import write_private
+from grange_node.config import TokenFile, write_private
 from grange_node.errors import NotInitialised
 from grange_node.loops import forever
 from grange_node.repair.jobs import Job, Jobs
@@ -128,6 +129,7 @@ def init(
         folder = repair_home(home)
         pins, found = asyncio.run(_identify(chosen, folder, trust_market))
         make_repair_key(folder, lambda: key_passphrase("the repairer's key", pins.chain_id, "repair", home))
+        unit = found.unit or PLAIN_UNIT
         config = RepairConfig(
             rpc_url=found.rpc,
             chain_id=pins.chain_id,
@@ -135,9 +137,10 @@ def init(
             genesis_hash=found.genesis_hash,
             market=found.market,
             start_block=found.first_block,
-            gas_price=parse_tokens(gas_price) // GAS_UNIT,
-            highest_read_price=None if max_read_price is None else parse_tokens(max_read_price),
+            gas_price_per_million=unit.parse(gas_price),
+            highest_read_price=None if max_read_price is None else unit.parse(max_read_price),
             doubling_blocks=doubling_blocks,
+            token=TokenFile(symbol=unit.symbol, decimals=unit.decimals),
             close_for=tuple(address_from(renter) for renter in close_for or ()),
         )
         save_repair_config(folder, config)
@@ -215,19 +218,21 @@ def status(
         folder = repair_home(home)
         address, jobs = load_repair_address(folder, command_passphrases()), Jobs(folder)
         under_way, done = jobs.under_way(), jobs.done()
+        unit = load_repair_config(folder).unit if (folder / CONFIG_NAME).exists() else PLAIN_UNIT
         if as_json:
-            typer.echo(json.dumps(summary(address, under_way, done)))
+            typer.echo(json.dumps(summary(address, unit, under_way, done)))
         else:
             console = Console(markup=False, emoji=False)
-            console.print(_table(under_way, done))
+            console.print(_table(unit, under_way, done))
             for told in EndpointNotes(folder / ENDPOINTS_NAME).reports():
                 console.print(told)
 
 
-def summary(address: str, under_way: list[Job], done: list[Job]) -> dict[str, Any]:
+def summary(address: str, unit: TokenUnit, under_way: list[Job], done: list[Job]) -> dict[str, Any]:
     """What a repairer did, for scripts."""
     return {
         "repairer": address,
+        "token": asdict(unit),
         "under_way": [_job_json(job) for job in under_way],
         "done": [_job_json(job) for job in done],
         "bounty": str(sum(job.bounty for job in done)),
@@ -242,7 +247,7 @@ def _job_json(job: Job) -> dict[str, Any]:
     return job.to_json() | {"bounty": str(job.bounty), "paid": str(job.paid)}
 
 
-def _table(under_way: list[Job], done: list[Job]) -> Table:
+def _table(unit: TokenUnit, under_way: list[Job], done: list[Job]) -> Table:
     table = Table(title="Repairs", title_justify="left", box=None)
     for column in ("order", "what became of it", "slots", "read", "rebuilt", "bounty"):
         table.add_column(column)
@@ -254,7 +259,7 @@ def _table(under_way: list[Job], done: list[Job]) -> Table:
             ", ".join(map(str, slots)),
             format_size(job.bytes_read),
             format_size(job.bytes_rebuilt),
-            format_tokens_rounded_down(job.bounty),
+            unit.rounded_down(job.bounty),
         )
     return table
 
@@ -291,6 +296,7 @@ def connected(config: RepairConfig, folder: Path) -> AbstractAsyncContextManager
         first_block=config.start_block,
         timeouts=TIMEOUTS,
         notes=EndpointNotes(folder / ENDPOINTS_NAME),
+        unit=config.unit,
     )
 
 
@@ -301,7 +307,7 @@ async def _identify(network: Network, home: Path, trust: bool) -> tuple[MarketPi
     if known is not None and known.market_address == network.market and known.genesis_hash is not None:
         network = network.model_copy(update={"genesis_hash": known.genesis_hash})
     async with open_network(network, timeouts=TIMEOUTS, trust=trust) as (chain, found):
-        for sentences in await describe_cautions(chain):
+        for sentences in describe_cautions(chain):
             typer.echo(sentences)
         assert chain.pins is not None
         return chain.pins, found

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -27,8 +28,10 @@ from grange.chain.network_file import RpcUrls
 from grange.errors import Misuse
 from grange.keystore.passphrases import NO_PASSPHRASES, Passphrases
 from grange.plain_errors import describe_invalid
+from grange.token_unit import TokenUnit
 from grange.types import Address, address_from
-from grange_node.config import make_home, write_private
+from grange_node.cli.common import GAS_UNIT
+from grange_node.config import TokenFile, make_home, write_private
 from grange_node.errors import ConfigInvalid, NotInitialised
 from grange_node.repair.repairer import Settings
 
@@ -52,8 +55,9 @@ class RepairConfig(BaseModel):
     market_pins: MarketPins | None = None
     """What the market's code was when it was looked at."""
     start_block: Annotated[int, Field(ge=0)] = 0
-    gas_price: Annotated[int, Field(ge=0)] = 0
-    """What a unit of gas counts for at least, in base units of the token."""
+    token: TokenFile
+    gas_price_per_million: Annotated[int, Field(ge=0)] = 0
+    """What a million gas counts for at least, in base units of the token."""
     fees: FeeSettings = FeeSettings()
     """What is offered for gas at most, and what it is worth."""
     highest_read_price: Annotated[int, Field(ge=0)] | None = None
@@ -61,6 +65,11 @@ class RepairConfig(BaseModel):
     doubling_blocks: Annotated[int, Field(gt=0)] | None = None
     close_for: tuple[str, ...] = ()
     """Renters whose orders are closed when they are over."""
+
+    @property
+    def unit(self) -> TokenUnit:
+        """How the market's token counts, and what it is called."""
+        return TokenUnit(symbol=self.token.symbol, decimals=self.token.decimals)
 
     @property
     def expected_genesis(self) -> bytes | None:
@@ -77,7 +86,7 @@ class RepairConfig(BaseModel):
         return Settings(
             folder=home,
             start_block=self.start_block,
-            gas_price=self.gas_price,
+            gas_price=Fraction(self.gas_price_per_million, GAS_UNIT),
             fees=self.fees,
             highest_read_price=self.highest_read_price,
             doubling_blocks=self.doubling_blocks,

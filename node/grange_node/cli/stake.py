@@ -6,8 +6,9 @@ stake / (collateralEpochs x price) GiB, whatever the disk holds.
 
 from __future__ import annotations
 
+from grange.token_unit import TokenUnit
 from grange.types import Offer
-from grange.units import GIB, format_size, format_tokens_rounded_up
+from grange.units import GIB, format_size
 
 
 def covered_bytes(stake: int, price_per_gib_epoch: int, collateral_epochs: int) -> int | None:
@@ -22,17 +23,17 @@ def stake_for(size_bytes: int, price_per_gib_epoch: int, collateral_epochs: int)
     return -(-size_bytes * collateral_epochs * price_per_gib_epoch // GIB)
 
 
-def describe_coverage(stake: int, offer: Offer, collateral_epochs: int) -> str:
+def describe_coverage(stake: int, offer: Offer, collateral_epochs: int, unit: TokenUnit) -> str:
     """Sentences for a person: how much of the room on offer the stake covers, and what would cover all of
     it."""
     price, capacity = offer.price_per_gib_epoch, offer.capacity_bytes
     covered = covered_bytes(stake, price, collateral_epochs)
-    tokens = format_tokens_rounded_up(stake)
+    shown = unit.rounded_up(stake)
     if covered is None or covered >= capacity:
-        return f"A stake of {tokens} tokens covers all of the {format_size(capacity)} on offer."
-    whole = format_tokens_rounded_up(stake_for(capacity, price, collateral_epochs))
+        return f"A stake of {shown} covers all of the {format_size(capacity)} on offer."
+    whole = unit.rounded_up(stake_for(capacity, price, collateral_epochs))
     return (
-        f"A stake of {tokens} tokens covers {format_size(covered)} ({covered / GIB:.3g} GiB) of the "
+        f"A stake of {shown} covers {format_size(covered)} ({covered / GIB:.3g} GiB) of the "
         f"{format_size(capacity)} on offer. The rest cannot be let: each GiB needs {collateral_epochs} "
-        f"epochs of its price at stake. All of it needs a stake of {whole} tokens, or a lower price."
+        f"epochs of its price at stake. All of it needs a stake of {whole}, or a lower price."
     )

@@ -21,6 +21,7 @@ from grange.chain import (
 from grange.chain.endpoint import as_urls
 from grange.chain.gas_value import GasPriceFeed
 from grange.times import BlockClock, format_time
+from grange.token_unit import TokenUnit
 from grange.types import Address, Epoch
 from grange_node.chain.farm_market import TIMEOUTS
 from grange_node.chain.funding import GasReserve, read_gas_reserve
@@ -55,6 +56,8 @@ class Status:
     operator: str
     endpoint: str
     market: str
+    token: TokenUnit
+    """How amounts count, and what they are called."""
     chain_id: int
     chain_error: str | None
     data_error: str | None
@@ -173,6 +176,7 @@ async def read_status(config: Config, operator: Address, data_error: str | None 
         operator=operator,
         endpoint=seen.farmer.endpoint if seen else config.endpoint,
         market=config.market,
+        token=config.unit,
         chain_id=config.chain_id,
         chain_error=complaint,
         data_error=data_error,

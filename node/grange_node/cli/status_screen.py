@@ -7,14 +7,7 @@ from rich.text import Text
 
 from grange.chain.gas_value import WEI
 from grange.times import format_time
-from grange.units import (
-    GIB,
-    format_count,
-    format_gas_tokens,
-    format_size,
-    format_tokens_rounded_down,
-    format_usd,
-)
+from grange.units import GIB, format_count, format_gas_tokens, format_size, format_usd
 from grange_node.cli.status import Status
 from grange_node.errors import Lapsed
 
@@ -63,13 +56,13 @@ def _facts(status: Status) -> list[tuple[str, str]]:
         ("health", _health(status)),
         *_handing_over(status),
         ("disk free", format_size(status.disk_free_bytes)),
-        ("stake", _tokens(status.stake)),
+        ("stake", _tokens(status, status.stake)),
         ("covers", _coverage(status)),
-        ("rate", f"{format_tokens_rounded_down(status.committed_rate)} tokens an epoch"),
+        ("rate", f"{status.token.rounded_down(status.committed_rate)} an epoch"),
         ("epochs", f"{status.proven_epochs} proven, {_missed(status)}"),
         ("standing", _standing(status)),
-        ("earned", f"{format_tokens_rounded_down(status.earned)} tokens in all"),
-        ("to withdraw", _tokens(status.unclaimed)),
+        ("earned", f"{status.token.rounded_down(status.earned)} in all"),
+        ("to withdraw", _tokens(status, status.unclaimed)),
         ("gas", _gas(status)),
         ("next audit", _next_audit(status)),
     ]
@@ -147,8 +140,8 @@ def _standing(status: Status) -> str:
     return f"{status.strikes} of the {status.max_misses} strikes with which a farmer lapses"
 
 
-def _tokens(amount: int | None) -> str:
-    return UNKNOWN if amount is None else f"{format_tokens_rounded_down(amount)} tokens"
+def _tokens(status: Status, amount: int | None) -> str:
+    return UNKNOWN if amount is None else status.token.rounded_down(amount)
 
 
 def _time(unix_seconds: int | None) -> str:

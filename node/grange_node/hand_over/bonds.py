@@ -17,7 +17,6 @@ from grange.chain import Farmer, TransactionReverted
 from grange.chain.call_sizes import RELEASE
 from grange.executors import Executors
 from grange.types import Epoch, FarmerId, OrderId
-from grange.units import format_tokens
 from grange_node.chain.chain_follower import ChainFollower
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.hand_over.list_file import HandOverList
@@ -107,11 +106,11 @@ class Bonds:
             if event.name == "Released":
                 burnt = event.args["burnt"]
                 log.info(
-                    "farmer %d has taken over what it got in epoch %d: %s tokens of the stake are free%s",
+                    "farmer %d has taken over what it got in epoch %d: %s of the stake are free%s",
                     taker.id,
                     epoch,
-                    format_tokens(event.args["returned"]),
-                    f", {format_tokens(burnt)} are lost for epochs that it missed" if burnt else "",
+                    self._market.unit.exact(event.args["returned"]),
+                    f", {self._market.unit.exact(burnt)} are lost for epochs that it missed" if burnt else "",
                 )
 
     def _let_go(self, epoch: Epoch) -> None:

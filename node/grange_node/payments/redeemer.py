@@ -19,7 +19,7 @@ from grange.chain.call_sizes import redeem
 from grange.chain.confirmations import FINAL_BLOCKS
 from grange.errors import GrangeError
 from grange.executors import Executors
-from grange.units import format_count, format_tokens
+from grange.units import format_count
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.chain.vault_funds import Vault, VaultFunds
 from grange_node.errors import ChainDown
@@ -76,7 +76,7 @@ class Redeemer:
             if worth > cost:
                 await self._redeem(list(payable))
             else:
-                log.debug("vouchers of %s tokens do not pay for the gas", format_tokens(worth))
+                log.debug("vouchers of %s do not pay for the gas", self._market.unit.exact(worth))
 
     async def before_stop(self) -> None:
         """One last time, if the chain answers soon."""
@@ -106,10 +106,10 @@ class Redeemer:
                 if was_short:
                     continue
                 log.warning(
-                    "%s owes %s tokens for reads and has %s",
+                    "%s owes %s for reads and has %s",
                     account.payer,
-                    format_tokens(owed),
-                    format_tokens(vault.balance),
+                    self._market.unit.exact(owed),
+                    self._market.unit.exact(vault.balance),
                 )
         return payable
 
@@ -125,7 +125,8 @@ class Redeemer:
                 self._vaults.forget(account.payer)
         await self._noted([account.payer for account in accounts])
         paid = sum(event.args["amount"] for event in receipt.events if event.name == "Redeemed")
-        log.info("redeemed %s tokens of %s", format_tokens(paid), format_count(len(accounts), "payer"))
+        shown = self._market.unit.exact(paid)
+        log.info("redeemed %s of %s", shown, format_count(len(accounts), "payer"))
 
     async def _look_back(self) -> None:
         """Find out which payments a reorg took back."""
@@ -163,5 +164,6 @@ class Redeemer:
                 )
             )
             if lost:
-                log.warning("a reorg took back %s tokens of %s: open again", format_tokens(lost), payer)
+                shown = self._market.unit.exact(lost)
+                log.warning("a reorg took back %s of %s: open again", shown, payer)
         return found

@@ -23,6 +23,7 @@ from grange.chain import (
     Sender,
     calls,
 )
+from grange.chain.allowance import Permissions
 from grange.chain.market import MarketClient
 from grange.chain.order_index import OrderIndex
 from grange.chain.orders import ORDER_EVENTS
@@ -30,7 +31,6 @@ from grange.chain.registry import Registered
 from grange.executors import Executors
 from grange.tasks import together
 from grange.types import Acceptance, Epoch, FarmerId, Held, OrderId, Takeover
-from grange.units import format_tokens
 from grange_node.errors import RepairStopped
 
 FARMER_EVENTS: Final = (
@@ -139,18 +139,19 @@ class RepairMarket(MarketClient):
         earned, held = await together(self.earnings(self.address), self.token_balance(self.address))
         if earned + held < missing:
             raise RepairStopped(
-                f"reading costs {format_tokens(missing)} tokens more than the vault of {self.address} holds: "
+                f"reading costs {self.unit.exact(missing)} more than the vault of {self.address} holds: "
                 "send it tokens"
             )
         if held < missing:
             await self.sender.send(calls.claim(self.address, earned))
 
         async def make() -> Call:
-            left = await self._missing(amount, signed)
+            left, basis = await together(self._missing(amount, signed), permissions.basis())
             if left <= 0:
                 raise _FundedMeanwhile
-            return calls.deposit_with_permit(await self.permit(self.sender.wallet, left))
+            return calls.deposit_with_permit(await permissions.permit(left, basis))
 
+        permissions = Permissions(self, self.sender)
         with suppress(_FundedMeanwhile):
             await self.sender.send(make)
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
@@ -56,7 +57,7 @@ class Settings:
     """Its repairs."""
     start_block: int = 0
     """Where the market's events begin."""
-    gas_price: int = 0
+    gas_price: Fraction | int = 0
     """What a unit of gas counts for at least, in base units of the token."""
     fees: FeeSettings = field(default_factory=FeeSettings)
     """What gas tokens are worth, where that is to be counted with at the fees of now."""
@@ -98,7 +99,12 @@ class Repairer:
             kept_renters=settings.close_for,
         )
         self._mandates = MandateExtender(self.view, directory)
-        self._valuer = GasValuer(market.rpc, settings.fees, fixed_price=settings.gas_price)
+        self._valuer = GasValuer(
+            market.rpc,
+            settings.fees,
+            token_units=market.unit.one,
+            fixed_price=settings.gas_price,
+        )
         self._gas: GasValue = FREE_GAS
         """What it costs, as of the last tick."""
         self._clock = clock

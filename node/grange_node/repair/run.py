@@ -29,7 +29,7 @@ from grange.transfer.events import FarmerFailed, ProgressEvent
 from grange.transfer.push import SlotPush
 from grange.transfer.slot_upload import Candidates, Piece
 from grange.types import Epoch, FarmerId, Takeover
-from grange.units import format_count, format_tokens
+from grange.units import format_count
 from grange.wire.codes import ErrorCode
 from grange_node.errors import ReadsClosed, RepairStopped
 from grange_node.repair.assessment import Assessment
@@ -360,11 +360,11 @@ class RepairRun:
         await self._view.refresh()
         await self._end(Outcome.REFILLED)
         log.info(
-            "order %s: %s refilled in block %d for %s tokens",
+            "order %s: %s refilled in block %d for %s",
             order_state.id.hex()[:12],
             format_count(len(takeovers), "slot"),
             receipt.block,
-            format_tokens(self.job.bounty),
+            self._market.unit.exact(self.job.bounty),
         )
         return True
 

@@ -1,7 +1,7 @@
 """The one gateway to the contract, for farmers and renters alike.
 
     Chain          typed reads              gateway.py, views.py
-    Sender         transactions             sender.py, wallet.py, calls.py, permit.py
+    Sender         transactions             sender.py, wallet.py, calls.py, permit.py, allowance.py
     MarketClient   both, for one account    market.py; who is registered: registry.py
     EventFollower  events, through reorgs   follower.py, events.py, renter_events.py
     OrderState     orders, out of events    orders.py; kept on disk: order_index.py, order_tables.py

@@ -220,9 +220,9 @@ def _reading(what: str) -> Iterator[None]:
 
 
 @cache
-def artifact(contract: str) -> Artifact:
-    """ABI and bytecode of a part of the market, or of "GrangeToken", out of the package's data."""
-    text = resources.files("grange.chain").joinpath("abi", f"{contract}.json").read_text(encoding="utf-8")
+def artifact(contract: str, package: str = "grange.chain") -> Artifact:
+    """ABI and bytecode of a part of the market, or of "GrangeToken", out of a package's data."""
+    text = resources.files(package).joinpath("abi", f"{contract}.json").read_text(encoding="utf-8")
     content = json.loads(text)
     bytecode, start = bytes.fromhex(content["bytecode"].removeprefix("0x")), content["runtime_start"]
     return Artifact(

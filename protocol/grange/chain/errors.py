@@ -36,12 +36,26 @@ and keeps only what may be shown of it.
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from grange.chain.endpoint import public_part
 from grange.errors import Category, WorldError
 from grange.units import format_gas_tokens, format_gwei
 
+PAY_OUT: Final = frozenset({"claim", "withdraw"})
+"""Functions by which tokens leave the market, to an account of the caller's choice."""
+MOVE_TOKENS: Final = PAY_OUT | {
+    "addStake",
+    "approve",
+    "deposit",
+    "depositWithPermit",
+    "extendWithPermit",
+    "placeWithPermit",
+    "register",
+    "registerWithPermit",
+    "transfer",
+}
+"""Functions that call the token."""
 _HAVE_WANT = re.compile(r"have ([0-9]{1,40})\D+want ([0-9]{1,40})")
 
 
@@ -211,6 +225,11 @@ class TransactionReverted(TransactionError):
         self.name = name
         self.args_by_name = dict(args_by_name)
         self.tx_hash = tx_hash
+
+    @property
+    def is_by_token(self) -> bool:
+        """Whether it was the token that refused: the market names all its reasons, and this is none."""
+        return self.name in {"Error", "Unknown"} and bool(self.args_by_name) and self.function in MOVE_TOKENS
 
 
 class InsufficientFunds(TransactionError):

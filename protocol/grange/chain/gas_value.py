@@ -1,6 +1,6 @@
 """What gas is worth in dollars and in the market's tokens, so that a call can be held against what it brings.
 
-    valuer = GasValuer(rpc, settings)
+    valuer = GasValuer(rpc, settings, token_units=chain.unit.one)
     value = await valuer.now()
     value.base_units(size)        what a call costs, in base units of the token
     value.usd(size)               the same in dollars, for a person
@@ -135,12 +135,12 @@ class GasValuer:
         rpc: Rpc,
         settings: FeeSettings,
         *,
+        token_units: int,
         fixed_price: Fraction | int = 0,
-        token_units: int = TOKEN,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`fixed_price` is in base units for a unit of gas, `token_units` are in a token; `steady`
-        gives seconds that only go forward."""
+        """`token_units` are base units in a token, `fixed_price` is those that a unit of gas counts for;
+        `steady` gives seconds that only go forward."""
         self._rpc = rpc
         self._settings = settings
         self._fixed_price = fixed_price

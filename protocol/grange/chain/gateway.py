@@ -32,9 +32,10 @@ from grange.chain.errors import (
 )
 from grange.chain.events import Event, EventFilter
 from grange.chain.market_pins import MarketPins
-from grange.chain.permit import PERMIT_LIFE_SECONDS, PermitBasis
-from grange.chain.refusals import translate_revert
+from grange.chain.permit import PERMIT_LIFE_SECONDS, PermitBasis, unsigned_permit
+from grange.chain.refusals import is_by_contract, translate_revert
 from grange.chain.rpc import Rpc
+from grange.chain.token_facts import WORD_BYTES, TokenFacts, read_token_facts
 from grange.chain.topics import event_topics
 from grange.chain.views import (
     Book,
@@ -51,6 +52,7 @@ from grange.chain.wallet import Wallet
 from grange.messages import NEW_FARMER, Domain, sign_operator_consent
 from grange.seeds import is_long, seed_block
 from grange.tasks import together
+from grange.token_unit import PLAIN_UNIT, TokenUnit
 from grange.types import (
     Address,
     Epoch,
@@ -85,8 +87,18 @@ class Chain:
     TransactionReverted with the contract's error.
     """
 
-    def __init__(self, rpc: Rpc, *, market: Address, chain_id: int, parameters: Parameters) -> None:
+    def __init__(
+        self,
+        rpc: Rpc,
+        *,
+        market: Address,
+        chain_id: int,
+        parameters: Parameters,
+        unit: TokenUnit = PLAIN_UNIT,
+    ) -> None:
         self.rpc = rpc
+        self.unit = unit
+        """How the market's token counts, and what it is called."""
         self.market = market
         self.chain_id = chain_id
         self.parameters = parameters
@@ -112,9 +124,11 @@ class Chain:
         expected_genesis: bytes | None = None,
         pins: MarketPins | None = None,
         notes: EndpointNotes | None = None,
+        unit: TokenUnit | None = None,
     ) -> AsyncIterator["Chain"]:
-        """Connect and check; raises ChainUnavailable, ChainTimeout, WrongChain, ChainReplaced, MarketNotFound
-        or, where the market's code is not what `pins` say, MarketForged.
+        """Connect and check; raises ChainUnavailable, ChainTimeout, WrongChain, ChainReplaced,
+        MarketNotFound, NotToken, DecimalsDisputed or, where the market's code is not what `pins` say,
+        MarketForged. The token is asked how it counts unless `unit` says so.
 
         Of several endpoints those are asked that serve the chain that is expected, else that of the first
         which answers. See `ChainCheck`.
@@ -123,7 +137,9 @@ class Chain:
         expected = ChainCheck(chain_id=expected_chain_id, genesis=expected_genesis, market=market, pins=pins)
         async with Rpc(rpc_urls, timeouts or Timeouts(), expected, notes=notes) as rpc:
             chain_id, parameters = await rpc.introduced()
-            chain = cls(rpc, market=market, chain_id=chain_id, parameters=parameters)
+            if unit is None:
+                unit = (await read_token_facts(rpc, parameters.token)).unit
+            chain = cls(rpc, market=market, chain_id=chain_id, parameters=parameters, unit=unit)
             chain.pins = pins
             yield chain
 
@@ -175,6 +191,10 @@ class Chain:
     async def token_balance(self, address: Address) -> int:
         """Tokens the account holds outside the market, in base units."""
         return int(await self.read_token("balanceOf", address))
+
+    async def token_facts(self) -> TokenFacts:
+        """What the token says of itself now. Raises NotToken, DecimalsDisputed."""
+        return await read_token_facts(self.rpc, self.token)
 
     async def token_allowance(self, owner: Address, spender: Address | None = None) -> int:
         """What `spender` (the market if None) may pull from the owner, in base units."""
@@ -416,23 +436,40 @@ class Chain:
     async def permit(self, wallet: Wallet, value: int, *, life_seconds: int = PERMIT_LIFE_SECONDS) -> Permit:
         """A permit by which the market may pull `value` base units from the wallet.
 
-        Its deadline is counted on the chain's clock, which on a devnet can be far from ours.
+        Its deadline is counted on the chain's clock, which on a devnet can be far from ours. Where the token
+        knows no permits it is one without a signature: then what the wallet approved counts.
         """
-        return (await self.permit_basis(wallet.address)).sign(
-            wallet, spender=self.market, value=value, life_seconds=life_seconds
-        )
+        basis = await self.permit_basis(wallet.address)
+        if basis is None:
+            return unsigned_permit(value)
+        return basis.sign(wallet, spender=self.market, value=value, life_seconds=life_seconds)
 
-    async def permit_basis(self, owner: Address) -> PermitBasis:
-        """What a permit is signed over: for those who learn its value in the same moment."""
+    async def permit_basis(self, owner: Address) -> PermitBasis | None:
+        """What a permit is signed over: for those who learn its value in the same moment. None where the
+        token knows no permits."""
         separator, nonce, head = await together(
-            self._read_token_separator(), self.read_token("nonces", owner), self.head()
+            self._read_token_separator(), self._read_token_word("nonces", owner), self.head()
         )
-        return PermitBasis(domain_separator=separator, nonce=int(nonce), timestamp=head.timestamp)
+        if separator is None or nonce is None:
+            return None
+        return PermitBasis(domain_separator=separator, nonce=int.from_bytes(nonce), timestamp=head.timestamp)
 
-    async def _read_token_separator(self) -> bytes:
+    async def _read_token_separator(self) -> bytes | None:
         if self._token_separator is None:
-            self._token_separator = bytes(await self.read_token("DOMAIN_SEPARATOR"))
+            self._token_separator = await self._read_token_word("DOMAIN_SEPARATOR")
         return self._token_separator
+
+    async def _read_token_word(self, function: str, *args: Any) -> bytes | None:
+        """What a view of the token returns if that is one word, else None: a token need not have the view,
+        and no endpoint is to blame for that."""
+        request = {"to": self.token, "data": "0x" + token_abi().encode_call(function, args).hex()}
+        try:
+            data = bytes_from(await self.rpc.call("eth_call", request, "latest"), f"what {function} returns")
+        except RpcError as error:
+            if is_by_contract(error):
+                return None
+            raise
+        return data if len(data) == WORD_BYTES else None
 
     async def read(self, function: str, *args: Any, block: BlockTag = "latest") -> Any:
         """Any view of the market; structs come back as dicts with snake_case keys."""

@@ -5,14 +5,15 @@
         await market.deposit(needed)
 
 The renter, the farmer and the repairer stand on this one, and each adds what only it asks. Questions that are
-asked in the same moment go in one request (`gathering.py`). Decides how money gets into the vault: by a
-permit for exactly what is missing. Leaves retries, nonces and reorgs to `sender.py`. All methods raise the
-errors of `chain.errors`.
+asked in the same moment go in one request (`gathering.py`). Decides how money gets into the vault: exactly
+what is missing, by a permit or an approval (`allowance.py`). Leaves retries, nonces and reorgs to
+`sender.py`. All methods raise the errors of `chain.errors`.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from grange.chain import calls
+from grange.chain.allowance import Permissions
 from grange.chain.calls import Call
 from grange.chain.gateway import Chain
 from grange.chain.outbox import OnMined, ignore
@@ -36,7 +37,13 @@ class MarketClient(Chain):
     def __init__(self, sender: Sender, *, account: Address | None = None) -> None:
         """`account`: whose vault pays and whose the orders are; the sender's own, unless told otherwise."""
         chain = sender.chain
-        super().__init__(chain.rpc, market=chain.market, chain_id=chain.chain_id, parameters=chain.parameters)
+        super().__init__(
+            chain.rpc,
+            market=chain.market,
+            chain_id=chain.chain_id,
+            parameters=chain.parameters,
+            unit=chain.unit,
+        )
         self.sender = sender
         self.account = account or sender.address
 
@@ -62,8 +69,9 @@ class MarketClient(Chain):
         """Move base units from the wallet into the vault."""
 
         async def make() -> Call:
-            return calls.deposit_with_permit(await self.permit(self.sender.wallet, amount))
+            return calls.deposit_with_permit(await permissions.permit(amount, await permissions.basis()))
 
+        permissions = Permissions(self, self.sender)
         return await self.sender.send(make)
 
     async def place(
@@ -76,12 +84,14 @@ class MarketClient(Chain):
         on_mined: OnMined = ignore,
     ) -> Receipt:
         """Place an order in one transaction that also moves what is missing into the vault, and wait until so
-        many blocks are on top of it. What a reorganisation drops meanwhile is sent again."""
+        many blocks are on top of it. What a reorganisation drops meanwhile is sent again. Where the token
+        knows no permits another transaction, the approval, is sent before it."""
 
         async def make() -> Call:
-            permit = await self._permit(missing)
+            permit = await self._permit(missing, permissions)
             return calls.place(terms, acceptances, permit, account=self._on_behalf)
 
+        permissions = Permissions(self, self.sender)
         return await self.sender.send(make, confirmations=confirmations, on_mined=on_mined)
 
     async def extend(
@@ -97,19 +107,27 @@ class MarketClient(Chain):
         """Extend an order in one transaction, in the same way."""
 
         async def make() -> Call:
-            return calls.extend(previous, terms, acceptances, await self._permit(missing))
+            permit = await self._permit(missing, permissions)
+            return calls.extend(previous, terms, acceptances, permit)
 
+        permissions = Permissions(self, self.sender)
         return await self.sender.send(make, confirmations=confirmations, on_mined=on_mined)
 
     async def close(self, held: Held) -> Receipt:
         """End an order that is over: what comes of it is its renter's."""
         return await self.sender.send(calls.close(held))
 
+    async def needs_approval(self, amount: int) -> bool:
+        """Whether a transaction more is sent before so many base units can be moved into the vault."""
+        if not amount or self._on_behalf is not None:
+            return False
+        allowed, basis = await together(self.token_allowance(self.address), self.permit_basis(self.address))
+        return basis is None and allowed < amount
+
     @property
     def _on_behalf(self) -> Address | None:
         return None if self.account == self.address else self.account
 
-    async def _permit(self, missing: Missing) -> Permit | None:
-        wallet = self.sender.wallet
-        amount, basis = await together(missing(), self.permit_basis(wallet.address))
-        return basis.sign(wallet, spender=self.market, value=amount) if amount else None
+    async def _permit(self, missing: Missing, permissions: Permissions) -> Permit | None:
+        amount, basis = await together(missing(), permissions.basis())
+        return await permissions.permit(amount, basis) if amount else None

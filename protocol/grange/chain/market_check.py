@@ -48,6 +48,7 @@ from grange.chain.errors import (
 from grange.chain.gateway import Chain
 from grange.chain.gathering import Question
 from grange.chain.market_pins import How, MarketPins, pins_from
+from grange.token_unit import TokenUnit
 from grange.types import Address, Parameters, address_from
 
 SHOWN_PLACES: Final = 3
@@ -95,6 +96,7 @@ async def open_market(
     first_block: int = 0,
     timeouts: Timeouts | None = None,
     notes: EndpointNotes | None = None,
+    unit: TokenUnit | None = None,
 ) -> AsyncIterator[Chain]:
     """Connect to a market that money goes to. Where `pins` are of this very market its code has to be the
     same, which costs no request; else it is looked at now, and `chain.pins` are others. Raises MarketForged,
@@ -108,6 +110,7 @@ async def open_market(
         expected_genesis=genesis,
         pins=kept,
         notes=notes,
+        unit=unit,
     ) as chain:
         if kept is None:
             chain.pins = await look_at_market(chain, first_block=first_block, genesis=genesis)

@@ -28,11 +28,13 @@ from grange.chain.market_check import look_at_market, trust_market
 from grange.errors import Category, UserError, WorldError
 from grange.plain_errors import describe_invalid
 from grange.storage.atomic_file import replace_file
+from grange.token_unit import MAX_DECIMALS, TokenUnit, plain_symbol
 from grange.types import Address, checked_address
 
 MAX_FILE_BYTES: Final = 1 << 16
 MAX_ENDPOINTS: Final = 8
 MAX_URL_CHARACTERS: Final = 2048
+MAX_SYMBOL_CHARACTERS: Final = 20
 FILE_MODE: Final = 0o644
 """It is there to be given away."""
 _KNOWN: Final = resources.files("grange.chain") / "networks"
@@ -83,6 +85,10 @@ class Network(BaseModel):
     market: Address
     chain_id: int | None = Field(default=None, ge=1)
     token: Address | None = None
+    token_symbol: str = Field(default="", max_length=MAX_SYMBOL_CHARACTERS)
+    """What amounts are called; "" where the token has no symbol that can be shown."""
+    token_decimals: int | None = Field(default=None, ge=0, le=MAX_DECIMALS)
+    """How the token counts. Where a file says otherwise than the chain, the network is refused."""
     first_block: int = Field(default=0, ge=0)
     """The block in which the market was deployed: older ones need not be looked through. 0 if not known."""
     genesis_hash: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
@@ -99,6 +105,18 @@ class Network(BaseModel):
     @classmethod
     def _checksummed_token(cls, value: object) -> Address | None:
         return None if value is None else checked_address(value)
+
+    @field_validator("token_symbol")
+    @classmethod
+    def _plain_symbol(cls, value: str) -> str:
+        return plain_symbol(value)
+
+    @property
+    def unit(self) -> TokenUnit | None:
+        """How the token counts; None if that is not known."""
+        if self.token_decimals is None:
+            return None
+        return TokenUnit(symbol=self.token_symbol, decimals=self.token_decimals)
 
     @property
     def expected_genesis(self) -> bytes | None:
@@ -171,6 +189,12 @@ async def open_network(
                 chain.market,
                 f"the market's token is {chain.token}, and {network.token} is expected",
             )
+        if network.token_decimals not in (None, chain.unit.decimals):
+            raise MarketNotFound(
+                chain.rpc.url,
+                chain.market,
+                f"its token has {chain.unit.decimals} decimals, and {network.token_decimals} are expected",
+            )
         await _check_first_block(chain, network.first_block)
         genesis = await chain.genesis_hash()
         if trust:
@@ -180,9 +204,20 @@ async def open_network(
         found = {
             "chain_id": chain.chain_id,
             "token": chain.token,
+            "token_symbol": chain.unit.symbol,
+            "token_decimals": chain.unit.decimals,
             "genesis_hash": genesis.hex() if genesis else None,
         }
         yield chain, network.model_copy(update=found)
+
+
+async def read_unit(network: Network) -> TokenUnit:
+    """How the token of a network counts, by its file, which `open_network` compares with the chain, or by the
+    chain. Raises what `Chain.connect` raises."""
+    if network.unit is not None:
+        return network.unit
+    async with Chain.connect(network.rpc, network.market, expected_chain_id=network.chain_id) as chain:
+        return chain.unit
 
 
 async def _check_first_block(chain: Chain, first_block: int) -> None:

@@ -35,6 +35,12 @@ class PermitBasis:
         )
 
 
+def unsigned_permit(value: int) -> Permit:
+    """What stands in a call for the permit that its token does not know: it fails, and what was approved
+    counts."""
+    return Permit(value=value, deadline=0, v=0, r=bytes(32), s=bytes(32))
+
+
 def sign_permit(
     wallet: Wallet, *, domain_separator: bytes, spender: Address, value: int, nonce: int, deadline: int
 ) -> Permit:

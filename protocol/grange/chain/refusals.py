@@ -28,6 +28,11 @@ def translate_revert(error: RpcError, function: str) -> ChainError:
     return TransactionReverted(function, name, values)
 
 
+def is_by_contract(error: RpcError) -> bool:
+    """Whether the contract itself refused, also as the oldest ones do, which have no revert."""
+    return error.reverted or _says(error, "invalid opcode", "invalid jump", "bad jump", "invalid instruction")
+
+
 def _says(error: RpcError, *phrases: str) -> bool:
     message = error.message.lower()
     return any(phrase in message for phrase in phrases)

@@ -172,6 +172,10 @@ class Rpc:
                 raise result
         return results
 
+    async def batch_or_refused(self, requests: Sequence[Question]) -> list[Any]:
+        """The results of several requests, in their order, or the ChainError that one has instead."""
+        return await self._ask_many(requests)
+
     async def tell_everybody(self, method: str, *params: Any) -> Any:
         """The same question to each endpoint, for what one of them may have kept to itself. The answer of the
         first that gives one, in their order; raises what the first says that refuses, or why none answers."""
@@ -236,9 +240,11 @@ class Rpc:
 
     # What they say, compared.
 
-    async def ask_everybody(self, questions: Sequence[Question]) -> list[tuple[Connection, Any]]:
+    async def ask_everybody(
+        self, questions: Sequence[Question], *, may_refuse: bool = False
+    ) -> list[tuple[Connection, Any]]:
         """Each endpoint with its answers to all the questions, or with why it has none. They are asked side
-        by side and once: who does not answer says nothing."""
+        by side and once: who does not answer says nothing. With `may_refuse` an RpcError is an answer too."""
 
         async def ask(connection: Connection) -> Any:
             if connection.health.rests_until > self._clock():
@@ -251,9 +257,10 @@ class Rpc:
         async def answers_of(connection: Connection) -> list[Any]:
             answers = await connection.ask_each(questions) if questions else []
             for question, answer in zip(questions, answers, strict=True):
-                if isinstance(answer, RpcError):
+                if not isinstance(answer, RpcError):
+                    check_answer(*question, answer)
+                elif not may_refuse:
                     raise answer
-                check_answer(*question, answer)
             return answers
 
         said = await asyncio.gather(*map(ask, self.connections))

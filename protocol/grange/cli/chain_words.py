@@ -7,6 +7,7 @@ not bring their words along, as all others of ours do (`grange.errors.UserError`
 """
 
 from grange.chain.errors import (
+    PAY_OUT,
     BlocksMissing,
     ChainError,
     ChainReplaced,
@@ -56,10 +57,7 @@ def explain_chain(error: ChainError, guidance: Guidance) -> tuple[str, str]:
         case TransactionNotMined():
             return "It may still be mined.", guidance.when_not_mined
         case TransactionReverted():
-            return (
-                "Nothing was changed on the chain. The name in the message is the contract's reason.",
-                guidance.otherwise,
-            )
+            return _explain_refusal(error, guidance)
         case _:
             return "", guidance.otherwise
 
@@ -87,6 +85,21 @@ def _explain_endpoint(error: ChainError, guidance: Guidance) -> tuple[str, str]:
                 "Without the chain nothing can be stored, found or paid. Nothing was lost.",
                 f"Check the network, and {rpc}. {guidance.when_down}",
             )
+
+
+def _explain_refusal(error: TransactionReverted, guidance: Guidance) -> tuple[str, str]:
+    if not error.is_by_token:
+        return (
+            "Nothing was changed on the chain. The name in the message is the contract's reason.",
+            guidance.otherwise,
+        )
+    means = "The market did not refuse; its token did. It may have blocked this account, or be paused."
+    if error.function in PAY_OUT:
+        return (
+            f"{means} What is yours stays yours in the market, and nobody else waits for it.",
+            "Have another account paid, which the token lets have it: the same command with --to ADDRESS.",
+        )
+    return f"{means} Nothing was moved.", "Ask those who run the token, or use another account."
 
 
 def _explain_market(error: ChainError, guidance: Guidance) -> tuple[str, str]:

@@ -45,7 +45,7 @@ from grange.chain.network_file import (
 )
 from grange.chain.presets import PRESETS, Preset, differences, nearest_preset
 from grange.chain.rpc import Rpc
-from grange.chain.token_facts import TokenFacts, read_token_facts
+from grange.chain.token_facts import TokenFacts
 from grange.cli.confirm import confirm
 from grange.cli.fees import (
     FeeChoice,
@@ -65,6 +65,7 @@ from grange.cli.network_options import (
     chosen_network,
     one_or_several,
 )
+from grange.cli.parameter_words import describe_difference, describe_price_steps, describe_value
 from grange.cli.passphrase_options import command_passphrases, opens_keys
 from grange.cli.presenter import Guidance, explained, plain_text, print_prose
 from grange.errors import Misuse
@@ -73,7 +74,7 @@ from grange.plain_errors import describe_invalid
 from grange.storage.atomic_file import PRIVATE_MODE
 from grange.times import format_duration
 from grange.types import Address, Parameters, address_from
-from grange.units import format_gas_tokens, parse_gwei, parse_usd
+from grange.units import MAX_RATE, format_gas_tokens, parse_gwei, parse_usd
 
 PresetName = Literal["mainnet", "rollup", "test"]
 SHOWN_CALLS: Final = {
@@ -82,6 +83,8 @@ SHOWN_CALLS: Final = {
     "extending with 30": extend(30),
 }
 TEST_TOKEN_SUPPLY: Final = 10**27
+LEAST_DECIMALS: Final = 6
+"""Of a token that is worth about a dollar: with fewer, prices are coarse (docs/live.md)."""
 MEASURABLE_BLOCKS: Final = 100
 """From that height on a chain's pace says something."""
 
@@ -246,9 +249,15 @@ async def _deploy(
         parameters = preset.parameters(token or NOBODY, decimals=18)
         sender = Sender(unmarketed(rpc, chain_id, parameters), wallet, policy=fees.policy)
         if token is not None:
-            facts = await read_token_facts(sender.chain)
+            facts = await sender.chain.token_facts()
             _say(f"\ntoken  {facts.text}")
-            parameters = preset.parameters(token, decimals=facts.decimals)
+            _say(f"The most that a slot can cost an epoch is {facts.unit.rounded_down(MAX_RATE)}.")
+            if facts.unit.decimals < LEAST_DECIMALS:
+                _say(
+                    f"With so few decimals one slot costs {facts.unit.exact(1)} an epoch at least: "
+                    "prices are rounded up to that."
+                )
+            parameters = preset.parameters(token, decimals=facts.unit.decimals)
         await _show_epochs(unmarketed(rpc, chain_id, parameters), preset)
         await _check_money(rpc, sender, parameters)
         factory = await find_factory(rpc)
@@ -298,9 +307,9 @@ async def _check_money(rpc: Rpc, sender: Sender, parameters: Parameters) -> None
 
 async def _describe(chosen: Network, fees: FeeSettings, *, as_json: bool) -> None:
     async with open_network(chosen, trust=True) as (chain, network):
-        facts, clock = await read_token_facts(chain), await read_block_clock(chain)
+        facts, clock = await chain.token_facts(), await read_block_clock(chain)
         parts = [*reversed(await chain.read("parts")), chain.market]
-        preset = nearest_preset(chain.parameters, decimals=facts.decimals)
+        preset = nearest_preset(chain.parameters, decimals=facts.unit.decimals)
         now = await look_at_fees(chain.rpc, fees, SHOWN_CALLS)
         if as_json:
             print(json.dumps(_json(chain, network, facts, parts, preset) | {"gas": now.to_json()}))
@@ -312,6 +321,7 @@ async def _describe(chosen: Network, fees: FeeSettings, *, as_json: bool) -> Non
             ("first block", str(network.first_block or "not known")),
             *([("shown at", f"{network.explorer}/address/{chain.market}")] if network.explorer else []),
             ("token", facts.text),
+            ("prices", describe_price_steps(facts.unit, clock.epoch_seconds)),
             ("blocks", f"one every {clock.block_seconds:.3g} s"),
             ("epochs", format_duration(clock.epoch_seconds)),
             ("orders", f"for {format_duration(longest)} at most"),
@@ -322,8 +332,9 @@ async def _describe(chosen: Network, fees: FeeSettings, *, as_json: bool) -> Non
         table = _table("parameter", "value", preset.name)
         for one in fields(Parameters):
             if one.name != "token":
-                usual = getattr(preset.parameters(chain.token, decimals=facts.decimals), one.name)
-                table.add_row(one.name, str(getattr(chain.parameters, one.name)), str(usual))
+                usual = getattr(preset.parameters(chain.token, decimals=facts.unit.decimals), one.name)
+                is_now = getattr(chain.parameters, one.name)
+                table.add_row(one.name, *(describe_value(one.name, it, chain.unit) for it in (is_now, usual)))
         _out.print()
         _out.print(table)
         _explain_parameters(chain.parameters, facts, preset)
@@ -339,35 +350,37 @@ async def _verify(chosen: Network) -> None:
 
 async def _show_verified(chain: Chain, network: Network) -> None:
     origin = await check_market(chain, first_block=network.first_block)
-    facts = await read_token_facts(chain)
+    facts = await chain.token_facts()
     _say(
         f"\nThe market at {chain.market} on chain {chain.chain_id} is Grange's: the code of its {len(PARTS)} "
         f"parts is that of this version, and it was {origin.text}."
     )
     if origin.how == "endpoint" and not all(map(is_of_this_computer, as_urls(network.rpc))):
         _say(ONE_ENDPOINT)
-    _explain_parameters(chain.parameters, facts, nearest_preset(chain.parameters, decimals=facts.decimals))
+    _explain_parameters(
+        chain.parameters, facts, nearest_preset(chain.parameters, decimals=facts.unit.decimals)
+    )
 
 
 def _explain_parameters(parameters: Parameters, facts: TokenFacts, preset: Preset) -> None:
-    others = differences(parameters, decimals=facts.decimals, preset=preset)
+    others = differences(parameters, decimals=facts.unit.decimals, preset=preset)
     if not others:
         _say(f"Its parameters are those of the preset {preset.name}, for {preset.about}.")
         return
     _say(f"Its parameters are not those of a preset. Beside {preset.name}, for {preset.about}:")
     for one in others:
-        _say(f"  {one.name} is {one.value:,}, not {one.usual:,}. {one.meaning}")
+        _say(f"  {describe_difference(one, facts.unit)}. {one.meaning}")
 
 
 def _json(
     chain: Chain, network: Network, facts: TokenFacts, parts: Sequence[Address], preset: Preset
 ) -> dict[str, Any]:
-    others = differences(chain.parameters, decimals=facts.decimals, preset=preset)
+    others = differences(chain.parameters, decimals=facts.unit.decimals, preset=preset)
     return {
         "market": chain.market,
         "chain_id": chain.chain_id,
         "first_block": network.first_block,
-        "token": {"address": chain.token, **asdict(facts)},
+        "token": {"address": chain.token, **asdict(facts.unit), "has_permit": facts.has_permit},
         "parts": dict(zip(PARTS, parts, strict=True)),
         "parameters": {
             one.name: str(getattr(chain.parameters, one.name))

@@ -21,8 +21,9 @@ from grange.messages import Domain, sign_voucher, voucher_signer
 from grange.peer.errors import FarmerLied, FarmerRefused
 from grange.peer.payment_channels import PaymentChannel, PaymentChannels
 from grange.tasks import to_the_end
+from grange.token_unit import PLAIN_UNIT, TokenUnit
 from grange.types import Address, FarmerId, Voucher
-from grange.units import egress_rounded_up, format_tokens_rounded_up
+from grange.units import egress_rounded_up
 from grange.wire.bodies import Account, Shortage
 from grange.wire.headers import format_voucher
 
@@ -39,14 +40,20 @@ class Budget:
     """What may be spent on one piece of work, and what was. `limit` None is no limit."""
 
     def __init__(
-        self, limit: int | None = None, *, within: "Budget | None" = None, hint: str = CHEAPER_LATER
+        self,
+        limit: int | None = None,
+        *,
+        within: "Budget | None" = None,
+        hint: str = CHEAPER_LATER,
+        unit: TokenUnit = PLAIN_UNIT,
     ) -> None:
-        """In base units. What is spent counts for `within`, too, which has its own limit. `hint` says what to
-        do when the limit is reached: who gives the limit knows."""
+        """In base units, which `unit` puts into words. What is spent counts for `within`, too, which has its
+        own limit. `hint` says what to do when the limit is reached: who gives the limit knows."""
         self.limit = limit
         self.spent = 0
         self._within = within
         self._hint = hint
+        self._unit = unit
 
     def spend(self, price: int) -> None:
         """Raise OverBudget rather than go over the limit."""
@@ -64,10 +71,10 @@ class Budget:
         if self._within is not None:
             self._within.check(price)
         if self.limit is not None and self.spent + price > self.limit:
-            allowed = format_tokens_rounded_up(self.limit)
+            allowed = self._unit.rounded_up(self.limit)
             raise OverBudget(
-                f"Reading on would cost more than the {allowed} tokens that were allowed.",
-                detail=f"{format_tokens_rounded_up(self.spent)} tokens were spent.",
+                f"Reading on would cost more than the {allowed} that were allowed.",
+                detail=f"{self._unit.rounded_up(self.spent)} were spent.",
                 hint=self._hint,
             )
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 
 from grange.chain import Farmer
 from grange.errors import Misuse
+from grange.token_unit import PLAIN_UNIT, TokenUnit
 from grange.transfer.spread import FLOOR_SHARE, TRIED_EPOCHS, Contender, rank, trust_of
 from grange.types import Epoch, FarmerId
-from grange.units import GIB, format_count, format_tokens, rate_rounded_up
+from grange.units import GIB, format_count, rate_rounded_up
 
 SPARES_PER_SLOT = 0.5
 """Farmers kept ready to step in, for each slot."""
@@ -38,6 +39,7 @@ class Reputation:
     raised_to: int = 0
     agreed: int | None = None
     kept: tuple[tuple[Epoch, Epoch], ...] = ()
+    unit: TokenUnit = PLAIN_UNIT
 
     @property
     def distrust(self) -> str:
@@ -45,7 +47,7 @@ class Reputation:
         if self.lies:
             return "was caught lying"
         if self.raised_to:
-            return f"asked {format_tokens(self.raised_to)} tokens for reading a GiB of what it kept for you"
+            return f"asked {self.unit.exact(self.raised_to)} for reading a GiB of what it kept for you"
         return ""
 
 
@@ -97,6 +99,8 @@ class Requirements:
     """See `sampling.price_floor`."""
     highest_egress: int | None = None
     """See `sampling.highest_egress`; None for no limit."""
+    unit: TokenUnit = PLAIN_UNIT
+    """What puts prices into words."""
 
     @property
     def epochs(self) -> int:
@@ -225,7 +229,8 @@ def unfit_on_chain(farmer: Farmer, requirements: Requirements, *, kept_rate: int
         return "may take no more slots, by its owner's limit"
     if requirements.highest_egress is not None and offer.egress_price_per_gib > requirements.highest_egress:
         return (
-            f"asks {format_tokens(offer.egress_price_per_gib)} tokens for reading a GiB, far more than others"
+            f"asks {requirements.unit.exact(offer.egress_price_per_gib)} for reading a GiB, far more than "
+            "others"
         )
     return ""
 

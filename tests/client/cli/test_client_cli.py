@@ -1090,7 +1090,7 @@ def test_a_withdrawal_is_said_to_be_announced_before_anything_else_is_asked(mach
 def test_what_another_command_took_out_is_no_refusal_of_the_chain(machine: Machine) -> None:
     """After a reorganisation it may have been faster; the money is in the same wallet."""
 
-    async def refuse() -> Any:
+    async def refuse(_: Any = None) -> Any:
         raise TransactionReverted("withdraw", "NothingRequested", {})
 
     def taken(world: World) -> None:

@@ -245,6 +245,8 @@ class Wire:
     """Notes what a market asks of its chain and its sender."""
 
     wallet = Wallet(b"\x01" * 32)
+    nonce = 0
+    """That of its permits."""
 
     def __init__(self) -> None:
         self.permitted = 0

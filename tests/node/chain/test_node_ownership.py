@@ -14,6 +14,7 @@ from test_node_devnet import STAKE, funded, keep, plan_for, registered, running
 
 from grange.chain import ChainReplaced, Event, Farmer, Sender, TransactionReverted, Wallet, calls
 from grange.chain.registry import MAX_READ
+from grange.token_unit import PLAIN_UNIT
 from grange.types import NO_LIMIT, Address, Epoch, FarmerId, Offer, OperatorConsent
 from grange.units import GIB, TOKEN
 from grange_devnet import Devnet
@@ -379,8 +380,8 @@ async def test_the_room_that_a_stake_covers_is_the_one_that_the_contract_allows(
     assert covered_bytes(500 * TOKEN, 0, 16) is None
     assert stake_for(500 * GIB // 16, TOKEN, 16) == 500 * TOKEN
     offer = replace(JUNK, price_per_gib_epoch=TOKEN, capacity_bytes=100 * 10**9)
-    partly = describe_coverage(500 * TOKEN, offer, 16)
+    partly = describe_coverage(500 * TOKEN, offer, 16, PLAIN_UNIT)
     assert "33.6 GB (31.2 GiB) of the 100 GB" in partly
     assert "1490.116" in partly
-    assert "covers all of the 100 GB" in describe_coverage(1500 * TOKEN, offer, 16)
-    assert "covers all" in describe_coverage(1, replace(offer, price_per_gib_epoch=0), 16)
+    assert "covers all of the 100 GB" in describe_coverage(1500 * TOKEN, offer, 16, PLAIN_UNIT)
+    assert "covers all" in describe_coverage(1, replace(offer, price_per_gib_epoch=0), 16, PLAIN_UNIT)

@@ -12,6 +12,7 @@ from test_node_devnet import keep, registered, running
 from typer.testing import CliRunner
 
 from grange.cli.exit_codes import ExitCode
+from grange.token_unit import PLAIN_UNIT
 from grange.types import Epoch, FarmerId, OrderId
 from grange.units import TOKEN
 from grange_devnet import Devnet
@@ -91,7 +92,7 @@ def test_what_it_means_is_said_with_amounts() -> None:
     waiting = replace(SLOT, order=OrderId(b"\xcd" * 32), obstacle="it waits for something")
     never = replace(SLOT, order=OrderId(b"\xef" * 32), obstacle="its renter does not allow it", never=True)
     told = plan(SLOT, waiting, never, strikes=2, lost_stake=5 * TOKEN, gas_wei=10**16, money=TOKEN)
-    said = describe_plan(told, [])
+    said = describe_plan(told, [], PLAIN_UNIT)
     assert said.startswith("2 slots, 2.1 MB, to be handed over to farmers that take them.")
     assert "Of order cdcdcdcdcdcd: it waits for something." in said
     assert "Of order efefefefefef: its renter does not allow it." in said
@@ -100,16 +101,17 @@ def test_what_it_means_is_said_with_amounts() -> None:
     assert "2 strikes" in said
     assert "5 tokens of the stake in an epoch" in said
     assert "0.01 gas tokens at" in said
-    assert "0.01 gas tokens ($30.00) at" in describe_plan(replace(told, gas_microusd=3_000_000_000), [])
-    assert "It has 1: send it some" in said
+    worth = describe_plan(replace(told, gas_microusd=3_000_000_000), [], PLAIN_UNIT)
+    assert "0.01 gas tokens ($30.00) at" in worth
+    assert "It has 1 tokens: send it some" in said
 
 
 def test_what_does_not_apply_is_not_said() -> None:
-    said = describe_plan(plan(SLOT), [FarmerId(7), FarmerId(8)])
+    said = describe_plan(plan(SLOT), [FarmerId(7), FarmerId(8)], PLAIN_UNIT)
     assert "to farmer 7, 8." in said
     assert "strike" not in said
     assert "gas tokens" not in said
     assert "send it some" not in said
     assert "in an epoch, so not all" not in said
     never = replace(SLOT, obstacle="its renter does not allow it", never=True)
-    assert "What it means" not in describe_plan(plan(never), [])
+    assert "What it means" not in describe_plan(plan(never), [], PLAIN_UNIT)

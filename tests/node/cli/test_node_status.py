@@ -189,7 +189,7 @@ async def test_all_free_stake_is_taken_out_only_after_it_was_said_what_that_mean
     code, output = await run("unstake", "--home", home, stdin="n\n")
     assert code == ExitCode.DECLINED
     assert "Nothing was done." in output
-    assert "frees 100 of the 100 tokens" in output
+    assert "frees 100 GRNG of the 100 GRNG" in output
     assert "leaves the market for good" in output
     assert (await devnet.chain.farmer(config.farmer)).stake == STAKE
     # A part that was named is not asked about, and neither is all with --yes.
@@ -204,7 +204,7 @@ async def test_update_says_what_it_did(devnet: Devnet, tmp_path: Path) -> None:
     config = await registered(devnet, tmp_path)
     home = tmp_path / "home"
     code, output = await run("update", "--add-stake", "5", "--home", home)
-    assert (code, output) == (0, f"Added 5 tokens to the stake of farmer {config.farmer_id}.\n")
+    assert (code, output) == (0, f"Added 5 GRNG to the stake of farmer {config.farmer_id}.\n")
     code, output = await run("update", "--price", "2", "--home", home)
     assert (code, "started again" in output) == (0, True)
     await change(home, config, load_key(home), config)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from grange.chain.endpoint_notes import ENDPOINTS_NAME, EndpointNotes
+from grange.token_unit import PLAIN_UNIT
 from grange.types import Epoch, FarmerId, OrderId
 from grange.units import TOKEN
 from grange_node.cli.repair import app, summary
@@ -24,7 +25,7 @@ def test_amounts_are_strings() -> None:
         bounty=TOKEN + 1,
         paid=TOKEN + 3,
     )
-    shown = json.loads(json.dumps(summary("0x1", [], [job, job])))
+    shown = json.loads(json.dumps(summary("0x1", PLAIN_UNIT, [], [job, job])))
     assert shown["bounty"] == str(2 * TOKEN + 2)
     assert [(one["bounty"], one["paid"]) for one in shown["done"]] == [(str(TOKEN + 1), str(TOKEN + 3))] * 2
     assert Job.from_json(job.to_json()) == job

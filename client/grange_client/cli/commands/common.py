@@ -80,7 +80,7 @@ async def telling(renter: Renter) -> AsyncIterator[None]:
         yield
     finally:
         if renter.paid_besides:
-            print_prose(err, paid_besides_text(renter.paid_besides))
+            print_prose(err, paid_besides_text(renter.paid_besides, renter.market.unit))
         _say([notice for notice in renter.notices() if notice not in said])
 
 

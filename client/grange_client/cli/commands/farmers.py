@@ -40,7 +40,7 @@ def everybody(
         if as_json:
             common.print_json([output.farmer_json(report) for report in reports])
         else:
-            common.out.print(farmers_screen(reports))
+            common.out.print(farmers_screen(reports, renter.market.unit))
 
     common.run(run())
 

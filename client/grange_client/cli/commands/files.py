@@ -19,7 +19,7 @@ from grange.cli.passphrase_options import opens_keys
 from grange.cli.presenter import print_prose
 from grange.peer import Budget
 from grange.tasks import together
-from grange.units import MAX_SLOTS, format_count, format_tokens_rounded_up, parse_tokens
+from grange.units import MAX_SLOTS, format_count
 from grange_client.cli import output
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Confirmations, Home, Json, Verbose, Wanted
@@ -41,7 +41,8 @@ class _Fetch:
     destination: Path
     only: tuple[bytes, ...]
     overwrite: bool
-    max_price: int | None
+    max_price: str | None
+    """As it was typed: how the token counts is not known yet."""
     yes: bool
 
 
@@ -108,7 +109,7 @@ def get(  # noqa: PLR0917
         destination=destination,
         only=tuple(from_shown(path) for path in only or ()),
         overwrite=overwrite,
-        max_price=None if max_price is None else parse_tokens(max_price),
+        max_price=max_price,
         yes=yes,
     )
     common.run(_get(fetch, as_json, home))
@@ -124,21 +125,26 @@ async def _put(  # noqa: PLR0917
     home: Path | None,
 ) -> None:
     async with common.renter(home) as renter:
-        with Display(common.err) as display:
+        with Display(common.err, renter.market.unit) as display:
             quote = await renter.quote(paths, options, display)
         if quote.scan.skipped:
             common.err.print(skipped_screen(quote.scan.skipped))
-        clock, gas = await together(renter.market.clock(), renter.gas_value())
+        clock, gas, approves = await together(
+            renter.market.clock(), renter.gas_value(), renter.market.needs_approval(quote.missing)
+        )
+        unit = renter.market.unit
         if not as_json:
             default_term = options.epochs is None and options.until is None
-            common.out.print(quote_screen(quote, clock, default_term=default_term, gas=gas))
+            common.out.print(
+                quote_screen(quote, clock, unit, default_term=default_term, gas=gas, approves=approves)
+            )
         if dry_run:
             if as_json:
-                common.print_json(output.quote_json(quote, gas))
+                common.print_json(output.quote_json(quote, unit, gas, approves=approves))
             return
         if not yes:
             confirm("Store it?")
-        with Display(common.err) as display:
+        with Display(common.err, renter.market.unit) as display:
             try:
                 stored = await renter.put(quote, display, confirmations=confirmations)
             except asyncio.CancelledError:
@@ -164,24 +170,26 @@ async def _put(  # noqa: PLR0917
 
 async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
     async with common.renter(home) as renter:
-        budget = Budget(fetch.max_price, hint=PAY_MORE)
-        with Display(common.err) as display:
+        unit = renter.market.unit
+        allowed = None if fetch.max_price is None else unit.parse(fetch.max_price)
+        budget = Budget(allowed, hint=PAY_MORE, unit=unit)
+        with Display(common.err, renter.market.unit) as display:
             known = await renter.find(fetch.wanted, display, budget=budget)
             plan = await renter.plan_get(
                 known.order,
                 only=fetch.only,
                 budget=budget,
-                at_any_price=fetch.max_price is not None,
+                at_any_price=allowed is not None,
                 watch=display,
             )
-        max_price = plan.cost.at_most if fetch.max_price is None else fetch.max_price - budget.spent
+        max_price = plan.cost.at_most if allowed is None else allowed - budget.spent
         if plan.paid:
-            print_prose(common.err, paid_besides_text(plan.paid))
+            print_prose(common.err, paid_besides_text(plan.paid, unit))
         if plan.cost.expected:
-            common.err.print(read_cost_screen(plan.cost, max_price))
-            if fetch.max_price is None and not fetch.yes:
+            common.err.print(read_cost_screen(plan.cost, max_price, unit))
+            if allowed is None and not fetch.yes:
                 confirm("Get it?")
-        with Display(common.err) as display:
+        with Display(common.err, renter.market.unit) as display:
             restored = await renter.carry_out(
                 plan, fetch.destination, overwrite=fetch.overwrite, max_price=max_price, watch=display
             )
@@ -196,7 +204,7 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
         if restored.skipped:
             were = "was" if restored.skipped == 1 else "were"
             there = f" {restored.skipped:,} {were} there already (same size and time)."
-        there += f" Reading cost {format_tokens_rounded_up(restored.paid)} tokens." if restored.paid else ""
+        there += f" Reading cost {unit.rounded_up(restored.paid)}." if restored.paid else ""
         where = shown(os.fsencode(fetch.destination))
         files = format_count(restored.files, "file")
         said = f"{files} into {where} in {seconds:.1f} s{speed}.{there}"

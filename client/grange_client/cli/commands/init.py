@@ -205,7 +205,7 @@ async def _checked_network(network: Network, trust: bool) -> tuple[Network, Mark
     """Look whether the market is there and is Grange's, and remember what its chain says of itself, and what
     its code is."""
     async with open_network(network, trust=trust) as (chain, found):
-        for sentences in await describe_cautions(chain):
+        for sentences in describe_cautions(chain):
             print_prose(common.err, sentences)
         return found, chain.pins
 

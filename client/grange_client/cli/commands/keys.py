@@ -21,8 +21,8 @@ from grange.cli.passphrase_options import (
 from grange.keystore.passphrases import Passphrases
 from grange.storage.atomic_file import create_file
 from grange.times import BlockClock
+from grange.token_unit import TokenUnit
 from grange.types import Address, Epoch, address_from
-from grange.units import format_tokens, parse_tokens
 from grange_client.cli.card_source import read_card
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Json, Verbose
@@ -208,35 +208,35 @@ def list_delegates(as_json: Json = False, home: Home = None, verbose: Verbose = 
         if as_json:
             common.print_json([_json(one) for one in listed])
         else:
-            common.out.print(_table(listed, clock) if listed else "No key was authorized yet.")
+            common.out.print(
+                _table(listed, clock, renter.market.unit) if listed else "No key was authorized yet."
+            )
 
     common.run(run())
 
 
 def _authorize(home: Path | None, address: Address, per_epoch: str, in_all: str, epochs: int) -> None:
-    amounts = parse_tokens(per_epoch), parse_tokens(in_all)
-
     async def run() -> None:
         async with common.renter(home) as renter:
-            until = Epoch((await renter.market.clock()).epoch + epochs)
-            limits = Limits(per_epoch=amounts[0], in_all=amounts[1], until_epoch=until)
+            unit, until = renter.market.unit, Epoch((await renter.market.clock()).epoch + epochs)
+            limits = Limits(per_epoch=unit.parse(per_epoch), in_all=unit.parse(in_all), until_epoch=until)
             receipt = await renter.delegates.authorize(address, limits)
             common.err.print(f"Authorized until epoch {until}, in block {receipt.block}.")
 
     common.run(run())
 
 
-def _table(listed: list[Delegate], clock: BlockClock) -> Any:
+def _table(listed: list[Delegate], clock: BlockClock, unit: TokenUnit) -> Any:
     table = new_table("delegate|", ">in an epoch", ">spent in this", ">in all", ">spent", "until")
     for one in listed:
         shown = one.delegation
         over = clock.epoch >= shown.until_epoch
         table.add_row(
             one.address,
-            format_tokens(shown.per_epoch),
-            format_tokens(shown.spent_in_epoch),
-            format_tokens(shown.in_all),
-            format_tokens(shown.spent),
+            unit.exact(shown.per_epoch),
+            unit.exact(shown.spent_in_epoch),
+            unit.exact(shown.in_all),
+            unit.exact(shown.spent),
             "over" if over else clock.describe_epoch(shown.until_epoch),
         )
     return table

@@ -11,13 +11,15 @@ from grange.chain.orders import OrderState
 from grange.cli.confirm import confirm
 from grange.cli.passphrase_options import opens_keys
 from grange.times import BlockClock
+from grange.token_unit import TokenUnit
 from grange.types import Epoch, MandateTerms
-from grange.units import format_count, format_tokens, format_tokens_rounded_up, parse_tokens
+from grange.units import format_count
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Json, Verbose
 from grange_client.cli.screens.display import Display
 from grange_client.cli.screens.tables import ID_CHARACTERS, facts, new_table
 from grange_client.mandates import MandateState, next_cost, propose
+from grange_client.orders.plan import Funds
 from grange_client.renter import Renter
 
 mandate = typer.Typer(
@@ -64,20 +66,20 @@ def give(  # noqa: PLR0917
 
     async def run() -> None:
         async with common.renter(home) as renter:
-            with Display(common.err) as display:
+            with Display(common.err, renter.market.unit) as display:
                 orders = [(await renter.find(one, display)).order for one in wanted]
-            clock, funds = await renter.market.clock(), await renter.funds()
+            clock, funds, unit = await renter.market.clock(), await renter.funds(), renter.market.unit
             terms = propose(
                 orders,
-                fee=parse_tokens(fee),
+                fee=unit.parse(fee),
                 until=Epoch(clock.epoch + epochs),
                 parameters=renter.market.parameters,
-                highest_price=None if max_price is None else parse_tokens(max_price),
-                highest_egress_price=None if max_read_price is None else parse_tokens(max_read_price),
-                total=None if in_all is None else parse_tokens(in_all),
+                highest_price=None if max_price is None else unit.parse(max_price),
+                highest_egress_price=None if max_read_price is None else unit.parse(max_read_price),
+                total=None if in_all is None else unit.parse(in_all),
             )
             if not as_json:
-                common.out.print(_terms_screen(terms, orders, funds.vault, clock))
+                common.out.print(_terms_screen(terms, orders, funds, clock))
             if not yes:
                 confirm("Give this mandate?")
             number, receipt = await renter.mandates.give(terms, [order.id for order in orders])
@@ -105,7 +107,7 @@ def list_mandates(as_json: Json = False, home: Home = None, verbose: Verbose = F
             if not listed:
                 common.out.print("You gave no mandate yet.")
                 return
-            common.out.print(_table(listed, clock))
+            common.out.print(_table(listed, clock, renter.market.unit))
             await _warn(renter, listed, list(orders.values()), clock)
 
     common.run(run())
@@ -128,21 +130,21 @@ def revoke(
     common.run(run())
 
 
-def _terms_screen(terms: MandateTerms, orders: list[OrderState], vault: int, clock: BlockClock) -> Any:
+def _terms_screen(terms: MandateTerms, orders: list[OrderState], funds: Funds, clock: BlockClock) -> Any:
     """The bounds in tokens and dates, and what the vault must hold."""
-    needed = sum(next_cost(order, terms) for order in orders)
+    needed, unit, vault = sum(next_cost(order, terms) for order in orders), funds.unit, funds.vault
     rows = [
         ("keeps alive", format_count(len(orders), "order")),
         ("until", clock.describe_epoch(terms.until)),
-        ("at most, for a GiB and epoch", f"{format_tokens_rounded_up(terms.highest_price)} tokens"),
-        ("at most, for a GiB that is read", f"{format_tokens_rounded_up(terms.highest_egress_price)} tokens"),
-        ("fee for each extension", f"{format_tokens(terms.fee)} tokens"),
+        ("at most, for a GiB and epoch", unit.rounded_up(terms.highest_price)),
+        ("at most, for a GiB that is read", unit.rounded_up(terms.highest_egress_price)),
+        ("fee for each extension", unit.exact(terms.fee)),
         ("each extension lasts", format_count(terms.term_epochs, "epoch")),
-        ("at most, in all", f"{format_tokens_rounded_up(terms.total)} tokens"),
-        ("the vault must hold, next time", f"up to {format_tokens_rounded_up(needed)} tokens"),
+        ("at most, in all", unit.rounded_up(terms.total)),
+        ("the vault must hold, next time", f"up to {unit.rounded_up(needed)}"),
     ]
     if vault < needed:
-        held = f"{format_tokens(vault)} tokens: move more in with `grange deposit`"
+        held = f"{unit.exact(vault)}: move more in with `grange deposit`"
         rows.append(("the vault holds now", held))
     return facts(rows)
 
@@ -157,18 +159,18 @@ async def _warn(
         if one.is_open(clock.epoch)
         for order in one.covers
     )
-    vault = (await renter.funds()).vault
+    vault, unit = (await renter.funds()).vault, renter.market.unit
     if vault < needed:
         common.err.print(
-            f"The vault holds {format_tokens(vault)} tokens, and the next extensions may cost "
-            f"{format_tokens_rounded_up(needed)}. What it cannot pay is not extended. Money in it is not "
+            f"The vault holds {unit.exact(vault)}, and the next extensions may cost "
+            f"{unit.rounded_up(needed)}. What it cannot pay is not extended. Money in it is not "
             "kept for mandates: reads and new orders are paid from it too.",
             style="yellow",
             soft_wrap=True,
         )
 
 
-def _table(listed: list[MandateState], clock: BlockClock) -> Any:
+def _table(listed: list[MandateState], clock: BlockClock, unit: TokenUnit) -> Any:
     table = new_table("mandate|", "orders", ">fee", ">at most, a GiB and epoch", ">left", "until")
     for one in listed:
         shown = one.mandate
@@ -176,9 +178,9 @@ def _table(listed: list[MandateState], clock: BlockClock) -> Any:
         table.add_row(
             str(one.number),
             ", ".join(order.hex()[:ID_CHARACTERS] for order in one.covers),
-            format_tokens(shown.fee),
-            format_tokens_rounded_up(shown.highest_price),
-            format_tokens(shown.left),
+            unit.exact(shown.fee),
+            unit.rounded_up(shown.highest_price),
+            unit.exact(shown.left),
             state if one.is_open(clock.epoch) or shown.revoked else "over",
         )
     return table

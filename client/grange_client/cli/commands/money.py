@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from grange.cli.passphrase_options import opens_keys
-from grange.units import format_tokens_rounded_down, parse_tokens
+from grange.types import address_from
 from grange_client.cli import output
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Json, Verbose
@@ -43,7 +43,7 @@ def deposit(
 
     async def run() -> None:
         async with common.renter(home) as renter:
-            receipt = await renter.deposit(parse_tokens(amount))
+            receipt = await renter.deposit(renter.market.unit.parse(amount))
             # Said at once: if the balance can't be read, nobody is to deposit it a second time.
             common.err.print(f"Deposited, in block {receipt.block}.")
             await _show_balance(renter, as_json)
@@ -56,26 +56,33 @@ def withdraw(
     amount: Annotated[
         str | None, typer.Argument(metavar="TOKENS", help="How many to announce; without, take out.")
     ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Who gets what is taken out; your wallet if not given."),
+    ] = None,
     as_json: Json = False,
     home: Home = None,
     verbose: Verbose = False,
 ) -> None:
     """Announce what you will take out of the vault; later, without an amount, move it into the wallet."""
 
+    if to is not None and amount is not None:
+        raise typer.BadParameter("--to is for taking out: give it without an amount.")
+
     async def run() -> None:
         async with common.renter(home) as renter:
             if amount is None:
-                receipt = await renter.withdraw()
+                receipt = await renter.withdraw(address_from(to) if to else None)
                 common.err.print(f"Taken out of the vault, in block {receipt.block}.")
             else:
-                clock = await renter.market.clock()
-                announced = await renter.request_withdrawal(parse_tokens(amount))
+                clock, unit = await renter.market.clock(), renter.market.unit
+                announced = await renter.request_withdrawal(unit.parse(amount))
                 # Said at once: anyone who announces it a second time waits from the beginning.
                 ready = clock.describe_epoch(announced.ready_epoch)
                 common.err.print(f"Announced. From {ready}, on: grange withdraw", soft_wrap=True)
                 if (funds := await renter.funds()).vault < announced.amount:
-                    held = format_tokens_rounded_down(funds.vault)
-                    common.err.print(f"The vault holds {held} tokens now: no more can be taken out.")
+                    held = unit.rounded_down(funds.vault)
+                    common.err.print(f"The vault holds {held} now: no more can be taken out.")
             await _show_balance(renter, as_json)
 
     common.run(run())

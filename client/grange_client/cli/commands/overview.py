@@ -28,14 +28,14 @@ def ls(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> No
 
     async def run() -> None:
         async with common.renter(home, unlock=False) as renter:
-            with Display(common.err) as display:
+            with Display(common.err, renter.market.unit) as display:
                 orders = await renter.orders(display)
             clock = await renter.market.clock()
             missing = await renter.missing()
         if as_json:
             common.print_json([output.order_json(known, clock) for known in orders])
         elif orders or not missing:
-            common.out.print(orders_screen(orders, clock))
+            common.out.print(orders_screen(orders, clock, renter.market.unit))
             if waiting := [known for known in orders if known.awaits_closing(clock.epoch)]:
                 common.err.print(waiting_screen(waiting), soft_wrap=True)
         if missing:
@@ -56,7 +56,7 @@ def stat(
 
     async def run() -> None:
         async with common.renter(home, unlock=False) as renter:
-            with Display(common.err) as display:
+            with Display(common.err, renter.market.unit) as display:
                 known = await renter.find(wanted, display)
                 manifest = await renter.manifest(known.order, display) if files else None
             clock = await renter.market.clock()
@@ -72,7 +72,9 @@ def stat(
             document["names"] = {str(farmer): name for farmer, name in names.items()}
             common.print_json(document)
             return
-        common.out.print(*order_screen(known, clock, endpoints, distrusted, names), sep="\n\n")
+        unit = renter.market.unit
+        shown = order_screen(known, clock, endpoints, distrusted, names=names, unit=unit)
+        common.out.print(*shown, sep="\n\n")
         if known.awaits_closing(clock.epoch):
             common.err.print(waiting_screen([known]), soft_wrap=True)
         if manifest is not None:
@@ -95,7 +97,7 @@ def health(
 
     async def run() -> None:
         async with common.renter(home, unlock=False) as renter:
-            with Display(common.err) as display:
+            with Display(common.err, renter.market.unit) as display:
                 clock = await renter.market.clock()
                 missing = []
                 if wanted is None:

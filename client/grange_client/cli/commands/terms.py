@@ -10,7 +10,6 @@ import typer
 from grange.cli.confirm import confirm
 from grange.cli.passphrase_options import opens_keys
 from grange.tasks import together
-from grange.units import format_tokens_rounded_up
 from grange_client.cli import output
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Confirmations, Home, Json, Verbose, Wanted
@@ -36,24 +35,27 @@ def extend(  # noqa: PLR0917
 
     async def run() -> None:
         async with common.renter(home) as renter:
-            with Display(common.err) as display:
+            with Display(common.err, renter.market.unit) as display:
                 known = await renter.find(wanted, display)
                 quote = await renter.quote_extension(known.order, epochs, display)
-                clock, gas = await together(renter.market.clock(), renter.gas_value())
+                clock, gas, approves = await together(
+                    renter.market.clock(), renter.gas_value(), renter.market.needs_approval(quote.missing)
+                )
             if not as_json:
-                common.out.print(extension_screen(known.name, quote, clock, gas))
+                unit = renter.market.unit
+                common.out.print(extension_screen(known.name, quote, clock, unit, gas=gas, approves=approves))
             if not yes:
                 confirm("Extend it?")
-            with Display(common.err) as display:
+            with Display(common.err, renter.market.unit) as display:
                 extended = await renter.extend(quote, display, confirmations=confirmations)
             await common.warn_of_limits(renter)
         if as_json:
             common.print_json(output.extended_json(known, extended, quote, clock))
             return
-        cost = format_tokens_rounded_up(extended.order.cost)
+        cost = renter.market.unit.rounded_up(extended.order.cost)
         short = extended.order.id.hex()[:ID_CHARACTERS]
         until = clock.describe_epoch(extended.order.end)
-        common.out.print(f"Extended until {until}, for {cost} tokens: order {short}.")
+        common.out.print(f"Extended until {until}, for {cost}: order {short}.")
         common.out.print(burial_text(extended.order.block, extended.confirmations))
 
     common.run(run())
@@ -73,18 +75,18 @@ def close(
 
     async def run() -> None:
         async with common.renter(home) as renter:
-            with Display(common.err) as display:
+            with Display(common.err, renter.market.unit) as display:
                 found = [await renter.find(one, display) for one in wanted]
             if not yes:
                 named = ", ".join(
                     f"{one.name or 'an order'} ({one.order.id.hex()[:ID_CHARACTERS]})" for one in found
                 )
                 confirm(f"Close {named}, with a transaction for each?")
-            with Display(common.err) as display:
+            with Display(common.err, renter.market.unit) as display:
                 closed = [(known, await renter.close(known.order, display)) for known in found]
         if as_json:
             common.print_json([output.closing_json(known, closing) for known, closing in closed])
         else:
-            common.out.print(closings_screen(closed))
+            common.out.print(closings_screen(closed, renter.market.unit))
 
     common.run(run())

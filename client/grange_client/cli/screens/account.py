@@ -6,8 +6,9 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from grange.cli.presenter import plain_text
+from grange.token_unit import TokenUnit
 from grange.types import Address
-from grange.units import format_rate, format_size, format_tokens, format_tokens_rounded_up
+from grange.units import format_size
 from grange_client.cli.screens.tables import facts, new_table
 from grange_client.orders.plan import Funds
 from grange_client.renter import FarmerReport
@@ -15,7 +16,7 @@ from grange_client.renter import FarmerReport
 WEI = 10**18
 
 
-def farmers_screen(reports: Sequence[FarmerReport]) -> RenderableType:
+def farmers_screen(reports: Sequence[FarmerReport], unit: TokenUnit) -> RenderableType:
     """Everybody on the market."""
     if not reports:
         return Text("Nobody has registered yet. `grange farm init` makes a farmer.")
@@ -25,13 +26,13 @@ def farmers_screen(reports: Sequence[FarmerReport]) -> RenderableType:
         table.add_row(
             Text(f"{farmer.id} {report.name}".rstrip(), style="green" if report.is_friend else ""),
             _endpoint(report),
-            format_rate(farmer.offer.price_per_gib_epoch),
+            unit.rate_number(farmer.offer.price_per_gib_epoch),
             _room(report),
-            format_tokens_rounded_up(farmer.stake),
+            unit.number_rounded_up(farmer.stake),
             f"{farmer.epochs_proven:,}",
             Text(f"{farmer.misses:,}", style="red" if farmer.misses else ""),
         )
-    table.caption = "price: tokens for a GiB and epoch"
+    table.caption = f"price: {unit.name} for a GiB and epoch; stake: {unit.name}"
     return table
 
 
@@ -56,15 +57,15 @@ def balance_screen(address: Address, funds: Funds) -> RenderableType:
             [
                 ("account", address),
                 ("delegate", funds.address),
-                ("may spend", f"{format_tokens(funds.vault)} tokens of the account's vault now"),
+                ("may spend", f"{funds.unit.exact(funds.vault)} of the account's vault now"),
                 ("for gas", f"{funds.native / WEI:.6g} gas tokens"),
             ]
         )
     return facts(
         [
             ("address", address),
-            ("vault", f"{format_tokens(funds.vault)} tokens"),
-            ("wallet", f"{format_tokens(funds.wallet)} tokens"),
+            ("vault", funds.unit.exact(funds.vault)),
+            ("wallet", funds.unit.exact(funds.wallet)),
             ("for gas", f"{funds.native / WEI:.6g} gas tokens"),
         ]
     )

@@ -19,8 +19,9 @@ from rich.text import Text
 
 from grange.cli.confirm import drawn
 from grange.cli.presenter import plain_text
+from grange.token_unit import PLAIN_UNIT, TokenUnit
 from grange.transfer import events
-from grange.units import format_count, format_size, format_tokens_rounded_up
+from grange.units import format_count, format_size
 
 
 class _Amount(ProgressColumn):
@@ -37,8 +38,9 @@ class _Amount(ProgressColumn):
 class Display:
     """Draws what happens while something takes long. A listener, and the context in which it draws."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, unit: TokenUnit = PLAIN_UNIT) -> None:
         self._console = console
+        self._unit = unit
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -85,9 +87,9 @@ class Display:
             case events.FarmerFailed(reason=reason):
                 self._say(reason)
             case events.ReadingPriceRaised(farmer=farmer, price_per_gib=price):
-                asked = format_tokens_rounded_up(price)
+                asked = self._unit.rounded_up(price)
                 self._say(
-                    f"Farmer {farmer} keeps data of yours and now asks {asked} tokens for "
+                    f"Farmer {farmer} keeps data of yours and now asks {asked} for "
                     "reading a GiB of it, far more than others. It is given nothing more."
                 )
             case _:

@@ -9,14 +9,9 @@ from grange.chain.orders import Closing
 from grange.cli.presenter import plain_text
 from grange.messages import NO_ORDER
 from grange.times import BlockClock
+from grange.token_unit import TokenUnit
 from grange.types import FarmerId
-from grange.units import (
-    format_count,
-    format_rate,
-    format_size,
-    format_tokens_rounded_down,
-    format_tokens_rounded_up,
-)
+from grange.units import format_count, format_size
 from grange_client.cli.screens.tables import (
     DAY_CHARACTERS,
     ID_CHARACTERS,
@@ -33,7 +28,7 @@ from grange_client.orders.catalog import Known
 from grange_client.orders.cautions import code_text
 
 
-def orders_screen(orders: Sequence[Known], clock: BlockClock) -> RenderableType:
+def orders_screen(orders: Sequence[Known], clock: BlockClock, unit: TokenUnit) -> RenderableType:
     """The list of orders."""
     if not orders:
         return Text("Nothing is stored yet. `grange put PATH` stores something.")
@@ -46,7 +41,7 @@ def orders_screen(orders: Sequence[Known], clock: BlockClock) -> RenderableType:
             f"{known.files:,}" if known.files is not None else "?",
             format_date(known.created)[:DAY_CHARACTERS],
             str(known.order.end),
-            Text(_until(known, clock), style="" if left > 0 else "dim" if known.closing else "red"),
+            Text(_until(known, clock, unit), style="" if left > 0 else "dim" if known.closing else "red"),
             known.order.id.hex()[:ID_CHARACTERS],
         )
     return table
@@ -57,7 +52,9 @@ def order_screen(
     clock: BlockClock,
     endpoints: Mapping[FarmerId, str],
     distrusted: Mapping[FarmerId, str],
+    *,
     names: Mapping[FarmerId, str],
+    unit: TokenUnit,
 ) -> Iterable[RenderableType]:
     """One order: what, with whom, until when, at what price. `distrusted` says why some get nothing more,
     `names` how the person calls some."""
@@ -85,15 +82,14 @@ def order_screen(
             ),
             (
                 "paid",
-                f"{format_tokens_rounded_up(order.cost)} tokens for "
-                f"{format_count(order.end - order.start, 'epoch')}",
+                f"{unit.rounded_up(order.cost)} for {format_count(order.end - order.start, 'epoch')}",
             ),
             *([("goes on", f"as order {known.extended_by.hex()}")] if known.extended_by else []),
             *([("extends", f"order {order.previous.hex()}")] if order.previous != NO_ORDER else []),
-            *([("came back", _returned(known.closing))] if known.closing else []),
+            *([("came back", _returned(known.closing, unit))] if known.closing else []),
         ]
     )
-    table = new_table(">slot", ">farmer", "endpoint", ">tokens an epoch", ">to read a GiB")
+    table = new_table(">slot", ">farmer", "endpoint", f">{unit.name} an epoch", ">to read a GiB")
     for index, slot in enumerate(order.slots):
         endpoint = Text(plain_text(endpoints.get(slot.farmer, "?")))
         if slot.farmer in distrusted:
@@ -102,10 +98,10 @@ def order_screen(
             str(index),
             f"{slot.farmer} {names[slot.farmer]}" if slot.farmer in names else str(slot.farmer),
             endpoint,
-            format_rate(slot.rate),
-            format_tokens_rounded_up(slot.max_egress_price_per_gib),
+            unit.rate_number(slot.rate),
+            unit.number_rounded_up(slot.max_egress_price_per_gib),
         )
-    table.caption = "to read a GiB: tokens at most, until the order ends"
+    table.caption = f"to read a GiB: {unit.name} at most, until the order ends"
     yield table
 
 
@@ -125,18 +121,18 @@ def waiting_screen(waiting: Sequence[Known]) -> RenderableType:
     return Text(text, style="yellow")
 
 
-def closings_screen(closed: Sequence[tuple[Known, Closing]]) -> RenderableType:
+def closings_screen(closed: Sequence[tuple[Known, Closing]], unit: TokenUnit) -> RenderableType:
     """What came back from orders that are over."""
     table = new_table("name", "id", ">paid", ">refund", ">compensation")
     for known, closing in closed:
         table.add_row(
             Text(known.name) if known.name else Text("unread", style="yellow"),
             known.order.id.hex()[:ID_CHARACTERS],
-            format_tokens_rounded_up(known.order.cost),
-            format_tokens_rounded_down(closing.refund),
-            format_tokens_rounded_down(closing.compensation),
+            unit.number_rounded_up(known.order.cost),
+            unit.number_rounded_down(closing.refund),
+            unit.number_rounded_down(closing.compensation),
         )
-    table.caption = "tokens; what came back is in the vault"
+    table.caption = f"{unit.name}; what came back is in the vault"
     return table
 
 
@@ -169,23 +165,23 @@ def remarks_screen(restored: Restored) -> RenderableType:
     return Text("\n".join(lines), style="yellow")
 
 
-def _until(known: Known, clock: BlockClock) -> str:
+def _until(known: Known, clock: BlockClock, unit: TokenUnit) -> str:
     if known.order.end > clock.epoch:
         if known.extended_by:
             # A date as well does not fit 80 columns, and the line of that order has it.
             return f"goes on as {known.extended_by.hex()[:ID_CHARACTERS]}"
         return clock.format_epoch(known.order.end)
     if known.closing:
-        return f"closed, {format_tokens_rounded_down(known.closing.returned)} back"
+        return f"closed, {unit.rounded_down(known.closing.returned)} back"
     return "ended " + clock.format_epoch(known.order.end)[:DAY_CHARACTERS]
 
 
-def _returned(closing: Closing) -> str:
+def _returned(closing: Closing, unit: TokenUnit) -> str:
     refund, compensation = (
-        format_tokens_rounded_down(closing.refund),
-        format_tokens_rounded_down(closing.compensation),
+        unit.rounded_down(closing.refund),
+        unit.rounded_down(closing.compensation),
     )
-    return f"{refund} tokens for what nobody proved, and {compensation} as compensation"
+    return f"{refund} for what nobody proved, and {compensation} as compensation"
 
 
 def _changed(mtime_ns: int) -> str:
