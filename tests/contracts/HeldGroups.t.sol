@@ -16,13 +16,12 @@ contract HeldGroupsTest is FarmTest {
     FarmerId private _taker;
     OrderId private _order;
 
-    /// @dev An order of so many slots, whose farmers have all proven the epoch.
+    /// @dev An order of so many slots of one leaf, that has begun.
     function _begin(uint256 n) private {
         _farmers = _registerMany(n);
         _taker = _register();
-        _order = _store(_farmers, _date(3), 3, RATE);
+        _order = _store(_farmers, _date(3), 1, RATE);
         _enter(_now() + 1);
-        for (uint256 i = 0; i < n; ++i) _prove(_farmers[i]);
     }
 
     function _hand(FarmerId giver, Passing memory passing) private returns (bool done, bytes memory answer) {
@@ -47,10 +46,12 @@ contract HeldGroupsTest is FarmTest {
         _begin(n);
         _assertKept();
         uint256 slot = first % n;
+        _prove(_farmers[slot]);
         _handOver(_farmers[slot], 0, _taker);
         _assertKept();
         uint256 other = second % n;
         if (n > 4 && other != slot) {
+            _prove(_farmers[other]);
             _handOver(_farmers[other], 0, _register());
             _assertKept();
         }
@@ -63,7 +64,8 @@ contract HeldGroupsTest is FarmTest {
         uint256 n = _within(size, 1, 9);
         _begin(n);
         FarmerId farmer = _farmers[which % n];
-        _store(farmer, _date(3), 3, RATE);
+        _prove(farmer);
+        _store(farmer, _date(3), 1, RATE);
         _lose(farmer, 0);
         _recover(farmer, 0);
         _assertKept();
@@ -74,6 +76,7 @@ contract HeldGroupsTest is FarmTest {
         uint256 n = _within(size, 5, 14);
         _begin(n);
         FarmerId giver = _farmers[which % n];
+        _prove(giver);
         Passing memory passing = _passing(giver, 0, _taker);
         _spoil(passing, what % 13, where);
         (bool done, bytes memory answer) = _hand(giver, passing);
@@ -109,6 +112,8 @@ contract HeldGroupsTest is FarmTest {
     /// Must hold: an order that was never placed has no slots; one of a group that is not there has none either.
     function test_unknown() external {
         _begin(5);
+        _prove(_farmers[0]);
+        _prove(_farmers[4]);
         Passing memory passing = _passing(_farmers[0], 0, _taker);
         passing.held.order = OrderId.wrap(bytes32(uint256(1)));
         (bool done, bytes memory answer) = _hand(_farmers[0], passing);
@@ -132,6 +137,7 @@ contract HeldGroupsTest is FarmTest {
         _begin(n);
         uint256 slot = which % n;
         uint256 other = (slot + 1 + (to % (n - 1))) % n;
+        _prove(_farmers[slot]);
         (bool done, bytes memory answer) = _hand(_farmers[slot], _passing(_farmers[slot], 0, _farmers[other]));
         bytes memory reason = abi.encodeWithSelector(IOrders.DuplicateFarmer.selector, slot, _farmers[other]);
         vm.assertTrue(!done && keccak256(answer) == keccak256(reason), "it has one");
