@@ -553,6 +553,9 @@ contract HandOverTest is FarmTest {
         vm.prank(_operator(_giver));
         vm.expectRevert(abi.encodeWithSelector(IHandOvers.NothingToHandOver.selector));
         market.handOver(_giver, _parting(passings, false));
+        vm.prank(_operator(_giver));
+        vm.expectRevert(abi.encodeWithSelector(IHandOvers.NothingToHandOver.selector));
+        market.handOver(_giver, new Parting[](0));
     }
 
     /// Must hold: a slot that its farmer hands over to itself goes behind the others of its book, for nothing, as often as it
@@ -689,7 +692,10 @@ contract HandOverTest is FarmTest {
     function test_severalToItself() external {
         FarmerId farmer = _register();
         uint16[4] memory rates = [100, 100, 9000, 100];
-        for (uint256 i = 0; i < 4; ++i) _store(farmer, _date(4), 3, rates[i]);
+        FarmerId[] memory three = _registerMany(3);
+        three[0] = farmer;
+        _store(three, _date(4), 3, rates[0]);
+        for (uint256 i = 1; i < 4; ++i) _store(farmer, _date(4), 3, rates[i]);
         _enter(_now() + 1);
         _prove(farmer);
         _lose(farmer, 2);
@@ -697,6 +703,9 @@ contract HandOverTest is FarmTest {
         (passings[0], passings[1]) = (_passing(farmer, 0, farmer), _passing(farmer, 3, farmer));
         (bool done, bytes memory answer) = _tried(farmer, passings);
         vm.assertTrue(!done && bytes4(answer) == IBooks.BookMostlyLost.selector, "too little would be left");
+        FarmerId other = _register();
+        (done, answer) = _tried(farmer, _several(farmer, 0, 1, other));
+        vm.assertTrue(!done && bytes4(answer) == IBooks.BookMostlyLost.selector, "nor if others have it");
         (done, ) = _tried(farmer, _several(farmer, 0, 2, farmer));
         vm.assertTrue(done, "from the front");
     }
