@@ -44,9 +44,12 @@ class DelegateBundle:
     secret: str = field(repr=False)
 
     @classmethod
-    def new(cls, of: Config, passphrase: str | None) -> tuple[Self, Address]:
-        """A new delegate of an account, and its address."""
-        made = DelegateSecret.new(of.identity)
+    def new(
+        cls, of: Config, passphrase: str | None, *, account: Address | None = None
+    ) -> tuple[Self, Address]:
+        """A new delegate of an account, and its address. `account`: a contract wallet that it acts for, in
+        place of the home's own."""
+        made = DelegateSecret.new(of.identity, account=account)
         return cls(network=of.network, secret=made.text(passphrase)), made.identity.wallet.address
 
     def text(self) -> str:

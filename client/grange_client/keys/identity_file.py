@@ -45,11 +45,12 @@ class DelegateSecret(BaseModel):
     secret: Annotated[str, Field(pattern="^[0-9a-f]{64}$", repr=False)]
 
     @classmethod
-    def new(cls, of: Identity) -> Self:
-        """For a new delegate of an account, whose phrase opens all that it will store."""
+    def new(cls, of: Identity, *, account: Address | None = None) -> Self:
+        """For a new delegate of an account, whose phrase opens all that it will store, or of another account,
+        a contract wallet."""
         wallet = Wallet(secrets.token_bytes(KEY_BYTES))
         secret = of.secret.for_delegate(wallet.address)
-        return cls(account=of.account, key=wallet.private_key.hex(), secret=secret.secret.hex())
+        return cls(account=account or of.account, key=wallet.private_key.hex(), secret=secret.secret.hex())
 
     @classmethod
     def parse(cls, text: bytes | str, where: str) -> Self:

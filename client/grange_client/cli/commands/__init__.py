@@ -7,7 +7,7 @@ commands   `init`                                    init.py
            `extend`, `close`                         terms.py
            `balance`, `deposit`, `withdraw`          money.py
            `fees`                                    fees.py
-           `keys delegate`                           keys.py
+           `keys delegate`                           keys.py; `keys wallet-calls`: wallet_calls.py
            `mandate`                                 mandate.py
            what they have in common                  common.py
 """

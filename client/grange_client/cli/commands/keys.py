@@ -26,6 +26,7 @@ from grange.types import Address, Epoch, address_from
 from grange_client.cli.card_source import read_card
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Json, Verbose
+from grange_client.cli.commands.wallet_calls import wallet_calls
 from grange_client.cli.screens.tables import facts, new_table
 from grange_client.delegates import NOTHING, Delegate, Limits
 from grange_client.errors import AlreadySetUp, BadCard, NotAccount
@@ -40,6 +41,7 @@ delegate = typer.Typer(
     help="Keys that store and read for you without your recovery phrase.", no_args_is_help=True
 )
 keys.add_typer(delegate, name="delegate")
+keys.command("wallet-calls")(wallet_calls)
 
 Key = Annotated[str, typer.Argument(metavar="ADDRESS", help="The delegate's address.")]
 PerEpoch = Annotated[
@@ -138,6 +140,14 @@ def new(
     no_encryption: Annotated[
         bool, typer.Option("--no-encryption", help="Without one: anyone who sees the file is the device.")
     ] = False,
+    account: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A contract wallet that it is to act for, in place of this home's account; the wallet "
+            "itself authorizes it (see `grange keys wallet-calls`).",
+        ),
+    ] = None,
     home: Home = None,
     verbose: Verbose = False,
 ) -> None:
@@ -153,17 +163,26 @@ def new(
     if device_passphrase_file is not None:
         given = Passphrases(files=[device_passphrase_file], tell=common.err.print).choose("the key")
     passphrase = None if no_encryption else given or made_up_passphrase()
-    bundle, address = DelegateBundle.new(config, passphrase)
+    wallet = None if account is None else address_from(account)
+    bundle, address = DelegateBundle.new(config, passphrase, account=wallet)
     try:
         create_file(file, bundle.text())
     except FileExistsError:
         raise AlreadySetUp(f"{file} is there, and was left as it is.", hint="Give another name.") from None
-    rows = [("delegate", address), ("account", config.identity.account), ("file", str(file))]
+    rows = [("delegate", address), ("account", wallet or config.identity.account), ("file", str(file))]
     common.out.print(facts(rows))
     if passphrase is not None and given is None:
         # Before anything can fail: nobody could open the file.
         common.out.print(f"\nIts passphrase, which is kept nowhere: {passphrase}", soft_wrap=True)
-    _authorize(home, address, per_epoch, in_all, epochs)
+    if wallet is not None:
+        common.out.print(
+            "\nThe wallet authorizes it by what this prints: grange keys wallet-calls "
+            f"--delegate {address} --per-epoch {per_epoch} --in-all {in_all} --epochs {epochs}\n"
+            "Keep the file and its passphrase: nothing else opens what this key stores.",
+            soft_wrap=True,
+        )
+    else:
+        _authorize(home, address, per_epoch, in_all, epochs)
     common.out.print(
         "\nBring that file to the device, and there: grange init --delegate FILE. Who can open it reads what "
         "the device stores, and spends up to the limits. Send some gas tokens to the delegate's address."
