@@ -8,6 +8,7 @@ key_rotation    another key for the operator
 operator_limits what a farmer's owner lets its operator do alone
 hand_over       passing slots on to other farmers, and hand_over_command what is typed for it
 renters_command `farm renters`: whose data the farm takes
+repair_farmers_command `repair farmers`: to whom a repairer gives slots
 stake           how much room a stake answers for
 status          what an operator wants to know, and status_screen how it looks
 """

@@ -63,6 +63,7 @@ from grange_node.cli.common import (
     relock_keys,
     start_logging,
 )
+from grange_node.cli.repair_farmers_command import farmers
 from grange_node.cli.repair_home import (
     CONFIG_NAME,
     KEY_NAME,
@@ -96,6 +97,8 @@ Home = Annotated[
         "--home", help="Where key, settings and repairs are.", envvar="GRANGE_REPAIR_HOME", show_envvar=True
     ),
 ]
+
+app.add_typer(farmers, name="farmers")
 
 
 @app.command()
