@@ -129,20 +129,20 @@ class Evm:
 
     def nonce(self, address: bytes, at: int | None) -> int:
         """How many transactions an account has sent; with `at` None those in the pool included."""
-        count = int(self._state(at).get_nonce(address))  # type: ignore[arg-type]
+        count = int(self.state(at).get_nonce(address))  # type: ignore[arg-type]
         return self._pool.next_nonce(address, count) if at is None else count
 
     def balance(self, address: bytes, at: int | None) -> int:
         """Wei of an account."""
-        return int(self._state(at).get_balance(address))  # type: ignore[arg-type]
+        return int(self.state(at).get_balance(address))  # type: ignore[arg-type]
 
     def code(self, address: bytes, at: int | None) -> bytes:
         """Code of an account."""
-        return bytes(self._state(at).get_code(address))  # type: ignore[arg-type]
+        return bytes(self.state(at).get_code(address))  # type: ignore[arg-type]
 
     def storage(self, address: bytes, slot: int, at: int | None) -> int:
         """A word of storage."""
-        return int(self._state(at).get_storage(address, slot))  # type: ignore[arg-type]
+        return int(self.state(at).get_storage(address, slot))  # type: ignore[arg-type]
 
     @property
     def next_base_fee(self) -> int:
@@ -173,7 +173,7 @@ class Evm:
         return most
 
     def _run(self, request: CallRequest, at: int | None, gas: int) -> ComputationAPI:
-        state = self._state(at)
+        state = self.state(at)
         if request.value > state.get_balance(request.sender):  # type: ignore[arg-type]
             raise EvmError("insufficient funds for transfer")
         state.lock_changes()
@@ -346,7 +346,8 @@ class Evm:
                 self._fill(self._pending_block)
         return self._pending_block
 
-    def _state(self, at: int | None) -> StateAPI:
+    def state(self, at: int | None) -> StateAPI:
+        """All accounts at a height, or with None in the block under construction. To be read, not changed."""
         if at is None:
             return self._pending().vm.state
         block = self.block(at)

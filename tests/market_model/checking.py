@@ -84,6 +84,7 @@ class Checking(Playing):
             expected = {
                 "owner": farmer.owner,
                 "operator": farmer.operator,
+                "endpoint": farmer.endpoint,
                 "stake": farmer.stake,
                 "committed_rate": 0 if farmer.evicted else farmer.rate_committed(known_at),
                 "carried_rate": 0 if farmer.evicted else self.market.rate_carried(farmer, known_at),

@@ -13,7 +13,8 @@ from grange.chain import Wallet, calls
 from grange.types import Address, Epoch, FarmerId
 
 from .model import MAX_RATE
-from .playing import ACTORS, ADDRESSES, MAX_FARMERS, PLAYED, RENTERS, STRANGER, Playing
+from .playing import ACTORS, ADDRESSES, OFFER, PLAYED, RENTERS, STRANGER, Playing, permits
+from .stage import FUNDS
 
 actors = st.sampled_from(ADDRESSES)
 amounts = st.one_of(st.integers(0, 3), st.integers(1, 40_000), st.integers(1, 10**6))
@@ -29,27 +30,39 @@ class Errands(Playing):
 
     @rule(data=st.data(), account=actors, amount=amounts)
     def errand(self, data: st.DataObject, account: str, amount: int) -> None:
-        """One of the calls that concern one account or farmer only."""
+        """Some of the calls that concern one account or farmer only."""
         errands = [
             self._join,
+            self._update_farmer,
             self._set_operator,
             self._set_limits,
             self._authorize,
             self._add_stake,
             self._unstake,
             self.deposit,
+            self._deposit_with_permit,
             self._request_withdrawal,
             self._withdraw,
             self._claim,
             self._burn,
             self._settle,
+            self._record_seed,
         ]
-        data.draw(st.sampled_from(errands), label="errand")(data, account, amount)
+        for run in data.draw(st.lists(st.sampled_from(errands), min_size=2, max_size=4), label="errands"):
+            run(data, account, amount)
 
     def _join(self, data: st.DataObject, account: str, amount: int) -> None:
-        if len(self.market.farmers) < MAX_FARMERS:
+        if self.room_for_farmers():
             operator, honest = data.draw(actors, label="operator"), data.draw(mostly, label="consented")
-            self.new_farmer(account, operator, amount, honest=honest)
+            permitted = data.draw(permits, label="permit")
+            self.new_farmer(account, operator, amount, honest=honest, permitted=permitted)
+
+    def _update_farmer(self, data: st.DataObject, account: str, amount: int) -> None:
+        farmer = self.farmer(data)
+        caller = self._owner_mostly(data, farmer, account)
+        endpoint = "x" * (amount % 400)
+        call = calls.update_farmer(FarmerId(farmer), endpoint=endpoint, offer=OFFER)
+        self.attempt(caller, call, lambda market: market.update_farmer(caller, farmer, endpoint))
 
     def _owner_mostly(self, data: st.DataObject, farmer: int, account: str) -> str:
         if farmer <= len(self.market.farmers) and data.draw(st.integers(0, 9), label="stranger?"):
@@ -118,6 +131,17 @@ class Errands(Playing):
     def deposit(self, data: st.DataObject | None, account: str, amount: int) -> None:
         self.attempt(account, calls.deposit(amount), lambda market: market.deposit(account, amount))
 
+    def _deposit_with_permit(self, data: st.DataObject, account: str, amount: int) -> None:
+        """A bad permit is refused where more is to be pulled than was approved."""
+        honest, huge = data.draw(mostly, label="signed"), data.draw(st.booleans(), label="huge")
+        if huge and not honest:
+            amount += 2 * FUNDS
+        call = calls.deposit_with_permit(self.permit(account, amount, honest=honest))
+        if self.attempt(
+            account, call, lambda market: market.deposit_with_permit(account, amount, honest=honest)
+        ):
+            self.approve_again(account)
+
     def _request_withdrawal(self, data: st.DataObject, account: str, amount: int) -> None:
         account = data.draw(st.sampled_from(RENTERS), label="renter").address
         amount = data.draw(huge_amounts, label="huge") or amount
@@ -143,6 +167,16 @@ class Errands(Playing):
         farmer = self.farmer(data)
         call = calls.settle(FarmerId(farmer))
         self.attempt(account, call, lambda market: market.settle(farmer))
+
+    def _record_seed(self, data: st.DataObject, account: str, amount: int) -> None:
+        """Now and then in an epoch's first block, which is too early."""
+        if data.draw(st.integers(0, 2), label="early?") == 0:
+            self.pass_blocks(self.p.epoch_blocks - 1 - self.chain.block % self.p.epoch_blocks)
+        epoch = self.next_epoch
+        if self.attempt(account, calls.record_seed(), lambda market: market.record_seed()):
+            first = self.chain.evm.block(epoch * self.p.epoch_blocks)
+            assert first is not None
+            assert self.chain.ask("seed", epoch) == first.hash
 
     @rule(
         data=st.data(),

@@ -99,6 +99,11 @@ class Mandates(Playing):
 
     def cover_first_orders(self, renter: Wallet) -> None:
         """A mandate from the start, under which the renter's orders may go on and on."""
+        orders = sorted(key for key, one in self.market.orders.items() if one.renter == renter.address)
+        self.give_wide_mandate(renter, FIRST_NUMBER, orders)
+
+    def give_wide_mandate(self, renter: Wallet, number: int, orders: list[bytes]) -> bool:
+        """One whose bounds no order meets; whether it went through."""
         grid = self.p.grid_epochs
         given = MandateTerms(
             highest_price=600 * GIB // LEAF_BYTES,
@@ -108,14 +113,13 @@ class Mandates(Playing):
             term_epochs=grid,
             total=(1 << 128) - 1,
         )
-        orders = sorted(key for key, one in self.market.orders.items() if one.renter == renter.address)
         names = ("highest_price", "highest_egress_price", "fee", "until", "term_epochs")
         terms = {name: getattr(given, name) for name in names}
-        self.attempt(
+        return self.attempt(
             renter.address,
-            calls.give_mandate(FIRST_NUMBER, given, orders=[OrderId(one) for one in orders]),
+            calls.give_mandate(number, given, orders=[OrderId(one) for one in orders]),
             lambda m: m.give_mandate(
-                renter.address, FIRST_NUMBER, Mandate(**terms, left=given.total), orders=orders, revoked=[]
+                renter.address, number, Mandate(**terms, left=given.total), orders=orders, revoked=[]
             ),
         )
 
@@ -160,9 +164,23 @@ class Mandates(Playing):
         grid, blocks = self.p.grid_epochs, self.p.epoch_blocks
         if wait:
             late = self.p.grid_epochs // 2 if left_out else 0
-            self.pass_blocks((old.end - grid + late) * blocks - self.chain.block)
-        if previous not in self.market.orders:
-            return
+            self.live_to((old.end - grid + late) * blocks)
+        if previous in self.market.orders:
+            self.extend_covered(data, previous, caller, extender, left_out=left_out, slip=slip)
+
+    def extend_covered(
+        self,
+        data: st.DataObject | None,
+        previous: bytes,
+        caller: str,
+        extender: str,
+        *,
+        left_out: int = 0,
+        slip: str = "none",
+    ) -> bool:
+        """Extend an order by its mandate, at prices that are drawn, or without `data` at those of before;
+        whether it went through."""
+        old, grid = self.market.orders[previous], self.p.grid_epochs
         mandate = self.market.mandates[old.renter, old.mandate]
         right_end = min(old.end + mandate.term_epochs, mandate.until)
         signing = _Signing(
@@ -190,8 +208,9 @@ class Mandates(Playing):
         if went_through:
             self._keep_all(self.market.orders[order])
             self.compare_mandate(renter, used)
+        return went_through
 
-    def _sign(self, data: st.DataObject, signing: _Signing, number: int) -> tuple[Acceptance, Offered]:
+    def _sign(self, data: st.DataObject | None, signing: _Signing, number: int) -> tuple[Acceptance, Offered]:
         """What the farmer of a slot signs; nobody where one is left out. The last slips, if one does."""
         kept, slip = signing.old.slots[number], signing.slip
         if number != len(signing.old.slots) - 1 and slip != "end":
@@ -200,13 +219,13 @@ class Mandates(Playing):
         egress = min(kept.max_egress_price_per_gib, signing.highest_egress)
         if number < signing.left_out:
             farmer = NOBODY
-        elif slip == "other":
+        elif slip == "other" and data is not None:
             farmer = self.farmer(data)
         elif slip == "dear":
             rate = signing.highest + 1
         elif slip == "ransom":
             egress = min(signing.highest_egress + 1, MAX_RATE)
-        elif farmer != NOBODY:
+        elif farmer != NOBODY and data is not None:
             rate = data.draw(st.integers(1, max(1, signing.highest)), label="rate")
             egress = data.draw(st.integers(0, signing.highest_egress), label="egress")
         if slip == "root":

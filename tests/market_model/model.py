@@ -26,6 +26,7 @@ MAX_STAKE = (1 << 96) - 1
 CEILING_DIGITS = 18
 MAX_WITHDRAWAL = (1 << 224) - 1
 MAX_SLOTS = 80
+MAX_ENDPOINT_BYTES = 256
 MAX_PIECE_LEAVES = 2048
 EXTENDED = (1 << 16) - 1
 LEAF_BYTES = 512
@@ -73,6 +74,7 @@ class Farmer:
 
     owner: str
     operator: str
+    endpoint: str
     stake: int
     registered_epoch: int
     registered_block: int
@@ -218,6 +220,8 @@ class Market:
         self.p = parameters
         self.block = block
         self.wallets: defaultdict[str, int] = defaultdict(int, wallets)
+        self.allowances: dict[str, int] = dict(wallets)
+        """What the market may pull from whom."""
         self.vaults: defaultdict[str, int] = defaultdict(int)
         self.earnings: defaultdict[str, int] = defaultdict(int)
         self.withdrawals: dict[str, tuple[int, int]] = {}
@@ -297,6 +301,17 @@ class Market:
             raise Refused("ZeroAmount")
         self.vaults[caller] += amount
         self._pull(caller, amount)
+
+    def use_permit(self, caller: str, amount: int, needed: int, *, honest: bool) -> None:
+        """One that is not good is an error only if it is missed."""
+        if honest:
+            self.allowances[caller] = amount
+        elif self.allowances[caller] < needed:
+            raise Refused("PermitRefused")
+
+    def deposit_with_permit(self, caller: str, amount: int, *, honest: bool) -> None:
+        self.use_permit(caller, amount, amount, honest=honest)
+        self.deposit(caller, amount)
 
     def request_withdrawal(self, caller: str, amount: int) -> None:
         if amount == 0:
@@ -397,7 +412,11 @@ class Market:
         self.told.append((name, args))
 
     def _pull(self, caller: str, amount: int) -> None:
-        assert self.wallets[caller] >= amount, "the story gives everybody enough"
+        if self.allowances[caller] < amount:
+            raise Refused("ERC20InsufficientAllowance")
+        if self.wallets[caller] < amount:
+            raise Refused("ERC20InsufficientBalance")
+        self.allowances[caller] -= amount
         self.wallets[caller] -= amount
         self.tokens += amount
 
@@ -407,7 +426,9 @@ class Market:
 
     # farmers
 
-    def register(self, caller: str, owner: str, operator: str, stake: int, *, consented: bool) -> None:
+    def register(
+        self, caller: str, owner: str, operator: str, endpoint: str, stake: int, *, consented: bool
+    ) -> None:
         if stake < self.p.min_stake:
             raise Refused("StakeBelowLeast")
         if caller != operator and not consented:
@@ -418,6 +439,7 @@ class Market:
             Farmer(
                 owner=owner,
                 operator=operator,
+                endpoint=endpoint,
                 stake=stake,
                 registered_epoch=self.epoch,
                 registered_block=self.block,
@@ -425,6 +447,14 @@ class Market:
             )
         )
         self._pull(caller, stake)
+
+    def update_farmer(self, caller: str, farmer_id: int, endpoint: str) -> None:
+        farmer = self._farmer(farmer_id)
+        if caller not in (farmer.owner, farmer.operator):
+            raise Refused("NotOwnerOrOperator")
+        if len(endpoint) > MAX_ENDPOINT_BYTES:
+            raise Refused("EndpointTooLong")
+        farmer.endpoint = endpoint
 
     def set_operator(
         self, caller: str, farmer_id: int, operator: str, *, void_former: bool, consented: bool
@@ -487,6 +517,11 @@ class Market:
 
     def settle(self, farmer_id: int) -> None:
         self._record(self._farmer(farmer_id))
+
+    def record_seed(self) -> None:
+        """Of this epoch; the hash of its first block is known from the second on."""
+        if self.block == self.epoch * self.p.epoch_blocks:
+            raise Refused("SeedUnavailable")
 
     def prove(self, farmer_id: int, epoch: int) -> None:
         """The farmer has all that it keeps, and shows it."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 import pickle
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from hypothesis import event
+from hypothesis import currently_in_test_context, event
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
@@ -29,6 +29,7 @@ from grange.types import (
     Parameters,
     Parting,
     Passing,
+    Permit,
     Slot,
     Terms,
 )
@@ -39,10 +40,17 @@ from .model import MAX_RATE, Market, Offered, Refused, SlotAssignment, Tenure
 from .stage import FUNDS, Stage
 
 MAX_FARMERS = 6
+"""That have not left; of all together twice as many."""
 ACTORS = [Wallet(bytes([number]) * 32) for number in range(2, 10)]
 RENTERS, OWNERS, OPERATORS, STRANGER = ACTORS[:2], ACTORS[2:4], ACTORS[4:7], ACTORS[7]
 ADDRESSES = [one.address for one in ACTORS]
 OFFER = Offer(price_per_gib_epoch=TOKEN, egress_price_per_gib=0, capacity_bytes=1, longest_term_epochs=1)
+
+DEPOSIT = 40_000
+"""What comes with a permit."""
+
+PermitKind = Literal["none", "good", "bad"]
+permits: st.SearchStrategy[PermitKind] = st.sampled_from(["none", "none", "none", "good", "good", "bad"])
 
 PLAYED: Counter[str] = Counter()
 """How often which call went through or was refused, over all stories: printed by the tests."""
@@ -84,6 +92,8 @@ class Playing(RuleBasedStateMachine):
         self.salts = 0
         self.turn = 0
         self.sound = True
+        self.outcome = ""
+        """The newest call, and the error with which it was refused."""
         self.seen_block = -1
         self.compared_block = -1
         self.marks: list[tuple[Any, bytes]] = []
@@ -101,8 +111,10 @@ class Playing(RuleBasedStateMachine):
             self.chain.send(Address(sender), call)
             told = [one for one in self.chain.told() if one[0] in COMPARED]
             assert told == self.market.told, call.function
-        PLAYED[f"{call.function} {expected or ''}".strip()] += 1
-        event(f"{call.function} {expected or ''}")
+        self.outcome = f"{call.function} {expected or ''}".strip()
+        PLAYED[self.outcome] += 1
+        if currently_in_test_context():
+            event(self.outcome)
         self.sound = True
         return expected is None
 
@@ -125,6 +137,30 @@ class Playing(RuleBasedStateMachine):
         """Up to the epoch's first block: from the next on it can be proven."""
         self.pass_blocks(self.p.epoch_blocks - self.chain.block % self.p.epoch_blocks)
 
+    def live_to(self, block: int, *, first: Sequence[int] = (), lazy: frozenset[int] = frozenset()) -> None:
+        """Let time pass up to a block; in each epoch that begins farmers prove, some of them first."""
+        while (self.chain.block // self.p.epoch_blocks + 1) * self.p.epoch_blocks <= block:
+            self.pass_to_next_epoch()
+            self.prove_all_but(lazy, first=first)
+        self.pass_blocks(block - self.chain.block)
+
+    def prove_all_but(self, lazy: frozenset[int], *, first: Sequence[int] = ()) -> None:
+        """All of whom a proof is wanted prove, some of them first, as long as the epoch lasts."""
+        epoch = self.next_epoch
+        for number in dict.fromkeys([*first, *range(1, len(self.market.farmers) + 1)]):
+            if number not in lazy and self.next_epoch == epoch and self.is_asked(number):
+                self.prove(number)
+
+    def is_asked(self, number: int) -> bool:
+        """Whether a farmer has something to prove in the next transaction's epoch."""
+        farmer, epoch = self.market.farmers[number - 1], self.next_epoch
+        return farmer.vacant_from is None and epoch not in farmer.proven and farmer.rate_asked(epoch) > 0
+
+    def room_for_farmers(self) -> bool:
+        """Whether one more may join."""
+        living = sum(one.vacant_from is None for one in self.market.farmers)
+        return living < MAX_FARMERS and len(self.market.farmers) < 2 * MAX_FARMERS
+
     @property
     def next_epoch(self) -> int:
         """The epoch of the next transaction."""
@@ -134,7 +170,7 @@ class Playing(RuleBasedStateMachine):
         """Any farmer, now and then nobody."""
         return (
             data.draw(st.integers(1, len(self.market.farmers) + 1), label="farmer")
-            if (data.draw(st.integers(0, 19), label="nobody?") == 0)
+            if (data.draw(st.integers(0, 9), label="nobody?") == 0)
             else data.draw(st.integers(1, len(self.market.farmers)), label="farmer")
         )
 
@@ -172,18 +208,51 @@ class Playing(RuleBasedStateMachine):
             deadline_block=self.chain.block + 1,
         )
 
-    def new_farmer(self, owner: str, operator: str, stake: int, *, honest: bool = True) -> None:
+    def permit(self, account: str, value: int, *, honest: bool) -> Permit:
+        """The account's for the market, or one that a stranger signed."""
+        signer = next(one for one in ACTORS if (one.address == account) == honest)
+        return self.chain.permit(Address(account), signer, value)
+
+    def approve_again(self, account: str) -> None:
+        """A permit takes the place of what was approved before."""
+        if self.market.allowances[account] < FUNDS // 2:
+            self.chain.approve(Address(account))
+            self.market.advance(self.chain.block)
+            self.market.allowances[account] = FUNDS
+
+    def new_farmer(
+        self,
+        owner: str,
+        operator: str,
+        stake: int,
+        *,
+        honest: bool = True,
+        permitted: PermitKind = "none",
+    ) -> bool:
+        """With a bad permit for more than the market may pull it is the permit that is refused."""
+        value = stake + 2 * FUNDS * (permitted == "bad")
+        endpoint = f"at {len(self.market.farmers)}"
+        permit = None if permitted == "none" else self.permit(owner, value, honest=permitted == "good")
+        pulled = value if permitted == "bad" else stake
+
+        def act(market: Market) -> None:
+            if permitted != "none":
+                market.use_permit(owner, value, pulled, honest=permitted == "good")
+            market.register(owner, owner, operator, endpoint, pulled, consented=honest)
+
         call = calls.register(
             owner=Address(owner),
             operator=Address(operator),
-            endpoint="here",
+            endpoint=endpoint,
             offer=OFFER,
-            stake=stake,
+            stake=pulled,
             consent=self.consent(operator, owner, messages.NEW_FARMER, honest=honest),
+            permit=permit,
         )
-        self.attempt(
-            owner, call, lambda market: market.register(owner, owner, operator, stake, consented=honest)
-        )
+        joined = self.attempt(owner, call, act)
+        if joined:
+            self.approve_again(owner)
+        return joined
 
     def proof(self, farmer: int) -> list[bytes]:
         """The words that prove the next transaction's epoch; none if its first block is not there yet."""
@@ -204,9 +273,11 @@ class Playing(RuleBasedStateMachine):
         previous: bytes | None = None,
         *,
         sender: str,
-    ) -> None:
-        """`place` or `extend`, of an account, by itself or a delegate. Offers are farmer, rate, root, whether
-        honestly signed, whether in time."""
+        permitted: PermitKind = "none",
+    ) -> bytes | None:
+        """`place` or `extend`, of an account, by itself or a delegate; with a permit the sender first pays
+        in. Offers are farmer, rate, root, whether honestly signed, whether in time. Gives the order's id
+        if it went through."""
         leaf_count, piece_leaves, k = shape
         salt = self.salts.to_bytes(32)
         self.salts += 1
@@ -246,7 +317,12 @@ class Playing(RuleBasedStateMachine):
             )
             offered.append(Offered(deadline_block=deadline, signer=wallet.address, **fields))
 
+        value = DEPOSIT + 2 * FUNDS * (permitted == "bad")
+        permit = None if permitted == "none" else self.permit(sender, value, honest=permitted == "good")
+
         def act(market: Market) -> None:
+            if permitted != "none":
+                market.deposit_with_permit(sender, value, honest=permitted == "good")
             if previous is None:
                 market.place(sender, account, order, end=end, shape=shape, offered=offered)
             else:
@@ -254,14 +330,17 @@ class Playing(RuleBasedStateMachine):
 
         if previous is None:
             on_behalf = None if sender == account else Address(account)
-            call = calls.place(terms, acceptances, account=on_behalf)
+            call = calls.place(terms, acceptances, permit=permit, account=on_behalf)
         else:
-            call = calls.extend(self.held(previous), terms, acceptances)
-        if self.attempt(sender, call, act):
-            for tenure in self.market.orders[order].slots:
-                self.keeper.keep(tenure, leaf_count)
+            call = calls.extend(self.held(previous), terms, acceptances, permit)
+        if not self.attempt(sender, call, act):
+            return None
+        self.approve_again(sender)
+        for tenure in self.market.orders[order].slots:
+            self.keeper.keep(tenure, leaf_count)
+        return order
 
-    def hand_over_slot(self, caller: str, giver: int, tenure: Tenure, taker: int, *, honest: bool) -> None:
+    def hand_over_slot(self, caller: str, giver: int, tenure: Tenure, taker: int, *, honest: bool) -> bool:
         """One slot, to one farmer."""
         order_id = tenure.order
         order = self.market.orders[order_id]
@@ -301,15 +380,17 @@ class Playing(RuleBasedStateMachine):
         def act(market: Market) -> None:
             market.hand_over(caller, giver, order_id, assignment)
 
-        if self.attempt(caller, call, act):
+        went_through = self.attempt(caller, call, act)
+        if went_through:
             self.keeper.lose(
                 next(one for one in self.market.farmers[giver - 1].tenures if key_of(one) == key), epoch
             )
             self.keeper.keep(self.market.orders[order_id].slots[tenure.slot], order.leaf_count)
+        return went_through
 
     def refill(
         self, order_id: bytes, pairs: list[tuple[int, int]], caller: str, repairer: str, honest: bool
-    ) -> None:
+    ) -> bool:
         order = self.market.orders[order_id]
         before = list(order.slots)
         takeovers, assignments = [], []
@@ -339,7 +420,11 @@ class Playing(RuleBasedStateMachine):
                 SlotAssignment(slot=slot, farmer=farmer, deadline_block=deadline, signer=wallet.address)
             )
         call = calls.refill(self.held(order_id), Address(repairer), takeovers)
-        if self.attempt(caller, call, lambda market: market.refill(caller, order_id, repairer, assignments)):
+        went_through = self.attempt(
+            caller, call, lambda market: market.refill(caller, order_id, repairer, assignments)
+        )
+        if went_through:
             for old, tenure in zip(before, order.slots, strict=True):
                 if tenure is not old:
                     self.keeper.keep(tenure, order.leaf_count)
+        return went_through

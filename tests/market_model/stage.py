@@ -14,17 +14,21 @@ from typing import Any
 from grange.chain import Call, Wallet
 from grange.chain.codec import Abi, artifact, market_abi, token_abi
 from grange.chain.deployment import PARTS, creation_code
+from grange.chain.permit import PermitBasis
 from grange.messages import Domain
-from grange.types import Address, Parameters, address_from
+from grange.types import Address, Parameters, Permit, address_from
 from grange_devnet.evm import Evm
 from grange_devnet.evm_json import log_json
 from grange_devnet.evm_values import CallRequest, EvmError
+
+from .asking import Asking
 
 CHAIN_ID = 1337
 MAX_GAS = 15_000_000
 FEE_WEI = 100_000_000_000
 SUPPLY = 10**30
 FUNDS = 10**27
+PERMIT_LIFE_SECONDS = 10**12
 
 FAUCET = Wallet(bytes([1]) * 32)
 
@@ -41,6 +45,7 @@ class Stage:
             chain_id=CHAIN_ID,
             balances={_raw(address): 10**27 for address in self.wallets},
         )
+        self.asking = Asking(self.evm)
         self.nonces = dict.fromkeys(self.wallets, 0)
         self.token = self._deploy(artifact("GrangeToken").creation_code(SUPPLY))
         self.parameters = replace(parameters, token=self.token)
@@ -50,8 +55,20 @@ class Stage:
             self.send(
                 FAUCET.address, Call(contract="token", function="transfer", args=(actor.address, FUNDS))
             )
-            approve = Call(contract="token", function="approve", args=(self.market, FUNDS))
-            self.send(actor.address, approve)
+            self.approve(actor.address)
+
+    def approve(self, account: Address) -> None:
+        """Let the market pull all that an account was given."""
+        self.send(account, Call(contract="token", function="approve", args=(self.market, FUNDS)))
+
+    def permit(self, owner: Address, signer: Wallet, value: int) -> Permit:
+        """The owner's permit for the market; good if the owner signs it."""
+        basis = PermitBasis(
+            domain_separator=self._ask(token_abi(), self.token, "DOMAIN_SEPARATOR", ()),
+            nonce=self._ask(token_abi(), self.token, "nonces", (owner,)),
+            timestamp=0,
+        )
+        return basis.sign(signer, spender=self.market, value=value, life_seconds=PERMIT_LIFE_SECONDS)
 
     def _drawn(self, size: int) -> bytes:
         """Other bytes each time, and the same in every run."""
@@ -115,8 +132,7 @@ class Stage:
         return int(self._ask(token_abi(), self.token, "balanceOf", (account,)))
 
     def _ask(self, abi: Abi, to: Address, function: str, args: tuple[Any, ...]) -> Any:
-        request = CallRequest(sender=bytes(20), to=_raw(to), data=abi.encode_call(function, args))
-        return abi.decode_result(function, self.evm.call(request, self.block))
+        return abi.decode_result(function, self.asking.ask(_raw(to), abi.encode_call(function, args)))
 
     def _target(self, call: Call) -> Address:
         return self.market if call.contract == "market" else self.token

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, precondition, rule
+from hypothesis.stateful import precondition, rule
 
 from grange import audit
 from grange.chain import Wallet, calls
@@ -23,7 +23,7 @@ from .errands import Errands, actors
 from .keeper import Key, key_of
 from .mandates import Mandates
 from .model import NOBODY, Farmer, Market, Order, Tenure
-from .playing import MAX_FARMERS, OPERATORS, OWNERS, RENTERS, STRANGER
+from .playing import MAX_FARMERS, OPERATORS, OWNERS, RENTERS, STRANGER, PermitKind, permits
 
 rates = st.one_of(st.integers(1, 20), st.integers(1, 600))
 lazy_ones = st.frozensets(st.integers(1, MAX_FARMERS), max_size=2)
@@ -34,11 +34,6 @@ class Story(Errands, Mandates, Checking):
 
     # who there is
 
-    @initialize(
-        data=st.data(),
-        stakes=st.lists(st.integers(10_000, 100_000), min_size=4, max_size=5),
-        wait=st.integers(0, 30),
-    )
     def open(self, data: st.DataObject, stakes: list[int], wait: int) -> None:
         self.pass_blocks(wait)
         for number, stake in enumerate(stakes):
@@ -50,32 +45,30 @@ class Story(Errands, Mandates, Checking):
 
     # time and proofs
 
-    @rule(blocks=st.one_of(st.integers(1, 5), st.integers(1, 30)))
-    def time_passes(self, blocks: int) -> None:
-        self.pass_blocks(blocks)
+    @rule(blocks=st.one_of(st.integers(1, 5), st.integers(1, 30)), all_asleep=st.integers(0, 3))
+    def time_passes(self, blocks: int, all_asleep: int) -> None:
+        """Mostly everybody proves meanwhile: where all lapse a story is over."""
+        if all_asleep:
+            self.live_to(self.chain.block + blocks)
+        else:
+            self.pass_blocks(blocks)
 
     @rule(lazy=st.lists(lazy_ones, min_size=1, max_size=3))
     def season(self, lazy: list[frozenset[int]]) -> None:
         """Some epochs, in each of which some farmers do not prove."""
         for ones in lazy:
             self.pass_to_next_epoch()
-            self._prove_all_but(ones)
+            self.prove_all_but(ones)
             self.compare_everybody()
 
     @rule(lazy=lazy_ones)
     def prove_now(self, lazy: frozenset[int]) -> None:
-        self._prove_all_but(lazy)
+        self.prove_all_but(lazy)
 
     @rule(data=st.data())
     def prove_any(self, data: st.DataObject) -> None:
         """Anyone may do it, asked or not."""
         self.prove(self.farmer(data))
-
-    def _prove_all_but(self, lazy: frozenset[int]) -> None:
-        for number, farmer in enumerate(self.market.farmers, 1):
-            epoch = self.next_epoch
-            if number not in lazy and epoch not in farmer.proven and farmer.rate_asked(epoch):
-                self.prove(number)
 
     # orders
 
@@ -87,6 +80,7 @@ class Story(Errands, Mandates, Checking):
         early=st.sampled_from([0, 1, 2] * 10 + [99, -1]),
         off=st.sampled_from([0] * 50 + [1]),
         k=st.sampled_from([1] * 50 + [0, 9]),
+        permitted=permits,
     )
     def place_order(
         self,
@@ -98,13 +92,24 @@ class Story(Errands, Mandates, Checking):
         early: int,
         off: int,
         k: int,
+        permitted: PermitKind,
     ) -> None:
         """Until the last date there is, or some dates earlier; now and then by a delegate, or by somebody who
         would be one."""
         dates = 0 if early == 99 else max(1, self.p.max_books - early)
         if sender is not None and sender != renter.address:
             self.authorize(data, renter.address, sender, 10**6)
-        self.place(data, renter, sender or renter.address, leaf_count=leaf_count, dates=dates, off=off, k=k)
+            permitted = "none"
+        self.place(
+            data,
+            renter,
+            sender or renter.address,
+            leaf_count=leaf_count,
+            dates=dates,
+            off=off,
+            k=k,
+            permitted=permitted,
+        )
 
     def place(
         self,
@@ -116,6 +121,7 @@ class Story(Errands, Mandates, Checking):
         dates: int,
         off: int,
         k: int,
+        permitted: PermitKind = "none",
     ) -> None:
         grid = self.p.grid_epochs
         end = (self.next_epoch // grid + dates) * grid + off
@@ -123,7 +129,7 @@ class Story(Errands, Mandates, Checking):
             (farmer, rate, self.keeper.make(b"%d %d" % (self.salts, number), leaf_count), honest, in_time)
             for number, (farmer, rate, honest, in_time) in enumerate(self._offers(data))
         ]
-        self.fill(renter.address, end, (leaf_count, 1, k), offers, sender=sender)
+        self.fill(renter.address, end, (leaf_count, 1, k), offers, sender=sender, permitted=permitted)
 
     def _offers(self, data: st.DataObject, count: int | None = None) -> list[tuple[int, int, bool, bool]]:
         """Farmers and rates; now and then one twice, or one forged, too late or for nothing."""
@@ -162,13 +168,23 @@ class Story(Errands, Mandates, Checking):
         same=st.booleans(),
         slip=st.sampled_from(["none"] * 12 + ["delegate"] * 3 + ["root", "shape", "renter"]),
         wait=st.integers(0, 9),
+        permitted=permits,
     )
-    def extend(self, data: st.DataObject, dates: int, same: bool, slip: str, wait: int) -> None:
+    def extend(
+        self,
+        *,
+        data: st.DataObject,
+        dates: int,
+        same: bool,
+        slip: str,
+        wait: int,
+        permitted: PermitKind,
+    ) -> None:
         previous = self._unended(data)
         old = self.market.orders[previous]
         grid, blocks = self.p.grid_epochs, self.p.epoch_blocks
         if wait:
-            self.pass_blocks((old.end - grid) * blocks - self.chain.block)
+            self.live_to((old.end - grid) * blocks)
         roots = [one.root for one in old.slots]
         if same:
             offers = [(one.farmer, one.rate, True, True) for one in old.slots]
@@ -184,13 +200,13 @@ class Story(Errands, Mandates, Checking):
         full = [(f, r, root, *rest) for (f, r, *rest), root in zip(offers, roots, strict=True)]
         shape = (leaf_count, old.piece_leaves, old.k)
         end = old.end + dates * grid
-        self.fill(old.renter, end, shape, full, previous, sender=sender)  # type: ignore[arg-type]
+        self.fill(old.renter, end, shape, full, previous, sender=sender, permitted=permitted)  # type: ignore[arg-type]
 
     @precondition(lambda self: any(self._vacant(order) for order in self.market.orders.values()))
     @rule(data=st.data(), many=st.booleans(), caller=actors, repairer=actors, wait=st.integers(0, 12))
     def refill_vacant(self, data: st.DataObject, many: bool, caller: str, repairer: str, wait: int) -> None:
         """Slots of an order that has vacant ones, by farmers that are not in it."""
-        self.pass_blocks(wait)
+        self.live_to(self.chain.block + wait)
         repairable = sorted(key for key, order in self.market.orders.items() if self._vacant(order))
         if not repairable:
             return
@@ -202,7 +218,7 @@ class Story(Errands, Mandates, Checking):
             for number, one in enumerate(self.market.farmers, 1)
             if number not in inside and one.vacant_from is None
         ]
-        if not outside and len(self.market.farmers) < MAX_FARMERS:
+        if not outside and self.room_for_farmers():
             self.new_farmer(OWNERS[1].address, OPERATORS[0].address, 100_000)
             outside = [len(self.market.farmers)]
         chosen = data.draw(st.permutations(self._vacant(order)), label="slots")
@@ -239,7 +255,7 @@ class Story(Errands, Mandates, Checking):
             end = self.market.orders[order_id].end
             # Not always beyond: a far end would make an end of all other orders too.
             if end - self.next_epoch <= 2 * self.p.grid_epochs:
-                self.pass_blocks(end * self.p.epoch_blocks - self.chain.block)
+                self.live_to(end * self.p.epoch_blocks)
         call = calls.close(self.held(order_id))
         self.attempt(caller, call, lambda market: market.close(caller, order_id))
 
@@ -268,7 +284,11 @@ class Story(Errands, Mandates, Checking):
         keys = data.draw(st.permutations(book), label="which")[:size]
         if owner:
             caller = data.draw(st.sampled_from([farmer.owner, farmer.operator]))
-        words = self.keeper.loss_words(_tenures(farmer, keys))
+        self.lose(caller, number, end, extension, keys)
+
+    def lose(self, caller: str, number: int, end: int, extension: bool, keys: Sequence[Key]) -> bool:
+        """Declare slots of one book lost; whether it went through."""
+        words = self.keeper.loss_words(_tenures(self.market.farmers[number - 1], keys))
         epoch = self.next_epoch
         call = calls.declare_loss(FarmerId(number), Epoch(end), words, extension=extension)
 
@@ -276,9 +296,13 @@ class Story(Errands, Mandates, Checking):
             lost = _tenures(market.farmers[number - 1], keys)
             market.declare_loss(caller, number, end, extension, lost)
 
-        if self.attempt(caller, call, act):
+        went_through = self.attempt(caller, call, act)
+        if went_through:
             for tenure in _tenures(self.market.farmers[number - 1], keys):
                 self.keeper.lose(tenure, epoch)
+        return went_through
+
+    # passing on and taking back
 
     @precondition(lambda self: self.market.orders)
     @rule(
@@ -296,8 +320,7 @@ class Story(Errands, Mandates, Checking):
         inside = [one.farmer for one in order.slots if one is not tenure]
         takers = [one for one in range(1, len(self.market.farmers) + 1) if one not in inside]
         taker = data.draw(st.sampled_from(takers), label="taker") if slip else self.farmer(data)
-        epoch = self.next_epoch
-        if proves and giver.vacant_from is None and epoch not in giver.proven and giver.rate_asked(epoch):
+        if proves and self.is_asked(tenure.farmer):
             self.prove(tenure.farmer)
         if slip:
             caller = data.draw(st.sampled_from([giver.owner, giver.operator]))
@@ -321,11 +344,19 @@ class Story(Errands, Mandates, Checking):
         tenure = next(one for one in slots if key_of(one) == key)
         if slip:
             caller = self.market.farmers[tenure.farmer - 1].operator
+        self.take_back(caller, tenure)
+
+    def take_back(self, caller: str, tenure: Tenure) -> bool:
+        """Recover a slot; whether it went through."""
         order_id, slot, farmer = tenure.order, tenure.slot, tenure.farmer
         call = calls.recover(FarmerId(farmer), self.held(order_id), slot)
-        if self.attempt(caller, call, lambda market: market.recover(caller, farmer, order_id, slot)):
+        went_through = self.attempt(
+            caller, call, lambda market: market.recover(caller, farmer, order_id, slot)
+        )
+        if went_through:
             order = self.market.orders[order_id]
             self.keeper.keep(order.slots[slot], order.leaf_count)
+        return went_through
 
     @rule(data=st.data(), caller=actors, slip=st.integers(0, 9))
     def cut_front(self, data: st.DataObject, caller: str, slip: int) -> None:
@@ -339,18 +370,25 @@ class Story(Errands, Mandates, Checking):
         if not books:
             return
         number, end, extension = data.draw(st.sampled_from(sorted(set(books))), label="book")
-        farmer, epoch = self.market.farmers[number - 1], self.next_epoch
+        farmer = self.market.farmers[number - 1]
         behind = [one for one in farmer.book(end, extension) if one.cut_epoch is None]
         lost = list(takewhile(lambda one: one.lost_epoch is not None, behind))
         cut = [key_of(one) for one in (lost if slip and lost else behind[-1:])]
+        self.cut(caller, number, end, extension, cut)
+
+    def cut(self, caller: str, number: int, end: int, extension: bool, cut: Sequence[Key]) -> bool:
+        """Cut slots off a book; whether it went through."""
+        epoch = self.next_epoch
         ids = [audit.tenure_id(OrderId(order), slot, Epoch(start)) for order, slot, start in cut]
         call = calls.cut_front(FarmerId(number), Epoch(end), ids, extension=extension)
 
         def act(market: Market) -> None:
             market.cut_front(number, end, extension, _tenures(market.farmers[number - 1], cut))
 
-        if self.attempt(caller, call, act):
+        went_through = self.attempt(caller, call, act)
+        if went_through:
             self.keeper.cut_front(number, end, extension, epoch)
+        return went_through
 
     @rule(data=st.data(), caller=actors)
     def evict(self, data: st.DataObject, caller: str) -> None:
