@@ -182,14 +182,14 @@ def _show(devnet: Devnet, block_seconds: float, output: Path) -> None:
 def _next_commands(output: Path) -> dict[str, list[str]]:
     """What to do next, to be pasted as it is; the README says the same."""
     where = "" if output == DEFAULT_OUTPUT else f" --network {output}"
-    fund = "grange devnet fund"
+    fund, my_farm = "grange devnet fund", "$(grange farm address --home my-farm --no-encryption)"
     offer = (
         f"--stake {DEFAULT_STAKE_TOKENS} --price {DEFAULT_PRICE_TOKENS_PER_GIB} --capacity 10GB"
         " --endpoint http://127.0.0.1:4500"
     )
     return {
         "To run a farm": [
-            f"{fund} $(grange farm address --home my-farm) --tokens {DEFAULT_STAKE_TOKENS}{where}",
+            f"{fund} {my_farm} --tokens {DEFAULT_STAKE_TOKENS}{where}",
             f"grange farm init --home my-farm --network {output} --data my-farm/data {offer}",
             "grange farm run --home my-farm",
         ],

@@ -31,7 +31,9 @@ from grange.messages import NOBODY
 from grange.types import Address, Parameters
 from grange.units import TOKEN_DECIMALS
 from grange_devnet.engines import (
+    DEV_ADDRESS,
     DEV_KEY,
+    LIVE_ENGINES,
     EngineName,
     EngineOptions,
     Hardfork,
@@ -44,6 +46,8 @@ from grange_devnet.tokens import TokenName, deploy_devnet_token, set_blocked
 DEPLOY_GAS = 15_000_000
 MAX_BLOCKS_PER_CALL = 200
 CONTROL_SECONDS = 120.0
+LOOK_SECONDS = 0.2
+"""How often an engine is looked at that makes its blocks by the clock."""
 
 RECENT_HASHES = "0x5f35405f5260205ff3"
 """Code that has those of 256 blocks, by the chain's own opcode. Hardhat's chain lacks the contract."""
@@ -111,8 +115,8 @@ class Devnet:
 
         `block_seconds` None: each transaction gets its block at once, and nothing else moves the chain but
         `mine`. Otherwise a block is made every so many seconds. `first_block` is the number of the first
-        one, if the engine is anvil; `hardfork` has the rules, which only anvil can choose. `token` is what
-        the market's money is like.
+        one, if the engine is anvil; `hardfork` has the rules, which only anvil and geth can choose. `token`
+        is what the market's money is like.
         """
         options = EngineOptions(
             engine=engine,
@@ -144,7 +148,11 @@ class Devnet:
         await set_blocked(self._faucet, account, blocked=blocked)
 
     async def mine(self, blocks: int = 1) -> None:
-        """Make blocks at once."""
+        """Make blocks at once; geth and reth make one for each transaction that is sent for this, or are
+        waited for where they make blocks by the clock."""
+        if self.engine in LIVE_ENGINES:
+            await self._live_blocks(blocks)
+            return
         while blocks > 0:
             count = min(blocks, MAX_BLOCKS_PER_CALL)
             if self.engine == "py-evm":
@@ -152,6 +160,18 @@ class Devnet:
             else:
                 await self._control.call(f"{self.engine}_mine", hex(count))
             blocks -= count
+
+    async def _live_blocks(self, blocks: int) -> None:
+        goal = (await self.chain.head()).number + blocks
+        while (await self.chain.head()).number < goal:
+            if self._engine.by_clock:
+                await asyncio.sleep(LOOK_SECONDS)
+            else:
+                await self._faucet.transfer_native(DEV_ADDRESS, 0)
+
+    def _check_obedient(self) -> None:
+        if self.engine in LIVE_ENGINES:
+            raise DevnetError(f"The engine {self.engine} makes its blocks by itself, and takes none back.")
 
     async def mine_to(self, block: int) -> None:
         """Make blocks until the chain has reached a height; nothing if it has."""
@@ -163,15 +183,19 @@ class Devnet:
         await self.mine_to(epoch * self.chain.parameters.epoch_blocks + offset_blocks)
 
     async def set_automine(self, on: bool) -> None:
-        """Whether each transaction gets a block at once; without, they wait for `mine`."""
+        """Whether each transaction gets a block at once; without, they wait for `mine`. Raises DevnetError on
+        geth and reth, as the next two do."""
+        self._check_obedient()
         await self._control.call("evm_setAutomine", on)
 
     async def snapshot(self) -> str:
         """Remember the chain as it is."""
+        self._check_obedient()
         return str(await self._control.call("evm_snapshot"))
 
     async def revert(self, snapshot: str) -> None:
         """Go back to a snapshot; later blocks never happened."""
+        self._check_obedient()
         if not await self._control.call("evm_revert", snapshot):
             raise DevnetError(f"there is no snapshot {snapshot}")
 

@@ -3,6 +3,8 @@
     py-evm    this package's own server, needs nothing but pip
     anvil     from npm, or on the PATH
     hardhat   from npm, with Node
+    geth      on the PATH, as a development chain: `live_engines`
+    reth      the same
 
 Decides: where each is looked for, with what options it runs (Prague rules, one rich account, blocks by
 transaction or by the clock) and when it counts as started. Leaves the market to `devnet.py`.
@@ -34,11 +36,23 @@ from grange.errors import Misuse
 from grange.json_text import parse_json
 from grange.types import Address
 from grange_devnet.errors import EngineFailed, EngineMissing, PortTaken
+from grange_devnet.live_engines import (
+    GETH_REMEDY,
+    RETH_REMEDY,
+    find_program,
+    geth_command,
+    prepare_geth,
+    reth_command,
+)
 
-EngineName = Literal["py-evm", "anvil", "hardhat"]
+EngineName = Literal["py-evm", "anvil", "hardhat", "geth", "reth"]
 Hardfork = Literal["prague", "osaka"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 HARDFORKS: tuple[Hardfork, ...] = get_args(Hardfork)
+LIVE_ENGINES: frozenset[EngineName] = frozenset({"geth", "reth"})
+"""Programs that run live chains too: they make no block when they are told to, and take none back."""
+CHOOSING_RULES: frozenset[EngineName] = frozenset({"anvil", "geth"})
+"""Engines that play by the rules of any of `HARDFORKS`."""
 
 HOST = "127.0.0.1"
 DEV_MNEMONIC = "test test test test test test test test test test test junk"
@@ -55,7 +69,10 @@ STOP_SECONDS = 10.0
 KEPT_OUTPUT_LINES = 40
 MAX_LINE_BYTES = 1 << 20
 
-_LISTENING = re.compile(r"(?:Listening on |http://)127\.0\.0\.1:(\d+)")
+_LISTENING = re.compile(
+    r"(?:Listening on |http://|RPC HTTP server started url=)127\.0\.0\.1:(\d+)"
+    r"|HTTP server started +endpoint=127\.0\.0\.1:(\d+) auth=false"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +86,7 @@ class EngineOptions:
     chain_id: int = 1337
     first_block: int = 0
     hardfork: Hardfork = "prague"
-    """The rules; only anvil has others."""
+    """The rules; only anvil and geth have others."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,6 +96,8 @@ class RunningEngine:
     name: EngineName
     url: str
     process: asyncio.subprocess.Process
+    by_clock: bool = False
+    """Whether it makes a block every so many seconds, and not for each transaction."""
     output: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_OUTPUT_LINES))
 
 
@@ -107,6 +126,16 @@ async def run_engine(options: EngineOptions) -> AsyncIterator[RunningEngine]:
     _check_port(options.port)
     with tempfile.TemporaryDirectory(prefix="grange-devnet-") as folder:
         command = _command(options, Path(folder))
+        if options.engine == "geth":
+            await prepare_geth(
+                find_program("geth", GETH_REMEDY),
+                Path(folder),
+                chain_id=options.chain_id,
+                hardfork=options.hardfork,
+                account=DEV_ADDRESS,
+                wei=DEV_BALANCE_GAS_TOKENS * 10**18,
+                gas_limit=BLOCK_GAS_LIMIT,
+            )
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE,
@@ -117,7 +146,8 @@ async def run_engine(options: EngineOptions) -> AsyncIterator[RunningEngine]:
             limit=MAX_LINE_BYTES,
             start_new_session=True,
         )
-        running = RunningEngine(name=options.engine, url="", process=process)
+        by_clock = options.block_seconds is not None
+        running = RunningEngine(name=options.engine, url="", process=process, by_clock=by_clock)
         drain: asyncio.Task[None] | None = None
         try:
             running.url = f"http://{HOST}:{await _port(running)}"
@@ -158,7 +188,7 @@ def _port_in(line: str) -> int | None:
     if line.startswith("{"):
         return int(parse_json(line)["port"])
     found = _LISTENING.search(line)
-    return int(found.group(1)) if found else None
+    return int(found.group(1) or found.group(2)) if found else None
 
 
 async def _line(running: RunningEngine) -> str:
@@ -195,7 +225,29 @@ def _command(options: EngineOptions, folder: Path) -> list[str]:
     guard = [sys.executable, "-I", str(resources.files("grange_devnet").joinpath("guard.py"))]
     if options.engine == "anvil":
         return guard + _anvil_command(options)
+    if options.engine in LIVE_ENGINES:
+        return guard + _live_command(options, folder)
     return guard + _hardhat_command(options, folder)
+
+
+def _live_command(options: EngineOptions, folder: Path) -> list[str]:
+    if options.engine == "geth":
+        return geth_command(
+            find_program("geth", GETH_REMEDY),
+            folder,
+            host=HOST,
+            port=options.port,
+            block_seconds=options.block_seconds,
+            gas_limit=BLOCK_GAS_LIMIT,
+        )
+    return reth_command(
+        find_program("reth", RETH_REMEDY),
+        folder,
+        host=HOST,
+        port=options.port,
+        chain_id=options.chain_id,
+        block_seconds=options.block_seconds,
+    )
 
 
 def _py_evm_command(options: EngineOptions) -> list[str]:

@@ -17,7 +17,7 @@ from rich.console import Console
 from grange.errors import GrangeError
 from grange.memory import keep_freed_memory
 from grange_client.cli.app import KEPT_MEMORY_BYTES
-from grange_devnet.engines import ENGINES, HARDFORKS
+from grange_devnet.engines import CHOOSING_RULES, ENGINES, HARDFORKS
 from grange_devnet.tokens import TokenName
 from stories.renewal import Renewal
 from stories.repair import Repair
@@ -49,7 +49,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line on stdout")
     parser.add_argument("--engine", choices=ENGINES, default="py-evm", help="which chain to run")
     parser.add_argument(
-        "--hardfork", choices=HARDFORKS, default="prague", help="the chain's rules; with anvil only"
+        "--hardfork", choices=HARDFORKS, default="prague", help="the chain's rules; with anvil or geth"
     )
     parser.add_argument(
         "--token", choices=get_args(TokenName), default="plain", help="what the market's money is like"
@@ -61,8 +61,8 @@ def main() -> int:
     console = Console(stderr=options.json, record=options.svg is not None)
     if options.svg is not None:
         console.width = WIDTH
-    if options.hardfork != "prague" and options.engine != "anvil":
-        parser.error("--hardfork takes --engine anvil")
+    if options.hardfork != "prague" and options.engine not in CHOOSING_RULES:
+        parser.error("--hardfork takes --engine anvil or geth")
     if options.directory is not None and not options.directory.is_dir():
         console.print(f"[red]{options.directory} is not a directory.")
         return 2

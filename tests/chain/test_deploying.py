@@ -14,6 +14,7 @@ from grange.chain.deploying import (
     deploy_market,
     deploy_token,
     find_factory,
+    find_token,
     size_to_deploy,
     unmarketed,
 )
@@ -111,6 +112,49 @@ async def test_through_a_factory_its_address_shows_it_and_what_was_cut_off_goes_
     assert (origin.factory, origin.parts) == (factory, deployed.parts)
     again = await deploy_market(sender, parameters, factory=factory)
     assert (again.market, again.first_block, again.gas_used) == (deployed.market, deployed.first_block, 0)
+
+
+async def test_without_a_factory_what_was_cut_off_goes_on_too(devnet: Devnet) -> None:
+    """With the token that was made for it; once it is finished, the same market is there, and another token
+    is for another one."""
+    rpc, wallet, supply = devnet.chain.rpc, Wallet.random(), 10**27
+    await devnet.faucet(wallet.address)
+
+    def parameters_of(token: Address) -> Parameters:
+        return chosen(token, "test")
+
+    def sender_for(token: Address) -> Sender:
+        return Sender(unmarketed(rpc, 1337, parameters_of(token)), wallet)
+
+    nowhere = Address("0x" + "00" * 20)
+    assert await find_token(sender_for(nowhere), supply, parameters_of, factory=None) is None
+    token = await deploy_token(sender_for(nowhere), supply)
+
+    class CutOff(Exception):
+        """The process ends here."""
+
+    for part in ("MarketAccounts", "MarketSlots", "MarketFarmers"):
+
+        def cut_off(text: str, part: str = part) -> None:
+            if text.startswith(part) and "already" not in text:
+                raise CutOff
+
+        assert await find_token(sender_for(nowhere), supply, parameters_of, factory=None) == token
+        with pytest.raises(CutOff):
+            await deploy_market(sender_for(token), parameters_of(token), factory=None, tell=cut_off)
+    said: list[str] = []
+    deployed = await deploy_market(sender_for(token), parameters_of(token), factory=None, tell=said.append)
+    assert ["already" in text for text in said] == [True, True, True, False]
+    sent = int(await rpc.call("eth_getTransactionCount", wallet.address, "latest"), 16)
+    assert sent == 5, "a token and four parts, each once"
+    chain = await opened(rpc, deployed.market)
+    assert (await check_market(chain, first_block=deployed.first_block)).parts == deployed.parts
+    assert await find_token(sender_for(nowhere), supply, parameters_of, factory=None) is None
+    again = await deploy_market(sender_for(token), parameters_of(token), factory=None)
+    assert (again.market, again.gas_used) == (deployed.market, 0)
+    assert again.first_block in (deployed.first_block, 0)
+    other = await deploy_market(sender_for(token), replace(parameters_of(token), samples=4), factory=None)
+    assert other.parts[0] != deployed.parts[0]
 
 
 async def test_what_the_contract_refuses_is_said_before_anything_is_paid(devnet: Devnet) -> None:

@@ -52,6 +52,8 @@ FARMERS = 6
 GONE = 2
 EPOCHS = 2
 """In which all farms prove while one endpoint lies."""
+PROOF_SECONDS = 180.0
+"""A farm compares heads once a minute, and until then it may believe an old one."""
 LONG_TERM = 60
 FEW_KB = 200_000
 ROUNDS = 40
@@ -239,7 +241,7 @@ async def epochs_pass(ground: Ground) -> None:
         epoch = await town.next_epoch(offset_blocks=LAG_BLOCKS + 2)
         busy = [one for one in ground.alive if await town.chain.rate_at(one.farmer, epoch)]
         assert busy
-        await town.proven(epoch, busy)
+        await town.proven(epoch, busy, PROOF_SECONDS)
 
 
 async def repair_once(ground: Ground, lie: str, folder: Path) -> None:

@@ -12,9 +12,12 @@ import pytest_asyncio
 from e2e_command import Ran, grange
 from e2e_town import Person, Town, fetched, stored
 from e2e_tree import plain_file
+from test_e2e_delegates import device_of
 
 from grange.cli.exit_codes import ExitCode
+from grange.token_unit import PLAIN_UNIT
 from grange.types import Epoch, FarmerId
+from grange.units import TOKEN
 from grange_client.orders.plan import StoreOptions
 from grange_devnet.fleet import FarmerProcess
 
@@ -77,6 +80,37 @@ async def test_an_order_goes_on_with_those_farmers_that_go_on(town: Town, tmp_pa
     for farmer in farmers[1:3]:
         await farmer.kill()
     await same_from_words(town, person, source, tmp_path / "moved")
+
+
+async def test_a_device_extends_its_own_orders_until_its_cap_stops_it(town: Town, tmp_path: Path) -> None:
+    """By the same farmers, and found by the account's phrase; the account's own order it does not find."""
+    person = await town.person()
+    assert (await grange("deposit", 60, "--home", person.home)).code == 0
+    grid = town.chain.parameters.grid_epochs
+    await proven_to(town, ((await town.chain.current_epoch()) // grid + 1) * grid)
+    device = await device_of(town, person, tmp_path / "device", 50 * TOKEN, 50 * TOKEN)
+    code = StoreOptions(k=2, n=4, epochs=grid)
+    files = {name: plain_file(tmp_path / name, FEW_MB, seed=33) for name in ("one.bin", "two.bin", "own.bin")}
+    placed = [(await stored(device, files[name], code)).order for name in ("one.bin", "two.bin")]
+    await stored(person.config, files["own.bin"], code)
+    own = device.identity.wallet.address
+    await proven_to(town, placed[0].end - grid)
+
+    spent = (await town.chain.delegation(person.address, own)).spent
+    once = sum(slot.rate for slot in placed[0].slots) * grid
+    cap = PLAIN_UNIT.number(spent + once * 3 // 2)
+    limits = ("--per-epoch", 50, "--in-all", cap, "--epochs", 90)
+    assert (await grange("keys", "delegate", "authorize", own, *limits, "--home", person.home)).code == 0
+    done = await grange("extend", "one.bin", "--yes", "--json", "--home", device.home)
+    assert (done.json["start"], done.json["moved"]) == (placed[0].end, []), done
+    stopped = await grange("extend", "two.bin", "--yes", "--home", device.home)
+    assert (stopped.code, "This device may spend" in stopped.err) == (ExitCode.MONEY, True), stopped
+    missing = await grange("extend", "own.bin", "--yes", "--home", device.home)
+    assert missing.code == ExitCode.ORDER, missing
+    shown = await town.chain.delegation(person.address, own)
+    assert shown.spent == spent + int(done.json["cost"]) <= shown.in_all
+    listed = (await grange("ls", "--json", "--home", town.home_for(person.phrase).home)).json
+    assert [one["name"] for one in listed if one["order"] == done.json["order"]] == ["one.bin"]
 
 
 async def extended(person: Person, *options: object) -> Ran:

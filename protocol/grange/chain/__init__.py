@@ -13,7 +13,8 @@
     check_market   whether a market is Grange's own  market_check.py; known again: market_pins.py
     GasValuer      what calls cost and what that is worth   gas_value.py, gas_cost.py, call_sizes.py,
                    fee_settings.py; what that comes to in a month: month_costs.py
-    deploy_market  deploying.py; on which chain: chain_probe.py; with what: presets.py, token_facts.py
+    deploy_market  deploying.py, deployed_before.py; on which chain: chain_probe.py; with what: presets.py,
+                   token_facts.py
 
 Everything else in the package is machinery:
 

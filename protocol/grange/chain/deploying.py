@@ -6,7 +6,8 @@
 
 Through a factory that deploys by CREATE2 the addresses follow from the parameters: who repeats it after it
 was cut off goes on where it ended, and nobody deploys the same market twice. Where there is none, the
-account deploys the parts itself. Either way `market_check` sees that it was our creation code.
+account deploys the parts itself, and goes on with those that it has deployed before (`deployed_before`).
+Either way `market_check` sees that it was our creation code.
 """
 
 from collections.abc import Callable
@@ -16,8 +17,9 @@ from typing import Final
 from grange.chain.answers import bytes_from, count, fields_from
 from grange.chain.chain_check import BLOCK_METHOD
 from grange.chain.codec import artifact
+from grange.chain.deployed_before import read_deployed
 from grange.chain.deployment import FACTORIES, PARTS, SALT, addresses_by_create2, creation_code
-from grange.chain.errors import RpcError, TransactionError
+from grange.chain.errors import ChainError, RpcError, TransactionError
 from grange.chain.gas_cost import CallSize
 from grange.chain.gateway import Chain
 from grange.chain.receipts import Receipt
@@ -82,6 +84,28 @@ async def deploy_token(sender: Sender, supply: int, *, gas: int | None = None) -
     return receipt.contract_address
 
 
+async def find_token(
+    sender: Sender, supply: int, parameters_of: Callable[[Address], Parameters], *, factory: Address | None
+) -> Address | None:
+    """A token for tests that the sender deployed for a market which was not finished, and has all of; None if
+    there is none. Raises ChainError."""
+    rpc, before = sender.chain.rpc, await read_deployed(sender)
+    for token in before.contracts():
+        parameters = parameters_of(token)
+        try:
+            held = await unmarketed(rpc, sender.chain.chain_id, parameters).token_balance(sender.address)
+        except ChainError:
+            # It is not a token.
+            continue
+        if factory is not None:
+            is_finished = await _has_code(rpc, addresses_by_create2(parameters, factory)[-1])
+        else:
+            is_finished = len(before.all_parts(parameters)) == len(PARTS)
+        if held == supply and not is_finished:
+            return token
+    return None
+
+
 async def deploy_market(
     sender: Sender,
     parameters: Parameters,
@@ -94,15 +118,20 @@ async def deploy_market(
     if it is None. `tell` is given a sentence for each part. Raises ChainError."""
     rpc = sender.chain.rpc
     planned = addresses_by_create2(parameters, factory) if factory is not None else ()
+    before = await read_deployed(sender) if factory is None else None
     parts: list[Address] = []
     receipts: list[Receipt] = []
     first_block = 0
     for index, part in enumerate(PARTS):
+        behind = parts[-1] if parts else None
+        known = None if before is None else before.part(part, parameters, behind=behind)
         if planned and await _has_code(rpc, planned[index]):
-            parts.append(planned[index])
-            tell(f"{part} is at {parts[-1]} already.")
+            known = planned[index]
+        if known is not None:
+            parts.append(known)
+            tell(f"{part} is at {known} already.")
             continue
-        code = creation_code(part, parameters, parts[-1] if parts else None)
+        code = creation_code(part, parameters, behind)
         data = code if factory is None else SALT + code
         receipt = await sender.transact(f"deployment of {part}", to=factory, data=data, gas=gas)
         created = planned[index] if planned else receipt.contract_address
@@ -113,9 +142,8 @@ async def deploy_market(
         first_block = receipt.block
         tell(f"{part} is at {created}, in block {receipt.block}.")
     if not receipts:
-        first_block = await _find_first_block(
-            rpc, parts[-1], SALT + creation_code(PARTS[-1], parameters, parts[-2])
-        )
+        code = creation_code(PARTS[-1], parameters, parts[-2])
+        first_block = await _find_first_block(rpc, parts[-1], code if factory is None else SALT + code)
     return Deployed(
         parts=tuple(parts),
         first_block=first_block,

@@ -28,7 +28,14 @@ from grange.chain.answers import quantity
 from grange.chain.call_sizes import PROOF, extend, place
 from grange.chain.chain_probe import ChainUnfit, probe_chain
 from grange.chain.confirmations import default_confirmations
-from grange.chain.deploying import deploy_market, deploy_token, find_factory, size_to_deploy, unmarketed
+from grange.chain.deploying import (
+    deploy_market,
+    deploy_token,
+    find_factory,
+    find_token,
+    size_to_deploy,
+    unmarketed,
+)
 from grange.chain.deployment import PARTS
 from grange.chain.endpoint import as_urls, is_of_this_computer, public_part
 from grange.chain.fee_settings import FeeSettings
@@ -266,7 +273,11 @@ async def _deploy(
         if not agreed:
             confirm(f"Deploy a market with the preset {preset.name}?")
         if token is None:
-            parameters = preset.parameters(await deploy_token(sender, TEST_TOKEN_SUPPLY), decimals=18)
+            ours = await find_token(
+                sender, TEST_TOKEN_SUPPLY, lambda one: preset.parameters(one, decimals=18), factory=factory
+            )
+            ours = ours or await deploy_token(sender, TEST_TOKEN_SUPPLY)
+            parameters = preset.parameters(ours, decimals=18)
             _say(f"A token for tests is at {parameters.token}: all of it is {wallet.address}'s.")
         deployed = await deploy_market(sender, parameters, factory=factory, tell=_say)
         if deployed.gas_used:
