@@ -148,7 +148,7 @@ async def next_epoch(devnet: Devnet) -> Epoch:
 async def test_a_farm_is_registered_funded_and_found_again(devnet: Devnet, tmp_path: Path) -> None:
     home = tmp_path / "home"
     plan = plan_for(devnet, tmp_path)
-    with pytest.raises(NotFunded, match="100 more"):
+    with pytest.raises(NotFunded, match="100 GRNG more"):
         await set_up(home, plan)
     await funded(devnet, load_key(home), 150 * TOKEN)
     first = await set_up(home, plan)
@@ -279,7 +279,7 @@ async def test_stake_that_answers_for_nothing_can_be_taken_back(devnet: Devnet, 
     assert (await unstake(config, wallet, None))[0] == STAKE - needed
     assert (await devnet.chain.farmer(config.farmer)).stake == needed
     for asked in (None, 1):
-        with pytest.raises(NotFunded, match=r"0 of the .* can be freed"):
+        with pytest.raises(NotFunded, match=r"0 GRNG of the .* can be freed"):
             await unstake(config, wallet, asked)
     with pytest.raises(NotOwner, match="--owner-key"):
         await unstake(config, Wallet.random(), None)
@@ -506,7 +506,7 @@ async def test_a_process_registers_announces_serves_proves_and_stops(devnet: Dev
     )
     code, output = await farm(*init)
     assert code == ExitCode.MONEY
-    assert "Send it 100 more" in output
+    assert "Send it 100 GRNG more" in output
     await funded(devnet, load_key(home))
     code, output = await farm(*init)
     assert (code, "Registered as farmer" in output) == (0, True)

@@ -228,15 +228,15 @@ async def test_an_empty_account_is_asked_for_tokens_and_gas_tokens_at_once_after
         await set_up(tmp_path / "home", plan, said.append)
     message, operator = str(caught.value), load_key(tmp_path / "home").address
     assert operator in message
-    assert "100 more tokens" in message
+    assert "100 GRNG more" in message
     assert "gas tokens, which pay the chain's fees" in message
     assert [line for line in said if "Back up" in line and "operator.key" in line]
-    assert "A stake of 100 tokens covers 6.71 GB (6.25 GiB) of the 100 GB on offer" in said[-1]
+    assert "A stake of 100 GRNG covers 6.71 GB (6.25 GiB) of the 100 GB on offer" in said[-1]
 
     await devnet.faucet(operator, native=0, tokens=STAKE)
     with pytest.raises(NotFunded, match="gas tokens") as caught:
         await set_up(tmp_path / "home", plan)
-    assert "more tokens" not in str(caught.value)
+    assert "GRNG more" not in str(caught.value)
     await devnet.faucet(operator)
     assert (await set_up(tmp_path / "home", plan)).registered_now
 
