@@ -72,7 +72,23 @@ class RepairMarket(MarketClient):
         self._evictions: dict[FarmerId, Eviction] = {}
 
     async def follow(self, orders: OrderIndex, start_block: int, executors: Executors) -> None:
-        """Bring the index up to the newest block; the market's events begin in `start_block`."""
+        """Bring the index up to the newest block; the market's events begin in `start_block`. Of several
+        endpoints one that shows none of them to a repairer that has read none yet is left for another: who
+        has registered has emitted one."""
+        is_new = (await executors.in_database(orders.cursor, start_block)).block < start_block
+        has_shown = await self._read_on(orders, start_block, executors)
+        for _ in self.rpc.connections[1:]:
+            if has_shown or not is_new or not await self.farmer_count():
+                return
+            left = self.rpc.ask_another()
+            await executors.in_database(orders.read_again)
+            has_shown = await self._read_on(orders, start_block, executors)
+            if left is not None and has_shown:
+                self.rpc.accuse(left, "did not show the market's events, which others show")
+
+    async def _read_on(self, orders: OrderIndex, start_block: int, executors: Executors) -> bool:
+        """Whether there were any events."""
+        has_shown = False
         wanted = EventFilter(events=ORDER_EVENTS), EventFilter(events=FARMER_EVENTS)
         while True:
             cursor = await executors.in_database(orders.cursor, start_block)
@@ -81,11 +97,13 @@ class RepairMarket(MarketClient):
             )
             steps = await follower.poll()
             if not steps:
-                return
+                return has_shown
             for step in steps:
                 if isinstance(step, Rollback):
                     self.forget()
-                elif any(event.name in FARMER_EVENTS for event in step.events):
+                    continue
+                has_shown = has_shown or bool(step.events)
+                if any(event.name in FARMER_EVENTS for event in step.events):
                     self._farmers = None
             for oddity in await executors.in_database(orders.apply, steps):
                 log.debug("%s", oddity)
