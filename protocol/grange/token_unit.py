@@ -27,7 +27,8 @@ shows."""
 PLAIN_NAME: Final = "tokens"
 """What amounts are called whose token has no symbol that can be shown."""
 
-_PLAIN_SYMBOL: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9.$₮_+-]{1,12}")
+# It stands behind an amount: beginning with digits it would look like a part of it, as in "5 000USDC".
+_PLAIN_SYMBOL: Final = re.compile(r"(?=.{1,12}\Z)[$₮]?[A-Za-z][A-Za-z0-9.$₮_+-]*")
 _GAS_SYMBOLS: Final = frozenset(("ETH", "POL", "MATIC", "BNB", "AVAX", "XDAI", "CELO", "MNT"))
 _MAX_WHOLE_DIGITS: Final = 24
 

@@ -121,7 +121,18 @@ async def test_a_tip_that_no_chain_asks_is_cut(devnet: Devnet) -> None:
     assert (await current_fees(rpc, SendPolicy()))["maxPriorityFeePerGas"] == MOST_TIP_WEI
     dear = lying(devnet, both(base_fee(100 * GWEI), answering("eth_maxPriorityFeePerGas", hex(SILLY_WEI))))
     fees = await current_fees(dear, SendPolicy())
-    assert fees["maxFeePerGas"] == DEFAULT_MAX_FEE_WEI >= fees["maxPriorityFeePerGas"]
+    assert DEFAULT_MAX_FEE_WEI - MARK_WEI < fees["maxFeePerGas"] <= DEFAULT_MAX_FEE_WEI
+    assert fees["maxPriorityFeePerGas"] <= fees["maxFeePerGas"]
+
+
+async def test_at_the_cap_no_two_transactions_are_the_same_either(devnet: Devnet) -> None:
+    """The second of two equal transfers would be "already known", and only one would be made."""
+    dear = lying(devnet, base_fee(400 * GWEI))
+    offered = [(await current_fees(dear, SendPolicy()))["maxFeePerGas"] for _ in range(8)]
+    assert len(set(offered)) > 1
+    assert all(DEFAULT_MAX_FEE_WEI - MARK_WEI < fee <= DEFAULT_MAX_FEE_WEI for fee in offered)
+    close = SendPolicy(max_fee_wei=400 * GWEI + 1)
+    assert (await current_fees(dear, close))["maxFeePerGas"] == 400 * GWEI + 1, "never below the base fee"
 
 
 async def test_an_endpoint_alone_that_names_a_silly_fee_makes_nobody_pay_it(

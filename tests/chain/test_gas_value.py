@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import logging
+import os
 import shlex
+import signal
 import sys
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -123,6 +127,22 @@ async def test_a_command_that_is_not_there_is_named() -> None:
         await price_by_command(("with\0nothing",))
 
 
+def open_descriptors() -> int:
+    return len(list(Path("/dev/fd").iterdir()))
+
+
+async def nobody_holds(held: Path) -> None:
+    """Who held it was killed; the system may take a moment to let go of its files."""
+    with held.open() as file:
+        for _ in range(1_000):
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            await asyncio.sleep(0.01)  # it is killed, and the system has not let go of its files yet
+        else:
+            pytest.fail("it still runs")
+
+
 async def test_what_a_command_started_is_ended_with_it(tmp_path: Path) -> None:
     """Else a feed that hangs would leave one more process every five minutes."""
     held = tmp_path / "held"
@@ -130,8 +150,53 @@ async def test_what_a_command_started_is_ended_with_it(tmp_path: Path) -> None:
     program = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); "
     with pytest.raises(PriceUnknown):
         await price_by_command(printing(program + "time.sleep(60)"), seconds=3)
-    with held.open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    await nobody_holds(held)
+
+
+@pytest.mark.parametrize("holds_the_output", [True, False])
+async def test_what_a_command_left_behind_is_ended_when_it_has_ended_itself(
+    tmp_path: Path, holds_the_output: bool
+) -> None:
+    """As with `update-cache & echo 3000`."""
+    held, ready = tmp_path / "held", tmp_path / "ready"
+    os.mkfifo(ready)
+    child = (
+        f"import fcntl, time; f = open({str(held)!r}, 'w'); fcntl.flock(f, 2); "
+        f"open({str(ready)!r}, 'w').close(); time.sleep(60)"
+    )
+    output = "None" if holds_the_output else "subprocess.DEVNULL"
+    program = (
+        f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}], stdout={output}); "
+        f"open({str(ready)!r}).read(); print(7)"
+    )
+    if holds_the_output:
+        with pytest.raises(PriceUnknown, match="did not end"):
+            await price_by_command(printing(program), seconds=3)
+    else:
+        assert await price_by_command(printing(program)) == 7_000_000
+    await nobody_holds(held)
+
+
+async def test_a_process_that_left_the_command_behind_holds_nothing_up(tmp_path: Path) -> None:
+    """In a session of its own nobody ends it; what it has open of ours is closed all the same."""
+    pid = tmp_path / "pid"
+    child = "import time; time.sleep(60)"
+    program = (
+        f"import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', {child!r}], "
+        f"start_new_session=True); open({str(pid)!r}, 'w').write(str(child.pid)); print(7)"
+    )
+    open_before = open_descriptors()
+    try:
+        with pytest.raises(PriceUnknown, match="did not end within 2 s"):
+            await price_by_command(printing(program), seconds=2)
+        assert open_descriptors() == open_before
+    finally:
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+
+
+def test_a_setting_that_cannot_be_is_wrong_usage() -> None:
+    with pytest.raises(Misuse, match="32"):
+        changed_fees(FeeSettings(), FeeChoice(gas_usd_command="word " * 40))
 
 
 async def test_the_last_price_counts_for_a_day_and_then_the_number_that_was_given(

@@ -110,7 +110,10 @@ async def current_fees(rpc: Rpc, policy: SendPolicy) -> Fees:
             rpc.accuse(suspect, f"names a base fee of {said} gwei, and another one {other}")
     if level.base_wei >= policy.max_fee_wei:
         raise FeesAboveCap(level.base_wei, policy.max_fee_wei)
-    fee = level.base_wei * policy.base_fee_factor + level.tip_wei + secrets.randbelow(MARK_WEI)
+    fee = level.base_wei * policy.base_fee_factor + level.tip_wei
+    # At the cap the mark is taken off, as far as the base fee allows.
+    most = policy.max_fee_wei - secrets.randbelow(min(MARK_WEI, policy.max_fee_wei - level.base_wei))
+    fee = min(fee + secrets.randbelow(MARK_WEI), most)
     return _capped(fee, level.tip_wei, policy)
 
 

@@ -19,9 +19,9 @@ import os
 import re
 import signal
 import time
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -183,22 +183,26 @@ class GasValuer:
 async def price_by_command(command: Sequence[str], *, seconds: float = COMMAND_SECONDS) -> int:
     """What a command prints as the price of a gas token, in millionths of a dollar. Raises PriceUnknown."""
     name = command[0]
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, start_new_session=True
-        )
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise PriceUnknown(f"The price of gas is not known: {name} cannot be run ({reason}).") from error
-    try:
-        async with asyncio.timeout(seconds):
-            printed = await _printed(process)
-    except TimeoutError:
-        raise PriceUnknown(
-            f"The price of gas is not known: {name} did not end within {seconds:g} s."
-        ) from None
-    finally:
-        await _end(process)
+    async with _pipe() as (reader, writing):
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=DEVNULL, stdout=writing, stderr=DEVNULL, start_new_session=True
+            )
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise PriceUnknown(f"The price of gas is not known: {name} cannot be run ({reason}).") from error
+        finally:
+            # What is printed ends when nobody else has it open.
+            os.close(writing)
+        try:
+            async with asyncio.timeout(seconds):
+                printed = await _printed(process, reader)
+        except TimeoutError:
+            raise PriceUnknown(
+                f"The price of gas is not known: {name} did not end within {seconds:g} s."
+            ) from None
+        finally:
+            await _end(process)
     if process.returncode:
         raise PriceUnknown(f"The price of gas is not known: {name} ended with {process.returncode}.")
     try:
@@ -213,11 +217,26 @@ async def price_by_command(command: Sequence[str], *, seconds: float = COMMAND_S
     return price
 
 
-async def _printed(process: Process) -> bytes:
+@asynccontextmanager
+async def _pipe() -> AsyncIterator[tuple[asyncio.StreamReader, int]]:
+    """A pipe of our own, and its writing end, which the caller closes. asyncio's own would stay open for as
+    long as a process has it that left the command's session."""
+    reading, writing = os.pipe()
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(reading, "rb", 0)
+    )
+    try:
+        yield reader, writing
+    finally:
+        transport.close()
+        await asyncio.sleep(0)  # now it is closed
+
+
+async def _printed(process: Process, reader: asyncio.StreamReader) -> bytes:
     """The first bytes that it prints, when it has ended."""
-    assert process.stdout is not None, "it is a pipe"
     printed = b""
-    while len(printed) <= MAX_PRINTED_BYTES and (more := await process.stdout.read(MAX_PRINTED_BYTES)):
+    while len(printed) <= MAX_PRINTED_BYTES and (more := await reader.read(MAX_PRINTED_BYTES)):
         printed += more
     if len(printed) > MAX_PRINTED_BYTES:
         # The rest is not waited for.
@@ -227,13 +246,12 @@ async def _printed(process: Process) -> bytes:
 
 
 async def _end(process: Process) -> None:
-    """Nothing of it is left running."""
-    if process.returncode is None:
-        _kill(process)
-        await process.wait()
+    """Nothing of it is left running, nor what it started and did not wait for."""
+    _kill(process)
+    await process.wait()
 
 
 def _kill(process: Process) -> None:
     """With all that it started."""
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)

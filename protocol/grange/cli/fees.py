@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 
 from grange.chain.fee_settings import FeeSettings
@@ -23,6 +24,7 @@ from grange.chain.gas_value import GasPriceFeed, GasValue
 from grange.chain.rpc import Rpc
 from grange.cli.presenter import print_prose
 from grange.errors import Misuse
+from grange.plain_errors import describe_invalid
 from grange.tasks import together
 from grange.units import format_gwei, format_usd, parse_gwei, parse_usd
 
@@ -73,7 +75,10 @@ def changed_fees(settings: FeeSettings, choice: FeeChoice) -> FeeSettings:
     if choice.gas_usd_command is not None:
         is_none = choice.gas_usd_command == NONE
         changes["gas_usd_command"] = () if is_none else _words(choice.gas_usd_command)
-    return FeeSettings.model_validate(settings.model_dump() | changes)
+    try:
+        return FeeSettings.model_validate(settings.model_dump() | changes)
+    except ValidationError as error:
+        raise Misuse(describe_invalid(error)) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

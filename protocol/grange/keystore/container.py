@@ -38,6 +38,7 @@ MAX_CONTAINER_BYTES: Final = 1 << 16
 MAX_SCRYPT_BYTES: Final = 1 << 29
 """What opening a file may take in memory: a file from elsewhere must not ask for all there is."""
 MAX_SCRYPT_P: Final = 16
+MAX_SCRYPT_R: Final = 1024
 MAX_PBKDF2_ROUNDS: Final = 10**7
 _SALT_BYTES: Final = 32
 _IV_BYTES: Final = 16
@@ -238,22 +239,33 @@ def _check_cost(crypto: _Locked) -> None:
         raise Misuse("n of scrypt is not a power of two")
     if parameters.n.bit_length() > 16 * parameters.r:
         raise Misuse("n of scrypt is larger than RFC 7914 allows for its r")
-    if 128 * parameters.n * parameters.r > MAX_SCRYPT_BYTES:
+    if _cost(parameters).memory_bytes > MAX_SCRYPT_BYTES:
         raise Misuse(f"to open it would take more than {MAX_SCRYPT_BYTES >> 20} MiB of memory")
+    if parameters.r > MAX_SCRYPT_R:
+        # Each of the p blocks has 128 * r bytes, whatever n is.
+        raise Misuse(f"r of scrypt is more than {MAX_SCRYPT_R}")
 
 
 def _derive(passphrase: str, crypto: _Locked) -> bytes:
     parameters = crypto.kdfparams
     salt = _bytes(parameters.salt)
     if crypto.kdf == "pbkdf2":
-        return pbkdf2_hmac("sha256", passphrase.encode(), salt, parameters.c or 0, parameters.dklen)
-    cost = Cost(n=parameters.n or 0, r=parameters.r or 0, p=parameters.p or 0)
-    return _scrypt(passphrase, salt, cost, parameters.dklen)
+        return pbkdf2_hmac("sha256", _typed(passphrase), salt, parameters.c or 0, parameters.dklen)
+    return _scrypt(passphrase, salt, _cost(parameters), parameters.dklen)
+
+
+def _cost(parameters: _Parameters) -> Cost:
+    return Cost(n=parameters.n or 0, r=parameters.r or 0, p=parameters.p or 0)
 
 
 def _scrypt(passphrase: str, salt: bytes, cost: Cost, size_bytes: int) -> bytes:
-    room = 2 * cost.memory_bytes + (1 << 20)
-    return scrypt(passphrase.encode(), salt=salt, n=cost.n, r=cost.r, p=cost.p, maxmem=room, dklen=size_bytes)
+    room = cost.memory_bytes + 128 * cost.r * (cost.p + 2) + (1 << 20)
+    return scrypt(_typed(passphrase), salt=salt, n=cost.n, r=cost.r, p=cost.p, maxmem=room, dklen=size_bytes)
+
+
+def _typed(passphrase: str) -> bytes:
+    """As it was typed, where that is not UTF-8 too."""
+    return passphrase.encode(errors="surrogateescape")
 
 
 def _mac(derived: bytes, ciphertext: bytes) -> bytes:

@@ -15,6 +15,7 @@ from keystore_support import CHEAP, KEY, RIGHT, WALLET, container_of
 
 from grange.keystore.container import (
     MAX_SCRYPT_BYTES,
+    MAX_SCRYPT_R,
     STANDARD,
     Container,
     ContainerInvalid,
@@ -142,6 +143,7 @@ def test_any_flipped_bit_of_what_is_locked_is_noticed() -> None:
         (("crypto", "kdfparams", "n"), 3, "power of two"),
         (("crypto", "kdfparams", "n"), 1 << 40, "MiB of memory"),
         (("crypto", "kdfparams", "r"), MAX_SCRYPT_BYTES, "MiB of memory"),
+        (("crypto", "kdfparams", "r"), MAX_SCRYPT_R + 1, "r of scrypt"),
         (("crypto", "kdfparams", "p"), 17, "less than or equal to 16"),
         (("crypto", "kdfparams", "n"), None, "what scrypt is to take"),
         (("crypto", "kdfparams", "salt"), "zz", "salt"),
@@ -163,6 +165,20 @@ def test_what_is_none_or_asks_for_too_much_is_refused(path: tuple[str, ...], val
     assert "home/operator.key" in str(refused.value)
     shown = "".join(traceback.format_exception(refused.value))
     assert document["crypto"]["ciphertext"] not in shown
+
+
+def test_all_that_is_not_refused_can_be_computed() -> None:
+    """At the edges of what is allowed; more memory than was reckoned with would be no word of ours."""
+    document = json.loads(lock(KEY, RIGHT, holds=SecretKind.KEY, address=WALLET.address, cost=CHEAP))
+    document["crypto"]["kdfparams"] |= {"n": 2, "r": MAX_SCRYPT_R, "p": 16, "dklen": 64}
+    with pytest.raises(WrongPassphrase):
+        Container.parse(json.dumps(document)).open(RIGHT)
+
+
+def test_a_passphrase_that_was_typed_in_another_encoding_opens_what_it_locked() -> None:
+    typed = b"m\xfcller".decode(errors="surrogateescape")
+    text = lock(KEY, typed, holds=SecretKind.KEY, address=WALLET.address, cost=CHEAP)
+    assert Container.parse(text).open(typed) == KEY
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"crypto": 1, "version": 3}'])
