@@ -149,7 +149,7 @@ def relock_home(
             return DelegateSecret.parse(secret, str(file.path)).text(passphrase, in_keyring=in_keyring)
         return _phrase_text(secret.decode(), passphrase, in_keyring=in_keyring)
 
-    relock(file.path, text, passphrase)
+    relock(file, text, passphrase)
     return file.path
 
 

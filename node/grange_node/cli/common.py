@@ -50,11 +50,11 @@ def relock_keys(home: Path, names: Sequence[str]) -> list[Path]:
     passphrases = command_passphrases()
     paths = [path for path in (home / name for name in names) if path.exists()]
     # All are opened before any is written: half of them would be under a passphrase that nobody expects.
-    opened = [(path, open_key(path, passphrases)) for path in paths]
+    opened = [open_key(path, passphrases) for path in paths]
     if opened:
-        chosen = new_passphrase("the keys", is_locked=any(one.passphrase is not None for _, one in opened))
-        for path, one in opened:
-            relock_key(path, one, chosen.passphrase, in_keyring=chosen.in_keyring)
+        chosen = new_passphrase("the keys", is_locked=any(one.passphrase is not None for one in opened))
+        for one in opened:
+            relock_key(one, chosen.passphrase, in_keyring=chosen.in_keyring)
     return paths
 
 

@@ -62,7 +62,7 @@ from grange_node.cli.common import (
     start_logging,
 )
 from grange_node.cli.hand_over_command import hand_over
-from grange_node.cli.key_rotation import NEXT_KEY_NAME, rotate_key
+from grange_node.cli.key_rotation import NEXT_KEY_NAME, former_keys, rotate_key
 from grange_node.cli.operator_limits import (
     describe_operator_limits,
     read_operator_limits,
@@ -497,7 +497,7 @@ def encrypt_keys(home: Home = None) -> None:
     """Lock the keys of this home with a passphrase, or with another one."""
     with explained(GUIDANCE):
         folder = home_folder(home)
-        changed = relock_keys(folder, KEY_NAMES)
+        changed = relock_keys(folder, (*KEY_NAMES, *former_keys(folder)))
         if not changed:
             raise NotInitialised(f"There is no key in {folder}.", hint="Make one with: grange farm address")
         for path in changed:

@@ -26,6 +26,7 @@ from grange.chain.sender import burying_sender
 from grange.keystore.container import ContainerInvalid
 from grange.keystore.passphrases import NO_PASSPHRASES, PassphraseNeeded, Passphrases
 from grange.storage.atomic_file import move_file
+from grange.storage.folder_lock import folder_lock
 from grange.storage.home_lock import HomeLock
 from grange.types import Address
 from grange.units import format_count, format_gas_tokens
@@ -44,6 +45,7 @@ from grange_node.ledger.ledger import Ledger
 from grange_node.records import SlotState
 
 NEXT_KEY_NAME: Final = "operator.key.next"
+_FORMER: Final = f"{KEY_NAME}.old-"
 GAS_TOKEN_SHARE: Final = 2
 """Which part of the old account's gas tokens the new one gets: the old one may need gas too, as the owner."""
 
@@ -112,8 +114,10 @@ async def _rotate(
             consent = await chain.operator_consent(new, owner=owner.address, farmer=config.farmer)
             call = calls.set_operator(config.farmer, new.address, consent=consent, void_former=now)
             await burying_sender(chain, owner, policy=config.fees.policy).send(call)
-    kept = _keep_old(home, config, old)
-    _put_in_place(home)
+    # No key is locked with another passphrase meanwhile, which would put the old one in its place again.
+    with folder_lock(home):
+        kept = _keep_old(home, config, old)
+        _put_in_place(home)
     return Rotation(operator=new.address, kept=kept, owns=old is not None and old.address == config.owner)
 
 
@@ -174,11 +178,16 @@ def _keep_old(home: Path, config: Config, old: Wallet | None) -> Path | None:
         return None
     path = home / OWNER_KEY_NAME
     if old.address != config.owner or (path.exists() and not _holds(path, old)):
-        path = home / f"{KEY_NAME}.old-{old.address[2:10].lower()}"
+        path = home / f"{_FORMER}{old.address[2:10].lower()}"
     if not path.exists():
         # As it is, and so locked as it was.
         write_private(path, (home / KEY_NAME).read_text())
     return path
+
+
+def former_keys(home: Path) -> list[str]:
+    """Names of the files of keys that were the operator's, and whose accounts may have gas tokens still."""
+    return sorted(path.name for path in home.glob(f"{_FORMER}*"))
 
 
 def _holds(path: Path, wallet: Wallet) -> bool:

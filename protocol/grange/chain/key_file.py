@@ -31,6 +31,7 @@ class OpenedKey:
     """A key, and the passphrase of its file; None if it is in clear."""
 
     wallet: Wallet
+    file: SecretFile = field(repr=False)
     passphrase: str | None = field(repr=False)
     in_keyring: bool = False
     """Whether the system's keyring has the passphrase."""
@@ -70,13 +71,13 @@ def create_key(path: Path, passphrase: str | None = None) -> None:
         create_file(path, key_text(Wallet.random(), passphrase))
 
 
-def relock_key(path: Path, key: OpenedKey, passphrase: str | None, *, in_keyring: bool = False) -> None:
+def relock_key(key: OpenedKey, passphrase: str | None, *, in_keyring: bool = False) -> None:
     """Put a key that was opened under another passphrase, or in clear without one; see `relock`."""
 
     def text() -> str:
         return key_text(key.wallet, passphrase, in_keyring=in_keyring)
 
-    relock(path, text, passphrase)
+    relock(key.file, text, passphrase)
 
 
 def key_text(
@@ -120,4 +121,4 @@ def _open(file: SecretFile, passphrases: Passphrases) -> OpenedKey:
             hint="Put it back from your backup.",
         )
     in_keyring = container is not None and container.in_keyring
-    return OpenedKey(wallet=wallet, passphrase=opened.passphrase, in_keyring=in_keyring)
+    return OpenedKey(wallet=wallet, file=file, passphrase=opened.passphrase, in_keyring=in_keyring)

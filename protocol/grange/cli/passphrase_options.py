@@ -30,6 +30,8 @@ from grange.cli.confirm import ask_hidden, is_terminal
 from grange.cli.presenter import plain_text
 from grange.keystore.passphrases import FILE_VARIABLE, PassphraseNeeded, Passphrases
 
+_HOW_TO_GIVE_NEW: Final = "Give --new-passphrase-file FILE. In a terminal you are asked."
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _FILES = Annotated[
@@ -147,7 +149,7 @@ def new_passphrase(what: str, *, is_locked: bool) -> NewPassphrase:
     if given.new_file is not None:
         chosen = _passphrases([given.new_file]).choose(what)
     elif is_locked:
-        chosen = given.passphrases.think_up(what)
+        chosen = given.passphrases.think_up(what, how_to_give=_HOW_TO_GIVE_NEW)
     else:
         chosen = given.passphrases.choose(what)
     if chosen is None:

@@ -126,12 +126,12 @@ class Passphrases:
             return passphrase
         return self.think_up(what)
 
-    def think_up(self, what: str) -> str | None:
+    def think_up(self, what: str, *, how_to_give: str = HOW_TO_GIVE) -> str | None:
         """The same, by a person, whatever was given."""
         if self._ask is None:
             raise PassphraseNeeded(
                 f"{_capital(what)} would be locked with a passphrase, and none was given.",
-                hint=f"{HOW_TO_GIVE} --no-encryption keeps it in clear.",
+                hint=f"{how_to_give} --no-encryption keeps it in clear.",
             )
         for _ in range(MAX_QUESTIONS):
             first = self._asked(f"A passphrase for {what} (empty: none)")

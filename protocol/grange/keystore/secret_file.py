@@ -3,10 +3,10 @@
     file = SecretFile.read(path)
     file.container                    what it is locked in; None if it is in clear
     opened = file.open(passphrases)
-    relock(path, text_of, passphrase)      another passphrase, or none
+    relock(file, text_of, passphrase)      another passphrase, or none
 
-Raises SecretUnreadable for a file that is missing, or readable by others, ContainerInvalid, and what
-`passphrases` raises.
+Raises SecretUnreadable for a file that is missing, or readable by others, SecretChanged, ContainerInvalid,
+and what `passphrases` raises.
 """
 
 import os
@@ -20,12 +20,19 @@ from grange.errors import Category, Misuse, UserError
 from grange.keystore.container import MAX_CONTAINER_BYTES, Container, is_locked
 from grange.keystore.passphrases import Opened, Passphrases, forget_in_keyring, keep_in_keyring
 from grange.storage.atomic_file import replace_file
+from grange.storage.folder_lock import folder_lock
 
 
 class SecretUnreadable(UserError, Misuse):
     """A secret's file is missing, not text, or readable by others."""
 
     category = Category.SETUP
+
+
+class SecretChanged(UserError, Misuse):
+    """A secret's file is not the one any more that was opened."""
+
+    category = Category.IN_USE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,19 +74,26 @@ class SecretFile:
         return passphrases.open(self.container, str(self.path))
 
 
-def relock(path: Path, text_of: Callable[[], str], passphrase: str | None) -> None:
+def relock(file: SecretFile, text_of: Callable[[], str], passphrase: str | None) -> None:
     """Write a secret again, under another passphrase or in clear, in one step: whatever happens, one of both
     files is whole, and the old one is gone only once the new one is on the disk. `text_of` makes its text.
 
-    What was written is opened once more before it takes the place. Raises KeyringFailed, and then all is as
-    it was.
+    What was written is opened once more before it takes the place. A file that is another one than `file`
+    stays: while a person thought of a passphrase, a command may have put a new key there. Raises
+    SecretChanged, KeyringFailed, and then all is as it was.
     """
-    before, text = SecretFile.read(path).container, text_of()
+    before, text = file.container, text_of()
     if passphrase is not None:
         container = Container.parse(text)
         container.open(passphrase)
         if container.in_keyring:
             keep_in_keyring(container, passphrase)
-    replace_file(path, text)
+    with folder_lock(file.path.parent):
+        if SecretFile.read(file.path) != file:
+            raise SecretChanged(
+                f"{file.path} was changed by another command meanwhile, and was left as it is.",
+                hint="Run the command again.",
+            )
+        replace_file(file.path, text)
     if before is not None and before.in_keyring:
         forget_in_keyring(before)

@@ -77,7 +77,9 @@ def test_the_variable_names_a_file_and_a_passphrase_with_no_encryption_is_a_mist
 def test_keys_of_a_home_get_a_passphrase_another_and_none(tmp_path: Path, passphrase_file: Path) -> None:
     home, new = tmp_path / "home", tmp_path / "new"
     key, owner = load_or_create_key(home), Wallet.random()
+    former = Wallet.random()
     write_private(home / "owner.key", owner.private_key.hex())
+    write_private(home / "operator.key.old-12345678", former.private_key.hex())
     write_private(new, "another one")
     options = ("encrypt-keys", "--home", home)
 
@@ -85,9 +87,13 @@ def test_keys_of_a_home_get_a_passphrase_another_and_none(tmp_path: Path, passph
     assert load_key(home).address == key.address
     locked = run(*options, "--passphrase-file", passphrase_file)
     assert locked.exit_code == 0, locked.output
-    for name, wallet in (("operator.key", key), ("owner.key", owner)):
+    kept = (("operator.key", key), ("owner.key", owner), ("operator.key.old-12345678", former))
+    for name, wallet in kept:
         assert str(home / name) in locked.stdout
         assert key_from_file(home / name, Passphrases(files=[passphrase_file])).address == wallet.address
+    # Given twice, in a script, as at first: now it only opens.
+    again = run(*options, "--passphrase-file", passphrase_file)
+    assert (again.exit_code, "--new-passphrase-file" in again.stderr) == (ExitCode.SETUP, True), again.output
     wrong = run(*options, "--passphrase-file", new, "--new-passphrase-file", passphrase_file)
     assert (wrong.exit_code, "does not open" in wrong.stderr) == (ExitCode.SETUP, True)
     changed = run(*options, "--passphrase-file", passphrase_file, "--new-passphrase-file", new)

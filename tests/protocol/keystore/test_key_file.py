@@ -25,6 +25,7 @@ from grange.keystore import passphrases as module
 from grange.keystore import secret_file
 from grange.keystore.container import ContainerInvalid, SecretKind, lock
 from grange.keystore.passphrases import KeyringFailed, PassphraseNeeded, Passphrases
+from grange.keystore.secret_file import SecretChanged
 from grange.storage.atomic_file import create_file
 
 
@@ -101,7 +102,7 @@ def test_a_passphrase_is_set_changed_and_taken_away(tmp_path: Path) -> None:
     path = locked(tmp_path, KEY.hex())
     for before, after in ((None, RIGHT), (RIGHT, "another"), ("another", None)):
         passphrases = Passphrases(ask=Person(before) if before else None)
-        relock_key(path, open_key(path, passphrases), after)
+        relock_key(open_key(path, passphrases), after)
         now = open_key(path, Passphrases(ask=Person(after) if after else None))
         assert (now.wallet.private_key, now.passphrase) == (KEY, after)
         assert (KEY.hex() in path.read_text()) == (after is None)
@@ -122,12 +123,24 @@ def test_a_change_that_fails_leaves_the_key_as_it_was(
     with monkeypatch.context() as patch:
         patch.setattr(secret_file, "replace_file", full)
         with pytest.raises(OSError, match="No space"):
-            relock_key(path, opened, RIGHT)
+            relock_key(opened, RIGHT)
     with monkeypatch.context() as patch:
         patch.setattr(module, "import_keyring", lambda: FakeKeyring(broken="is locked"))
         with pytest.raises(KeyringFailed):
-            relock_key(path, opened, RIGHT, in_keyring=True)
+            relock_key(opened, RIGHT, in_keyring=True)
     assert path.read_text() == KEY.hex()
+
+
+@pytest.mark.parametrize("passphrase", [RIGHT, None])
+def test_a_key_that_another_command_put_there_meanwhile_stays(tmp_path: Path, passphrase: str | None) -> None:
+    """A rotation may end while a person thinks of a passphrase: its new key must not be lost."""
+    path = locked(tmp_path, KEY.hex())
+    opened = open_key(path)
+    rotated = Wallet.random().private_key.hex()
+    path.write_text(rotated)
+    with pytest.raises(SecretChanged, match="changed by another command meanwhile"):
+        relock_key(opened, passphrase)
+    assert path.read_text() == rotated
 
 
 def test_the_keyring_gets_a_changed_passphrase_and_forgets_the_old(
@@ -137,7 +150,7 @@ def test_the_keyring_gets_a_changed_passphrase_and_forgets_the_old(
     monkeypatch.setattr(module, "import_keyring", lambda: keyring)
     path = locked(tmp_path, KEY.hex())
     for passphrase in ("one", "two"):
-        relock_key(path, open_key(path, Passphrases()), passphrase, in_keyring=True)
+        relock_key(open_key(path, Passphrases()), passphrase, in_keyring=True)
         assert list(keyring.kept.values()) == [passphrase]
         assert key_from_file(path, Passphrases()).private_key == KEY
 
@@ -149,7 +162,7 @@ def test_a_successor_is_locked_as_the_key_before(tmp_path: Path, monkeypatch: py
     path = locked(tmp_path, KEY.hex())
     new = Wallet(bytes(31) + b"\x07")
     assert open_key(path).lock(new) == new.private_key.hex() + "\n"
-    relock_key(path, open_key(path), RIGHT, in_keyring=True)
+    relock_key(open_key(path), RIGHT, in_keyring=True)
     after = tmp_path / "operator.key.next"
     create_file(after, open_key(path, Passphrases()).lock(new))
     assert key_from_file(after, Passphrases()).address == new.address
