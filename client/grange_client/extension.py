@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from grange.chain import Farmer, Receipt
+from grange.chain.call_sizes import extend
 from grange.chain.orders import OrderState
 from grange.chain.outbox import OnMined
 from grange.messages import NO_ORDER, order_id
@@ -37,7 +38,7 @@ from grange_client.orders.lookup import SHOWN_ID_CHARACTERS
 from grange_client.orders.market import RenterMarket
 from grange_client.orders.placements import NOT_MINED, Placement, Placements, placed_slots
 from grange_client.orders.placing import PASSING_ERRORS, PlaceOptions, Placing
-from grange_client.orders.plan import Funds, missing_from_vault
+from grange_client.orders.plan import Funds, check_gas, missing_from_vault
 from grange_client.orders.tenure_check import TenureCheck
 
 ReputationsAt = Callable[[Epoch], Awaitable[Reputations]]
@@ -115,6 +116,9 @@ class Extensions:
         keepers = _assigned(present, reasons, candidates, needed)
         salt = salt_for(order, end, keepers)
         cost = sum(keeper.rate for keeper in keepers) * (end - order.end)
+        funds, prices = await together(self.funds(), self.market.gas_prices())
+        missing = missing_from_vault(cost, funds, cheaper=FEWER_EPOCHS)
+        check_gas(extend(order.geometry.n), funds, prices)
         return ExtensionQuote(
             order=order,
             salt=salt,
@@ -123,7 +127,7 @@ class Extensions:
             keepers=keepers,
             candidates=tuple(candidates),
             cost=cost,
-            missing=missing_from_vault(cost, await self.funds(), cheaper=FEWER_EPOCHS),
+            missing=missing,
             block=clock.block,
             allows_hand_over=known is not None and known.allows_hand_over,
         )

@@ -32,6 +32,7 @@ from grange.chain import (
     Wallet,
     Withdrawal,
 )
+from grange.chain.gas_cost import GasPrices
 from grange.chain.market import Missing
 from grange.chain.orders import OrderUnreadable, fold
 from grange.chain.outbox import OnMined, ignore
@@ -67,7 +68,7 @@ from grange.types import (
     Voucher,
     address_from,
 )
-from grange.units import LEAF_BYTES, TOKEN, egress_rounded_up
+from grange.units import GWEI, LEAF_BYTES, TOKEN, egress_rounded_up
 from grange.wire import paths
 from grange.wire.bodies import (
     Account,
@@ -379,6 +380,7 @@ class FakeMarket(RenterMarket):
         self.redemptions: dict[FarmerId, int] = {}
         self.wallets: dict[Address, int] = {self.renter: 1000 * TOKEN}
         self.native = 10**18
+        self.gas = GasPrices(gas_wei=GWEI)
         self.known: list[Farmer] = []
         self.events: list[Event] = []
         self.placed: list[tuple[Terms, tuple[Acceptance, ...], int]] = []
@@ -444,6 +446,9 @@ class FakeMarket(RenterMarket):
 
     async def native_balance(self, account: Address) -> int:
         return self.native
+
+    async def gas_prices(self) -> GasPrices:
+        return self.gas
 
     async def place(
         self,

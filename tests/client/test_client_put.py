@@ -412,6 +412,16 @@ async def test_no_gas_tokens(world: World, tree: Path) -> None:
             await renter.quote([tree], CODE)
 
 
+async def test_too_few_gas_tokens(world: World, tree: Path) -> None:
+    """And one that can pay for some gas, but not for what placing takes."""
+    world.market.native = 10**9
+    async with world.renter() as renter:
+        with pytest.raises(NotEnoughMoney, match=r"has 0\.000000001 gas tokens") as raised:
+            await renter.quote([tree], CODE)
+    assert "Nothing was uploaded" in raised.value.detail
+    assert world.staged == 0
+
+
 async def test_refused_order_costs_nothing(world: World, tree: Path) -> None:
     """An order that the market refuses for good is reported with the market's own word."""
     world.market.failures.append(TransactionReverted("place", "EndTooSoon", {"end": 8, "from": 9}))

@@ -9,6 +9,8 @@ from client_fakes import PARAMETERS, farmer_view
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grange.chain.call_sizes import place
+from grange.chain.gas_cost import GasPrices
 from grange.peer import networks
 from grange.transfer.selection import (
     Candidate,
@@ -27,6 +29,7 @@ from grange_client.orders.cautions import cautions, code_text
 from grange_client.orders.plan import (
     Funds,
     StoreOptions,
+    check_gas,
     code_for,
     codes_for,
     end_for,
@@ -354,6 +357,21 @@ def test_a_delegate_pays_from_the_vault_within_its_limit_and_moves_nothing(
         assert "This device may spend" in refused.value.message
     else:
         assert missing_from_vault(cost, funds) == 0
+
+
+@given(native=st.integers(1, 10**9), slots=st.integers(1, 80), gas_wei=st.integers(0, 100))
+def test_what_the_gas_of_a_call_takes_is_said_before_anything_is_uploaded(
+    native: int, slots: int, gas_wei: int
+) -> None:
+    funds = Funds(vault=0, wallet=0, native=native, address="0xme")
+    prices, size = GasPrices(gas_wei=gas_wei), place(slots)
+    if native >= prices.cost_wei(size):
+        check_gas(size, funds, prices)
+        return
+    with pytest.raises(NotEnoughMoney, match="for the chain's fees, and this takes up to") as refused:
+        check_gas(size, funds, prices)
+    assert "Nothing was uploaded" in refused.value.detail
+    assert "0xme" in refused.value.hint
 
 
 GANG_PRICE = TOKEN // 2

@@ -194,15 +194,19 @@ async def test_a_vault_too_small_is_said_before_anything_is_sent(town: Town, tmp
     """What is missing is said, be it tokens or gas tokens, and nothing is paid."""
     source = plain_file(tmp_path / "one.bin", SOME_BYTES, seed=35)
     poor, stranded = await town.person(tokens=1), await town.person(native=0)
+    scant = await town.person(native=10**9)
     put = "put", source, "--yes", "--k", 2, "--n", 4, "--home"
-    without_tokens, without_gas, balance = await asyncio.gather(
+    without_tokens, without_gas, with_little, balance = await asyncio.gather(
         grange(*put, poor.home),
         grange(*put, stranded.home),
+        grange(*put, scant.home),
         grange("balance", "--json", "--home", poor.home),
     )
-    assert without_tokens.code == without_gas.code == ExitCode.MONEY
-    assert "tokens are missing" in without_tokens.err
+    assert without_tokens.code == without_gas.code == with_little.code == ExitCode.MONEY
+    assert " GRNG are missing" in without_tokens.err
     assert "no gas tokens to pay the chain's fees" in without_gas.err
+    assert "has 0.000000001 gas tokens for the chain's fees, and this takes up to" in with_little.err
+    assert "Nothing was uploaded" in with_little.err
     assert "grange balance" in without_tokens.err
     assert (balance.json["vault"], balance.json["wallet"]) == ("0", "1")
     assert await town.wealth(poor.address) == (0, 1)

@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from grange.chain import Withdrawal
+from grange.chain.gas_cost import CallSize, GasPrices
 from grange.errors import Category
 from grange.times import BlockClock
 from grange.token_unit import PLAIN_UNIT, TokenUnit
 from grange.transfer.selection import Chosen
 from grange.types import Epoch, Parameters
-from grange.units import MAX_SLOTS
+from grange.units import MAX_SLOTS, format_gas_tokens
 from grange_client.errors import NotEnoughMoney, NothingToStore, NothingToTakeOut
 
 SMALL_CODE = (4, 8)
@@ -167,6 +168,19 @@ def missing_from_vault(cost: int, funds: Funds, *, cheaper: str = "") -> int:
             hint=f"Send some to {_whereto(funds)}.",
         )
     return missing
+
+
+def check_gas(size: CallSize, funds: Funds, prices: GasPrices) -> None:
+    """Raise NotEnoughMoney if the wallet can't pay for the gas of a call: before anything is uploaded."""
+    needed = prices.cost_wei(size)
+    if funds.native < needed:
+        held, missing = format_gas_tokens(funds.native), format_gas_tokens(needed - funds.native)
+        raise NotEnoughMoney(
+            f"The wallet has {held} gas tokens for the chain's fees, and this takes up to "
+            f"{format_gas_tokens(needed)}.",
+            detail="Nothing was uploaded or sent.",
+            hint=f"Send {missing} more to {_whereto(funds)}, or wait until gas is cheaper: `grange fees`.",
+        )
 
 
 def after_paying(cost: int, funds: Funds) -> Funds:

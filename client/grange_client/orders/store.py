@@ -16,6 +16,7 @@ from threading import Lock
 from typing import Final
 
 from grange.chain import Receipt
+from grange.chain.call_sizes import place
 from grange.chain.orders import OrderState
 from grange.chain.outbox import OnMined
 from grange.errors import Misuse
@@ -46,7 +47,15 @@ from grange_client.orders.market import RenterMarket
 from grange_client.orders.pending import PendingOrders, Stored
 from grange_client.orders.placements import NOT_MINED, Placement, Placements, placed_slots
 from grange_client.orders.placing import PASSING_ERRORS, PlaceOptions, Placing
-from grange_client.orders.plan import Funds, StoreOptions, after_paying, end_for, missing_from_vault, price
+from grange_client.orders.plan import (
+    Funds,
+    StoreOptions,
+    after_paying,
+    check_gas,
+    end_for,
+    missing_from_vault,
+    price,
+)
 
 FEWER_EPOCHS: Final = "store it for fewer --epochs"
 
@@ -136,7 +145,7 @@ class Storing:
         stored_manifest = await self.executors.on_cpu(pack, manifest)
         watch(Step(what="Looking for farmers"))
         parameters = self.market.parameters
-        clock, funds = await together(self.market.clock(), self.funds())
+        clock, funds, prices = await together(self.market.clock(), self.funds(), self.market.gas_prices())
         start = Epoch(clock.epoch + 1)
         end = end_for(options, clock.epoch, parameters, when=clock.describe_epoch)
         salt = self.random(SALT_BYTES)
@@ -164,6 +173,8 @@ class Storing:
         )
         geometry = _shape(found, size_bytes, needed.k, needed.n)
         cost = price(choice.ranked[: needed.n], start, end)
+        missing = await self._missing(cost, funds, watch)
+        check_gas(place(needed.n), funds, prices)
         return Quote(
             scan=found,
             manifest=manifest,
@@ -179,7 +190,7 @@ class Storing:
                 *cautions(choice, needed),
             ),
             cost=cost,
-            missing=await self._missing(cost, funds, watch),
+            missing=missing,
             block=clock.block,
             allows_hand_over=options.allows_hand_over,
         )

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from grange.chain import calls
 from grange.chain.allowance import Permissions
 from grange.chain.calls import Call
+from grange.chain.gas_cost import GasPrices
 from grange.chain.gateway import Chain
 from grange.chain.outbox import OnMined, ignore
 from grange.chain.pace import read_block_clock
@@ -55,6 +56,10 @@ class MarketClient(Chain):
     async def clock(self) -> BlockClock:
         """The newest block and the pace of the chain, which give epochs a date."""
         return await read_block_clock(self)
+
+    async def gas_prices(self) -> GasPrices:
+        """What its account has to have for gas now; see `Sender.gas_prices`."""
+        return await self.sender.gas_prices()
 
     async def registered(self, known: Collection[FarmerId] = ()) -> Registered:
         """Everybody who ever registered; of very many a sample. See `read_registered`."""

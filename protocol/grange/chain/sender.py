@@ -42,8 +42,8 @@ from grange.chain.errors import (
     TransactionReverted,
     TransactionTooLate,
 )
-from grange.chain.fees import LYING_TIMES, SendPolicy
-from grange.chain.gas_cost import CallSize, DataPriceWatch
+from grange.chain.fees import LYING_TIMES, SendPolicy, current_fees
+from grange.chain.gas_cost import CallSize, DataPriceWatch, GasPrices
 from grange.chain.gateway import PENDING, Chain
 from grange.chain.outbox import TRANSFER_GAS, OnMined, Outbox, Sent, Wanted, ignore
 from grange.chain.receipts import OUT_OF_GAS, UNKNOWN, Receipt, receipt_from, why_reverted
@@ -150,6 +150,12 @@ class Sender:
             return await self._until_not_changed(known, wanted, paid_tries)
         make = call
         return await self._until_not_overtaken(make, wanted, paid_tries)
+
+    async def gas_prices(self) -> GasPrices:
+        """What would be offered for gas now, and what a rollup charges besides: the account must have that.
+        Raises FeesAboveCap, and what the transport raises."""
+        fees, data = await together(current_fees(self.chain.rpc, self.policy), self._data_prices.now())
+        return GasPrices(gas_wei=fees["maxFeePerGas"], data=data)
 
     async def transfer_native(self, to: Address, amount_wei: int) -> Receipt:
         """Send gas tokens."""

@@ -151,6 +151,13 @@ async def test_too_little_money_is_found_before_anybody_is_asked(world: World, o
             await renter.quote_extension(order, None)
 
 
+async def test_too_few_gas_tokens_are_found_before_anything_is_moved(world: World, order: OrderState) -> None:
+    world.market.native = 10**9
+    async with world.renter() as renter:
+        with pytest.raises(NotEnoughMoney, match="gas tokens for the chain's fees"):
+            await renter.quote_extension(order, None)
+
+
 async def test_what_the_vault_does_not_hold_comes_with_the_same_transaction(
     world: World, order: OrderState
 ) -> None:
