@@ -20,6 +20,7 @@ from rich.console import Console
 from grange.chain.call_sizes import CLAIM, PROOF
 from grange.chain.network_file import read_unit
 from grange.cli.confirm import confirm
+from grange.cli.exit_codes import ExitCode
 from grange.cli.fees import (
     FeeChoice,
     FeesNow,
@@ -256,7 +257,8 @@ def status(
     home: Home = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object; amounts in base units.")] = False,
 ) -> None:
-    """Show what is stored, earned and missed, also while the farm runs."""
+    """Show what is stored, earned and missed, also while the farm runs. Exit code 5 if no proof can be paid
+    for."""
     with explained(GUIDANCE, as_json=as_json):
         folder = home_folder(home)
         config = load_config(folder)
@@ -267,6 +269,8 @@ def status(
             typer.echo(json.dumps(shown.to_json()))
         else:
             Console(markup=False, emoji=False).print(status_table(shown))
+    if shown.cannot_prove:
+        raise typer.Exit(ExitCode.MONEY)
 
 
 @app.command()

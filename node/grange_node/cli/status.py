@@ -118,6 +118,11 @@ class Status:
     key_warning: str | None = None
     """What to do about the operator's key, if the chain names another."""
 
+    @property
+    def cannot_prove(self) -> bool:
+        """Whether no proof is sent: gas costs more than the cap, or there is none for one."""
+        return self.fee_warning is not None or self.gas_proofs == 0
+
     def to_json(self) -> dict[str, Any]:
         """For scripts. Amounts are strings: they are larger than what many readers of JSON take for whole
         numbers."""

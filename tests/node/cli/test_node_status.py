@@ -108,6 +108,10 @@ async def test_fees_above_the_cap_stand_at_the_top_and_gas_is_money_where_a_pric
     assert status.fee_warning is not None
     assert "the cap is 0.000000001: no proof is sent until gas is cheaper" in status.fee_warning
     assert status.fee_warning in shown(status)
+    code, output = await run("status", "--json", *home)
+    assert (code, json.loads(output)["fee_warning"]) == (ExitCode.MONEY, status.fee_warning), (
+        "a script sees it"
+    )
     assert "gas tokens ($" not in shown(status)
     assert " ($" in shown(status)
     # Nothing can be sent at that cap, and words say why.
@@ -117,6 +121,8 @@ async def test_fees_above_the_cap_stand_at_the_top_and_gas_is_money_where_a_pric
     assert (code, json.loads(output)["price"]) == (0, None)
     again = await read_status(load_config(tmp_path / "home"), load_address(tmp_path / "home"))
     assert again.fee_warning is None
+    code, output = await run("status", *home)
+    assert code == 0, output
     code, output = await run("fees", "--max-fee-gwei", "nothing", *home)
     assert code == ExitCode.USAGE
 
