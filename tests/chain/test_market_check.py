@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import rlp
+from aiohttp import web
 from chain_support import LyingRpc
 from hostile_proxy import HostileProxy
 
@@ -205,14 +206,20 @@ async def test_a_market_that_no_factory_made_is_shown_by_two_endpoints_where_the
         is_old = method == "eth_getBlockByNumber" and answer and answer["number"] == hex(first)
         return None if is_old and isinstance(answer["transactions"], list) else answer
 
+    def busy(method: str, answer: Any) -> Any:
+        if answer is not None and pruned(method, answer) is None:
+            raise web.HTTPTooManyRequests
+        return answer
+
     await devnet.mine(1)
     async with HostileProxy.before(devnet.rpc_url) as other:
-        other.change = pruned
         honest = f"{devnet.rpc_url}/2"
         for urls in ((other.url, devnet.rpc_url), (devnet.rpc_url, other.url)):
-            with pytest.raises(OriginUnknown, match="of 2 endpoints only one has block"):
-                async with open_network(devnet.network.model_copy(update={"rpc": urls})):
-                    pass
+            for other.change in (pruned, busy):
+                with pytest.raises(OriginUnknown, match="of 2 endpoints only one has block") as raised:
+                    async with open_network(devnet.network.model_copy(update={"rpc": urls})):
+                        pass
+                assert other.url in str(raised.value), "who does not show it is named"
         for urls in ((other.url, devnet.rpc_url, honest), (devnet.rpc_url, honest)):
             async with open_network(devnet.network.model_copy(update={"rpc": urls})) as (chain, _):
                 assert chain.pins is not None

@@ -71,8 +71,9 @@ async def test_it_shows_where_it_is_funds_an_address_and_ends_on_interrupt(tmp_p
         async with Chain.connect(place["rpc"], place["market"]) as chain:
             assert await chain.token_balance(receiver) == 25 * TOKEN // 2
         # How many digits an amount has, the network's file says.
-        arguments = ["fund", receiver, "--tokens", "many", "--network", str(output)]
-        many = await asyncio.to_thread(CliRunner().invoke, app, arguments)
+        many = await asyncio.to_thread(
+            *(CliRunner().invoke, app, ["fund", receiver, "--tokens", "many", "--network", str(output)])
+        )
         assert many.exit_code == ExitCode.USAGE
         assert "'many' is not an amount of GRNG" in many.stderr
         devnet.send_signal(signal.SIGINT)

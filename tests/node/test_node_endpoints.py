@@ -1,4 +1,5 @@
-"""A farm with several endpoints of a real chain, one of which lies: nothing goes, and the liar is named."""
+"""A farm or a repairer with several endpoints of a real chain, one of which lies: nothing goes, and the liar
+is named."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -24,13 +25,15 @@ from node_support import Parcel
 from rich.console import Console
 from test_node_devnet import LiveFarm, keep, next_epoch, registered, renters_slot, running
 
-from grange.chain import ChainError, Timeouts
+from grange.chain import Chain, ChainError, Sender, Timeouts, Wallet
 from grange.chain.witnesses import WITNESSED_DEPTH_BLOCKS
 from grange_devnet import DEVNET_PARAMETERS, Devnet
 from grange_node.chain.agreement import LONGEST_HELD_SECONDS, LONGEST_REREAD_SECONDS
+from grange_node.chain.heads import LAG_BLOCKS, SURE_BLOCKS, Heads
 from grange_node.cli.status import read_status
 from grange_node.cli.status_screen import status_table
 from grange_node.config import load_address
+from grange_node.repair.repairer import Repairer, Settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 HASTY = Timeouts(connect_seconds=1.0, request_seconds=1.5, retries=1, pause_seconds=0.01)
@@ -180,3 +183,53 @@ async def test_with_one_endpoint_its_word_is_enough_as_before(devnet: Devnet, tm
         await farm.node.follower.refresh()
         assert await farm.node.collector.collect() == 1
     assert not (config.data_folder / "endpoints.json").exists()
+
+
+@asynccontextmanager
+async def behind_a_stuck_one(
+    devnet: Devnet, folder: Path, blocks: int
+) -> AsyncIterator[tuple[str, Repairer]]:
+    """A repairer whose first endpoint, given by its URL, shows a block as the newest that is not."""
+    async with HostileProxy.before(devnet.rpc_url) as liar:
+        await liar.begin(OLD_HEAD)
+        await devnet.mine(blocks)
+        async with (
+            Chain.connect((liar.url, devnet.rpc_url), devnet.market, timeouts=HASTY) as chain,
+            Repairer.open(Settings(folder=folder), Sender(chain, Wallet.random())) as repairer,
+        ):
+            yield liar.url, repairer
+
+
+async def test_a_repairer_whose_first_endpoint_is_stuck_asks_another_and_names_the_first(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    async with behind_a_stuck_one(devnet, tmp_path, LAG_BLOCKS + 1) as (liar, repairer):
+        with pytest.raises(ChainError, match=f"{liar} is {LAG_BLOCKS + 1} blocks behind"):
+            await repairer.view.refresh()
+        await repairer.view.refresh()
+        assert repairer.view.head == await devnet.chain.head()
+        assert [liar in told for told in repairer.view.market.rpc.reports] == [True]
+
+
+async def test_one_that_is_stuck_for_minutes_on_a_fast_chain_is_named_and_not_the_other(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    """Who has just started knows how far the others can be by the age of the block and the chain's pace."""
+    async with behind_a_stuck_one(devnet, tmp_path, 2 * SURE_BLOCKS) as (liar, repairer):
+        market = repairer.view.market
+        old = await market.head()
+        epoch_blocks = market.parameters.epoch_blocks
+        heads = Heads(market, epoch_blocks, lambda: old.timestamp + SURE_BLOCKS)
+        with pytest.raises(ChainError, match=f"{liar} is {2 * SURE_BLOCKS} blocks behind"):
+            await heads.check(old, float(epoch_blocks))
+
+
+async def test_a_clock_that_was_set_back_says_nothing_of_the_others(devnet: Devnet, tmp_path: Path) -> None:
+    times = iter([1_000.0, 1_000.0, 10.0, 10.0, 10.0])
+    async with behind_a_stuck_one(devnet, tmp_path, 0) as (_, repairer):
+        market = repairer.view.market
+        head = await market.head()
+        heads = Heads(market, market.parameters.epoch_blocks, lambda: next(times))
+        for _ in range(2):
+            await heads.check(head, 60.0)
+        assert not market.rpc.reports

@@ -19,8 +19,8 @@ from grange.chain import AnswerUnreadable, ChainError, Head
 from grange.chain.answers import MAX_COUNT, block_hash_from, count
 from grange.chain.chain_check import BLOCK_METHOD
 from grange.chain.connection import Connection
+from grange.chain.market import MarketClient
 from grange.units import format_count
-from grange_node.chain.farm_market import FarmMarket
 from grange_node.elapsed import elapsed
 
 COMPARED_SECONDS: Final = 60.0
@@ -34,9 +34,9 @@ STALE_SECONDS: Final = 600.0
 
 
 class Heads:
-    """Those of one farm's endpoints."""
+    """Those of one farm's or repairer's endpoints."""
 
-    def __init__(self, market: FarmMarket, epoch_blocks: int, clock: Callable[[], float]) -> None:
+    def __init__(self, market: MarketClient, epoch_blocks: int, clock: Callable[[], float]) -> None:
         """`clock` gives Unix seconds."""
         self._market = market
         self._epoch_blocks = epoch_blocks
@@ -83,9 +83,13 @@ class Heads:
     def _possible_blocks(self, head: Head, epoch_seconds: float | None) -> int:
         """How many blocks can have come since the head last moved."""
         if self._seen is None or not epoch_seconds:
-            return MAX_COUNT if self._clock() - head.timestamp > STALE_SECONDS else SURE_BLOCKS
-        seconds = elapsed(self._seen[1], self._clock())
-        return SURE_BLOCKS + int(2 * seconds * self._epoch_blocks / epoch_seconds)
+            seconds = max(0.0, self._clock() - head.timestamp)
+            if seconds > STALE_SECONDS:
+                return MAX_COUNT
+        else:
+            seconds = elapsed(self._seen[1], self._clock())
+        come = 2 * seconds * self._epoch_blocks / epoch_seconds if epoch_seconds else 0.0
+        return SURE_BLOCKS + int(min(come, MAX_COUNT))
 
     async def _others(self, head: Head) -> list[tuple[Connection, int, bool]]:
         """Of each other endpoint that answers, and that is not known to be wrong, its newest block, and

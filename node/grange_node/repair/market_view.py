@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Collection, Mapping
 
-from grange.chain import Farmer, Head
+from grange.chain import ChainError, Farmer, Head
 from grange.chain.order_index import OrderIndex
 from grange.chain.orders import REORG_BLOCKS, OrderState
 from grange.executors import Executors
 from grange.types import Address, Epoch, FarmerId, OrderId
+from grange_node.chain.heads import Heads
 from grange_node.errors import RepairStopped
 from grange_node.repair.directory import FollowedDirectory
 from grange_node.repair.market import RepairMarket
@@ -38,6 +40,9 @@ class MarketView:
         self._kept_renters = kept_renters
         self._reading = asyncio.Lock()
         self._head: Head | None = None
+        self._heads = Heads(market, market.parameters.epoch_blocks, time.time)
+        self._epoch_seconds: float | None = None
+        """How long an epoch takes, by the endpoint in use; asked for where there are several."""
         self._is_behind = False
         """Whether the index is to be read again, though no block is new."""
 
@@ -98,9 +103,11 @@ class MarketView:
         return found
 
     async def refresh(self) -> Epoch:
-        """Read what is new on chain; gives `next_epoch`. Raises ChainError."""
+        """Read what is new on chain; gives `next_epoch`. Raises ChainError, also when the newest block can't
+        be the newest: then another endpoint is asked from now on."""
         async with self._reading:
             head = await self.market.head()
+            await self._check_head(head)
             if self._is_behind or self._head is None or head.hash != self._head.hash:
                 await self.market.follow(self.orders, self._start_block, self.executors)
                 self._is_behind = False
@@ -111,6 +118,17 @@ class MarketView:
                     )
                 self._head = head
             return self.next_epoch
+
+    async def _check_head(self, head: Head) -> None:
+        if self.market.rpc.is_alone:
+            return
+        if self._epoch_seconds is None:
+            self._epoch_seconds = (await self.market.clock()).epoch_seconds
+        try:
+            await self._heads.check(head, self._epoch_seconds)
+        except ChainError:
+            self._epoch_seconds = None
+            raise
 
     def _ended_by(self, head: Head) -> Epoch:
         """Orders that ended by then have done so for good, whatever a reorg takes back."""

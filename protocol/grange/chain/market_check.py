@@ -41,6 +41,7 @@ from grange.chain.endpoint_notes import EndpointNotes
 from grange.chain.errors import (
     AnswerUnreadable,
     ChainError,
+    ChainUnavailable,
     MarketForged,
     OriginUnknown,
     RpcError,
@@ -167,18 +168,32 @@ async def check_market(chain: Chain, *, first_block: int) -> Origin:
 
 async def _ask(chain: Chain, questions: Sequence[Question]) -> list[tuple[str, list[Any]]]:
     """The answers of each endpoint that gives some, and how it is named where there are several."""
+    answered, silent = await _ask_or_say_why(chain, questions)
+    if not answered:
+        raise silent[0]
+    return answered
+
+
+async def _ask_or_say_why(
+    chain: Chain, questions: Sequence[Question]
+) -> tuple[list[tuple[str, list[Any]]], list[ChainError]]:
+    """The same, and why the others give none."""
     rpc = chain.rpc
     if rpc.is_alone:
-        return [("", await rpc.batch(questions))]
-    said = await rpc.ask_everybody(questions)
-    answered = [
-        (f", by the endpoint {connection.name}", answers)
-        for connection, answers in said
-        if not isinstance(answers, ChainError)
-    ]
-    if not answered:
-        raise said[0][1]
-    return answered
+        try:
+            return [("", await rpc.batch(questions))], []
+        except RpcError as error:
+            return [], [error]
+    answered: list[tuple[str, list[Any]]] = []
+    silent: list[ChainError] = []
+    for connection, said in await rpc.ask_everybody(questions):
+        if isinstance(said, ChainError):
+            # A refusal does not tell by itself whose it is.
+            is_named = connection.name in str(said)
+            silent.append(said if is_named else ChainUnavailable(connection.url, str(said)))
+        else:
+            answered.append((f", by the endpoint {connection.name}", said))
+    return answered, silent
 
 
 def _check_code(part: str, parameters: Parameters, place: Place, code: bytes) -> None:
@@ -219,15 +234,14 @@ async def _find_transaction(chain: Chain, origin: Origin, first_block: int) -> O
         )
     code = creation_code(PARTS[-1], chain.parameters, origin.parts[-2])
     found: list[bytes] = []
-    try:
-        shown = await _ask(chain, [(BLOCK_METHOD, (hex(first_block), True))])
-    except RpcError:
-        shown = []
+    shown, silent = await _ask_or_say_why(chain, [(BLOCK_METHOD, (hex(first_block), True))])
+    lacking = [str(error) for error in silent]
     for endpoint, (block,) in shown:
         try:
             transaction = _transaction_in(block, first_block, code, chain.market)
         except AnswerUnreadable:
             # It does not have the block, or gives something else: it says nothing.
+            lacking.append(f"it is not shown{endpoint}")
             continue
         if transaction is None:
             raise OriginUnknown(
@@ -244,7 +258,8 @@ async def _find_transaction(chain: Chain, origin: Origin, first_block: int) -> O
         raise OriginUnknown(
             f"the address of the market at {chain.market} does not show how it was made, and of "
             f"{len(chain.rpc.connections)} endpoints only one has block {first_block}, in which it should "
-            "have been deployed, and two have to show it: leave out those that do not have it, or add others"
+            f"have been deployed, and two have to show it ({'; '.join(lacking)}): try again if that may "
+            "pass, leave out those that do not have it, or add others"
         )
     return replace(origin, transaction=found[0], block=first_block, witnesses=len(found))
 
