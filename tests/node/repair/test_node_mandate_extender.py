@@ -15,6 +15,7 @@ from repair_ground import DEADLINE_BLOCKS, DOMAIN, END, ORDER, RATE, RENTER, SLO
 from repair_market import FakeMarket, order_as_read
 
 from grange.chain import Farmer, Mandate, Order, Receipt, TransactionReverted, Wallet
+from grange.chain.gas_value import FREE_GAS
 from grange.executors import Executors
 from grange.messages import AcceptanceMessage, acceptance_signer, extension_id, sign_acceptance
 from grange.peer import FarmerRefused, FarmerUnreachable
@@ -151,7 +152,7 @@ class Bench:
     async def tick(self) -> list[OrderId]:
         """Look at the newest block."""
         await self.view.refresh()
-        return await self.extender.tick()
+        return await self.extender.tick(replace(FREE_GAS, fixed_price=GAS_PRICE))
 
     def mine_to(self, block: int) -> None:
         """Let time pass."""
@@ -167,7 +168,7 @@ async def extending(folder: Path, renter: Renter) -> AsyncIterator[Bench]:
     directory = Directory(market, ground)
     with kept_orders(folder) as orders, Executors.open() as executors:
         view = MarketView(market, directory, orders, executors, start_block=0)
-        yield Bench(ground, view, MandateExtender(view, directory, gas_price=GAS_PRICE))
+        yield Bench(ground, view, MandateExtender(view, directory))
 
 
 def _our_block(ground: Ground) -> int:
