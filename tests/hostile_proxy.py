@@ -86,16 +86,22 @@ class HostileProxy:
             return web.Response(status=429, headers={"Retry-After": self.retry_after})
         if self.lie == HANGS:
             await asyncio.Event().wait()
-        answers = [
-            _kept(one) if one["method"] == self.keeps else await self._forward(self._altered(one))
-            for one in questions
-        ]
+        answers = [await self._answer_to(one) for one in questions]
         for question, answer in zip(questions, answers, strict=True):
             if "result" in answer:
                 answer["result"] = self._told(question, answer["result"])
                 if self.change is not None:
                     answer["result"] = self.change(question["method"], answer["result"])
         return web.json_response(answers if isinstance(content, list) else answers[0])
+
+    async def _answer_to(self, question: dict[str, Any]) -> Any:
+        if question["method"] == self.keeps:
+            return _kept(question)
+        if self.lie == LEAP and _last_block_of_logs(question) > self._old + LEAP_BLOCKS // 100:
+            # As nodes do that don't have the block.
+            error = {"code": -32602, "message": "block range extends beyond current head block"}
+            return {"jsonrpc": "2.0", "id": question["id"], "error": error}
+        return await self._forward(self._altered(question))
 
     async def _forward(self, content: Any) -> Any:
         async with aiohttp.ClientSession() as session, session.post(self.behind, json=content) as response:
@@ -155,6 +161,12 @@ def _kept(question: dict[str, Any]) -> dict[str, Any]:
     is_sent = question["method"] == "eth_sendRawTransaction"
     raw = bytes.fromhex(question["params"][0][2:]) if is_sent else b""
     return {"id": question["id"], "result": "0x" + keccak256(raw).hex() if is_sent else None}
+
+
+def _last_block_of_logs(question: dict[str, Any]) -> int:
+    """Of those whose logs are asked for; 0 if none are, or up to the newest."""
+    last = question["params"][0].get("toBlock", "latest") if question["method"] == "eth_getLogs" else "latest"
+    return 0 if last == "latest" else int(last, 16)
 
 
 def _other(text: str) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from grange.chain import Head
 from grange.chain.confirmations import FINAL_BLOCKS
+from grange.chain.connection import Connection
+from grange.chain.errors import AnswerTooLong, ChainError, EndpointsUnavailable, RpcError
 from grange.executors import Executors
 from grange.types import OrderId
 from grange.units import format_count
@@ -83,7 +85,7 @@ async def sync_with_all(
         return await sync(market, catalog, executors, first_block=first_block, before=before)
     await executors.in_database(_recall_an_event, market, catalog, first_block)
     is_new = (await executors.in_database(index.cursor, first_block)).block < first_block
-    synced = await sync(market, catalog, executors, first_block=first_block, before=before)
+    synced = await _sync_with_who_shows(market, catalog, executors, first_block, before)
     for _ in rpc.connections[1:]:
         hidden = len(await executors.in_database(catalog.missing, synced.head.epoch))
         shown = len(await executors.in_database(catalog.orders))
@@ -98,6 +100,31 @@ async def sync_with_all(
             rpc.accuse(
                 left, f"did not show {format_count(now_shown - shown, 'order')} of yours that others show"
             )
+    return synced
+
+
+async def _sync_with_who_shows(
+    market: RenterMarket, catalog: Catalog, executors: Executors, first_block: int, before: Synced | None
+) -> Synced:
+    """By another endpoint where one refuses the events up to the block that it calls the newest: nodes do so
+    if they don't have that block. Raises what the last one refuses."""
+    rpc = market.rpc
+    refused: dict[Connection, ChainError] = {}
+    for _ in rpc.connections[1:]:
+        try:
+            synced = await sync(market, catalog, executors, first_block=first_block, before=before)
+            break
+        except ChainError as error:
+            failures = error.failures if isinstance(error, EndpointsUnavailable) else (error,)
+            found = next((one for one in failures if isinstance(one, (AnswerTooLong, RpcError))), None)
+            left = None if found is None else rpc.ask_another()
+            if found is None or left is None:
+                raise
+            refused[left] = found
+    else:
+        synced = await sync(market, catalog, executors, first_block=first_block, before=before)
+    for connection, refusal in refused.items():
+        rpc.accuse(connection, f"did not show the market's events, which another one shows ({refusal})")
     return synced
 
 
