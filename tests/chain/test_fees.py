@@ -169,6 +169,15 @@ async def test_a_liar_among_two_neither_makes_it_dear_nor_keeps_it_from_being_mi
     assert await devnet.chain.token_balance(wallet.address) == 1_000 * TOKEN - 1
 
 
+async def test_gas_costs_what_another_endpoint_says_where_the_first_names_more_than_the_cap(
+    devnet: Devnet,
+) -> None:
+    """Else `farm status` says that no proof is sent, while all of them are."""
+    async with behind(devnet, base_fee(SILLY_WEI)) as chain:
+        assert (await read_fee_level(chain.rpc)).base_wei < DEFAULT_MAX_FEE_WEI
+        assert "names a base fee of 1,000,000,000,000,000" in told(chain)
+
+
 def charging(wei: int) -> Change:
     """An endpoint of a rollup that charges so much for a kilobyte."""
 

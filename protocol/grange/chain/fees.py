@@ -84,8 +84,21 @@ class FeeLevel:
 
 
 async def read_fee_level(rpc: Rpc, policy: SendPolicy | None = None) -> FeeLevel:
-    """What an endpoint says of now, whatever the cap. Raises ChainError."""
+    """What endpoints say of now: above the cap only if each of them says so. Raises ChainError."""
     policy = policy or SendPolicy()
+    level = await _say_fee_level(rpc, policy)
+    for _ in rpc.connections[1:]:
+        if level.base_wei < policy.max_fee_wei:
+            break
+        suspect, named = rpc.ask_another(), level.base_wei
+        level = await _say_fee_level(rpc, policy)
+        if suspect is not None and level.base_wei * LYING_TIMES <= named:
+            said, other = format_gwei(named), format_gwei(level.base_wei)
+            rpc.accuse(suspect, f"names a base fee of {said} gwei, and another one {other}")
+    return level
+
+
+async def _say_fee_level(rpc: Rpc, policy: SendPolicy) -> FeeLevel:
     tip, newest = await together(
         _suggested_tip(rpc, policy), rpc.call("eth_getBlockByNumber", "latest", False)
     )
@@ -100,14 +113,6 @@ async def current_fees(rpc: Rpc, policy: SendPolicy) -> Fees:
     """Fees with which a transaction should be in one of the next blocks. Raises FeesAboveCap when each
     endpoint names a base fee that is not below the cap: nothing that is offered would be mined."""
     level = await read_fee_level(rpc, policy)
-    for _ in rpc.connections[1:]:
-        if level.base_wei < policy.max_fee_wei:
-            break
-        suspect, named = rpc.ask_another(), level.base_wei
-        level = await read_fee_level(rpc, policy)
-        if suspect is not None and level.base_wei * LYING_TIMES <= named:
-            said, other = format_gwei(named), format_gwei(level.base_wei)
-            rpc.accuse(suspect, f"names a base fee of {said} gwei, and another one {other}")
     if level.base_wei >= policy.max_fee_wei:
         raise FeesAboveCap(level.base_wei, policy.max_fee_wei)
     fee = level.base_wei * policy.base_fee_factor + level.tip_wei
