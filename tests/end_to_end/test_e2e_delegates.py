@@ -150,7 +150,7 @@ async def test_what_a_device_reads_is_paid_by_the_account_and_counts(town: Town,
     revoked = await grange("keys", "delegate", "revoke", own, "--home", person.home)
     assert revoked.code == 0, revoked
     stopped: Ran = await grange("put", source, "--k", 2, "--n", 4, "--yes", "--home", device.home)
-    assert (stopped.code, "This device may spend 0 tokens" in stopped.err) == (5, True), stopped
+    assert (stopped.code, "This device may spend 0 GRNG" in stopped.err) == (5, True), stopped
 
 
 async def test_a_device_has_to_do_with_its_own_orders_alone(town: Town, tmp_path: Path) -> None:

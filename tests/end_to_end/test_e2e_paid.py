@@ -70,7 +70,7 @@ async def test_a_download_is_paid_and_redeemed(shop: Town, tmp_path: Path) -> No
     assert (await grange("deposit", 40, "--home", person.home)).code == 0
     vault += 40 * TOKEN
     capped = await get(person, tmp_path / "no", "--max-price", "0.5")
-    assert (capped.code, "0.5 tokens that were allowed" in capped.err) == (5, True)
+    assert (capped.code, "0.5 GRNG that were allowed" in capped.err) == (5, True)
     assert not (tmp_path / "no" / "one.bin").exists()
     spent_in_vain = sum(signed(person).values())
     assert spent_in_vain <= TOKEN // 2
