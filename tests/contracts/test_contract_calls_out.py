@@ -30,12 +30,16 @@ EXPECTED = {
 }
 
 
+NOT_THE_MARKET = {"token", "devnet"}
+"""Folders of contracts that the market does not consist of."""
+
+
 def sources() -> dict[str, str]:
     """The market's sources without comments, each by its path."""
     return {
         str(path.relative_to(CONTRACTS)): re.sub(COMMENT, "", path.read_text())
         for path in sorted(CONTRACTS.rglob("*.sol"))
-        if "token" not in path.relative_to(CONTRACTS).parts
+        if not NOT_THE_MARKET & set(path.relative_to(CONTRACTS).parts)
     }
 
 

@@ -93,13 +93,15 @@ def device_of(account: Config, home: Path) -> Config:
 
 
 def test_a_delegates_home_has_a_key_of_its_own_and_no_phrase(tmp_path: Path) -> None:
-    """It opens the account's orders, and neither phrase nor the account's key can be had from it."""
+    """It opens its own orders, which the account opens too. Neither the phrase nor the account's own key or
+    secret can be had from it."""
     account = set_up(tmp_path / "account", phrase=WORDS, network=NETWORK)
     made = device_of(account, tmp_path / "device")
     loaded = load(tmp_path / "device")
     assert loaded.network == NETWORK
     assert loaded.identity.wallet.private_key == made.identity.wallet.private_key
-    assert loaded.identity.secret == account.identity.secret
+    device = loaded.identity.wallet.address
+    assert loaded.identity.secret == account.identity.secret.for_delegate(device) != account.identity.secret
     assert loaded.identity.account == account.identity.wallet.address
     assert loaded.identity.wallet.address != account.identity.wallet.address
     files = {path.name: path for path in (tmp_path / "device").iterdir()}
