@@ -49,7 +49,9 @@ class Watch:
             for pid in (process.pid, *_children(process.pid)):
                 for file in ("cmdline", "environ"):
                     with suppress(OSError):
-                        self.seen[f"{name}: {file} of {pid}"] = _read(f"/proc/{pid}/{file}")
+                        # Of one that has just ended there is nothing left to read.
+                        if content := _read(f"/proc/{pid}/{file}"):
+                            self.seen[f"{name}: {file} of {pid}"] = content
             await asyncio.sleep(LOOK_SECONDS)
 
     @asynccontextmanager
