@@ -23,14 +23,12 @@ from grange.cli.confirm import confirm
 from grange.cli.exit_codes import ExitCode
 from grange.cli.fees import (
     FeeChoice,
-    FeesNow,
     GasUsdCommandOption,
     GasUsdOption,
     MaxFeeOption,
     TokenUsdOption,
     changed_fees,
-    look_at_fees,
-    print_fees,
+    show_fees,
 )
 from grange.cli.network_options import (
     FirstBlockOption,
@@ -297,12 +295,8 @@ def fees(
         changed = config.model_copy(update={"fees": changed_fees(config.fees, choice)})
         if changed != config:
             save_config(folder, changed)
-
-        async def look() -> FeesNow:
-            async with connect(changed, TIMEOUTS) as chain:
-                return await look_at_fees(chain.rpc, changed.fees, {"a proof": PROOF, "a withdrawal": CLAIM})
-
-        print_fees(asyncio.run(look()), as_json=as_json)
+        calls = {"a proof": PROOF, "a withdrawal": CLAIM}
+        asyncio.run(show_fees(connect(changed, TIMEOUTS), changed.fees, calls, as_json=as_json))
 
 
 @app.command()

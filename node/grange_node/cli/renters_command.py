@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
-from grange.allow_lists import RENTERS, ListFiles, parse_who
-from grange.cli.list_words import describe_change, describe_forgotten, describe_lists, lists_json
+from grange.allow_lists import RENTERS, ListFiles
+from grange.cli.list_words import lists_text, put_on_list, take_off_lists
 from grange.cli.presenter import explained
 from grange_node.cli.common import GUIDANCE, Home
 from grange_node.config import home_folder, load_config
@@ -26,26 +25,21 @@ OwnName = Annotated[str, typer.Argument(metavar="[NAME]", help="A name of your o
 def allow(renter: Renter, name: OwnName = "", home: Home = None) -> None:
     """Take data from this renter, and from no other that is not allowed too. A running farm follows."""
     with explained(GUIDANCE):
-        files, who = _files(home), parse_who(renter, of=RENTERS)
-        files.allow(who, name)
-        typer.echo(describe_change(files, who, name, is_allowed=True))
+        typer.echo(put_on_list(_files(home), renter, name, is_allowed=True))
 
 
 @renters.command()
 def deny(renter: Renter, name: OwnName = "", home: Home = None) -> None:
     """Take nothing more from this renter. What is accepted stays, and is served and proven."""
     with explained(GUIDANCE):
-        files, who = _files(home), parse_who(renter, of=RENTERS)
-        files.deny(who, name)
-        typer.echo(describe_change(files, who, name, is_allowed=False))
+        typer.echo(put_on_list(_files(home), renter, name, is_allowed=False))
 
 
 @renters.command()
 def forget(renter: Renter, home: Home = None) -> None:
     """Take this renter off both lists. With nobody on the allow list all are welcome again."""
     with explained(GUIDANCE):
-        files, who = _files(home), parse_who(renter, of=RENTERS)
-        typer.echo(describe_forgotten(who, was_listed=files.forget(who)))
+        typer.echo(take_off_lists(_files(home), renter))
 
 
 @renters.command("list")
@@ -54,9 +48,7 @@ def show(
 ) -> None:
     """Show both lists."""
     with explained(GUIDANCE, as_json=as_json):
-        files = _files(home)
-        lists = files.read()
-        typer.echo(json.dumps(lists_json(lists)) if as_json else describe_lists(files, lists))
+        typer.echo(lists_text(_files(home), as_json=as_json))
 
 
 def _files(home: Home) -> ListFiles:

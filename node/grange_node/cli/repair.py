@@ -26,14 +26,12 @@ from grange.chain.market_pins import MarketPins
 from grange.chain.network_file import Network, open_network
 from grange.cli.fees import (
     FeeChoice,
-    FeesNow,
     GasUsdCommandOption,
     GasUsdOption,
     MaxFeeOption,
     TokenUsdOption,
     changed_fees,
-    look_at_fees,
-    print_fees,
+    show_fees,
 )
 from grange.cli.network_options import (
     FirstBlockOption,
@@ -199,12 +197,7 @@ def fees(
         changed = config.model_copy(update={"fees": changed_fees(config.fees, choice)})
         if changed != config:
             save_repair_config(folder, changed)
-
-        async def look() -> FeesNow:
-            async with connected(changed, folder) as chain:
-                return await look_at_fees(chain.rpc, changed.fees, SHOWN_CALLS)
-
-        print_fees(asyncio.run(look()), as_json=as_json)
+        asyncio.run(show_fees(connected(changed, folder), changed.fees, SHOWN_CALLS, as_json=as_json))
 
 
 @app.command()

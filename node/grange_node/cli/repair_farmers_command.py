@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from grange.allow_lists import FARMERS, ListFiles, parse_who
-from grange.cli.list_words import describe_change, describe_forgotten, describe_lists, lists_json
+from grange.allow_lists import FARMERS, ListFiles
+from grange.cli.list_words import lists_text, put_on_list, take_off_lists
 from grange.cli.presenter import explained
 from grange_node.cli.common import GUIDANCE
 from grange_node.cli.repair_home import HOME_VARIABLE, load_repair_config, repair_home
@@ -35,26 +34,21 @@ AT_START = "A repairer reads its lists when it starts."
 def allow(farmer: Farmer, name: OwnName = "", home: Home = None) -> None:
     """Give slots to this farmer, and to no other that is not allowed too."""
     with explained(GUIDANCE):
-        files, who = _files(home), parse_who(farmer)
-        files.allow(who, name)
-        typer.echo(f"{describe_change(files, who, name, is_allowed=True)}\n{AT_START}")
+        typer.echo(f"{put_on_list(_files(home), farmer, name, is_allowed=True)}\n{AT_START}")
 
 
 @farmers.command()
 def deny(farmer: Farmer, name: OwnName = "", home: Home = None) -> None:
     """Give this farmer no slot."""
     with explained(GUIDANCE):
-        files, who = _files(home), parse_who(farmer)
-        files.deny(who, name)
-        typer.echo(f"{describe_change(files, who, name, is_allowed=False)}\n{AT_START}")
+        typer.echo(f"{put_on_list(_files(home), farmer, name, is_allowed=False)}\n{AT_START}")
 
 
 @farmers.command()
 def forget(farmer: Farmer, home: Home = None) -> None:
     """Take this farmer off both lists. With none on the allow list all may be chosen again."""
     with explained(GUIDANCE):
-        files, who = _files(home), parse_who(farmer)
-        typer.echo(f"{describe_forgotten(who, was_listed=files.forget(who))}\n{AT_START}")
+        typer.echo(f"{take_off_lists(_files(home), farmer)}\n{AT_START}")
 
 
 @farmers.command("list")
@@ -63,9 +57,7 @@ def show(
 ) -> None:
     """Show both lists."""
     with explained(GUIDANCE, as_json=as_json):
-        files = _files(home)
-        lists = files.read()
-        typer.echo(json.dumps(lists_json(lists)) if as_json else describe_lists(files, lists))
+        typer.echo(lists_text(_files(home), as_json=as_json))
 
 
 def _files(home: Path | None) -> ListFiles:

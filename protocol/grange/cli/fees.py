@@ -1,8 +1,8 @@
 """What `grange fees`, `grange farm fees` and `grange repair fees` have in common: options and words.
 
     settings = changed_fees(settings, choice)        what was asked for, checked
-    shown = await look_at_fees(rpc, settings, calls)
-    print_fees(shown, as_json=...)                   the cap, the price, and what calls cost now
+    await show_fees(opening, settings, calls, as_json=...)
+                                                     the cap, the price, and what calls cost now
 
 Decides options and words. Leaves where settings are kept to each of them.
 """
@@ -10,6 +10,7 @@ Decides options and words. Leaves where settings are kept to each of them.
 import json
 import shlex
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -21,6 +22,7 @@ from grange.chain.fee_settings import FeeSettings
 from grange.chain.fees import FeeLevel, read_fee_level
 from grange.chain.gas_cost import CallSize, GasPrices, read_data_prices
 from grange.chain.gas_value import GasPriceFeed, GasValue
+from grange.chain.gateway import Chain
 from grange.chain.rpc import Rpc
 from grange.cli.presenter import print_prose
 from grange.errors import Misuse
@@ -123,6 +125,19 @@ async def look_at_fees(rpc: Rpc, settings: FeeSettings, calls: Mapping[str, Call
         token_microusd=settings.token_microusd,
     )
     return FeesNow(settings=settings, level=level, value=value, calls=calls, trouble=feed.trouble)
+
+
+async def show_fees(
+    opening: AbstractAsyncContextManager[Chain],
+    settings: FeeSettings,
+    calls: Mapping[str, CallSize],
+    *,
+    as_json: bool,
+) -> None:
+    """Look by a chain that is opened for it, and print. Raises ChainError."""
+    async with opening as chain:
+        now = await look_at_fees(chain.rpc, settings, calls)
+    print_fees(now, as_json=as_json)
 
 
 def print_fees(now: FeesNow, *, as_json: bool) -> None:

@@ -1,6 +1,34 @@
-"""What the commands about allow and deny lists say, on both sides."""
+"""What the commands about allow and deny lists do and say, on both sides.
 
-from grange.allow_lists import AllowLists, Listed, ListFiles, Who
+    put_on_list(files, "7", "Ada", is_allowed=True)     and the sentence for it
+    take_off_lists(files, "7")
+    lists_text(files, as_json=False)
+
+Leaves the lists to `grange.allow_lists`, and where they are to each command.
+"""
+
+import json
+
+from grange.allow_lists import AllowLists, Listed, ListFiles, Who, parse_who
+
+
+def put_on_list(files: ListFiles, who_text: str, name: str, *, is_allowed: bool) -> str:
+    """Allow or deny somebody, and say so. Raises what `parse_who` and `ListFiles` raise."""
+    who = parse_who(who_text, of=files.of)
+    (files.allow if is_allowed else files.deny)(who, name)
+    return describe_change(files, who, name, is_allowed=is_allowed)
+
+
+def take_off_lists(files: ListFiles, who_text: str) -> str:
+    """Take somebody off both lists, and say what came of it. Raises the same."""
+    who = parse_who(who_text, of=files.of)
+    return describe_forgotten(who, was_listed=files.forget(who))
+
+
+def lists_text(files: ListFiles, *, as_json: bool) -> str:
+    """Both lists, as one line of JSON or for a person."""
+    lists = files.read()
+    return json.dumps(lists_json(lists)) if as_json else describe_lists(files, lists)
 
 
 def lists_json(lists: AllowLists) -> dict[str, list[dict[str, object]]]:

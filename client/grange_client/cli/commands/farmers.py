@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from grange.allow_lists import FARMERS, ListFiles, parse_who
-from grange.cli.list_words import describe_change, describe_forgotten, describe_lists, lists_json
+from grange.allow_lists import FARMERS, ListFiles
+from grange.cli.list_words import describe_lists, lists_json, put_on_list, take_off_lists
 from grange_client.cli import output
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Json, Verbose
@@ -48,24 +48,19 @@ def everybody(
 @farmers.command()
 def allow(farmer: Farmer, name: OwnName = "", home: Home = None, verbose: Verbose = False) -> None:
     """Store with this farmer, and with no other that is not allowed too; it counts as one you know."""
-    files, who = _files(home), parse_who(farmer)
-    files.allow(who, name)
-    common.out.print(describe_change(files, who, name, is_allowed=True))
+    common.out.print(put_on_list(_files(home), farmer, name, is_allowed=True))
 
 
 @farmers.command()
 def deny(farmer: Farmer, name: OwnName = "", home: Home = None, verbose: Verbose = False) -> None:
     """Give this farmer nothing more, and read from it only what the others cannot give back."""
-    files, who = _files(home), parse_who(farmer)
-    files.deny(who, name)
-    common.out.print(describe_change(files, who, name, is_allowed=False))
+    common.out.print(put_on_list(_files(home), farmer, name, is_allowed=False))
 
 
 @farmers.command()
 def forget(farmer: Farmer, home: Home = None, verbose: Verbose = False) -> None:
     """Take this farmer off both lists. With none on the allow list all may be chosen again."""
-    who = parse_who(farmer)
-    common.out.print(describe_forgotten(who, was_listed=_files(home).forget(who)))
+    common.out.print(take_off_lists(_files(home), farmer))
 
 
 @farmers.command("list")

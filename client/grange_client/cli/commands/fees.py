@@ -9,7 +9,7 @@ import typer
 
 from grange.chain import Chain
 from grange.chain.call_sizes import extend, place
-from grange.chain.fee_settings import FeeSettings, load_fee_settings, save_fee_settings
+from grange.chain.fee_settings import load_fee_settings, save_fee_settings
 from grange.cli.fees import (
     FeeChoice,
     GasUsdCommandOption,
@@ -17,12 +17,11 @@ from grange.cli.fees import (
     MaxFeeOption,
     TokenUsdOption,
     changed_fees,
-    look_at_fees,
-    print_fees,
+    show_fees,
 )
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Verbose
-from grange_client.keys.config import Config, home_path, load
+from grange_client.keys.config import home_path, load
 
 SHOWN_CALLS: Final = {
     "storing with 8 farmers": place(8),
@@ -49,16 +48,11 @@ def fees(  # noqa: PLR0917  typer makes options of parameters
     changed = changed_fees(settings, choice)
     if changed != settings:
         save_fee_settings(folder, changed)
-    common.run(_show(config, changed, as_json))
-
-
-async def _show(config: Config, settings: FeeSettings, as_json: bool) -> None:
     network = config.network
-    async with Chain.connect(
+    opening = Chain.connect(
         network.rpc,
         network.market,
         expected_chain_id=network.chain_id,
         expected_genesis=config.expected_genesis,
-    ) as chain:
-        now = await look_at_fees(chain.rpc, settings, SHOWN_CALLS)
-    print_fees(now, as_json=as_json)
+    )
+    common.run(show_fees(opening, changed, SHOWN_CALLS, as_json=as_json))
