@@ -12,6 +12,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
+use crate::borders;
 use crate::erasure;
 use crate::merkle;
 use crate::sha256::{BLOCK_BYTES, HASH_BYTES, instructions};
@@ -160,6 +161,36 @@ fn code<'py>(
     PyList::new(py, made.into_iter().map(|filled| filled.object))
 }
 
+/// The least length from `first` to below `limit` with which a chunk of `content` may end; None if there is none.
+#[pyfunction]
+fn find_border(
+    py: Python<'_>,
+    content: &Bound<'_, PyAny>,
+    gear: &Bound<'_, PyAny>,
+    first: usize,
+    limit: usize,
+    threshold: u64,
+) -> PyResult<Option<usize>> {
+    let (content, gear) = (Bytes::of(content)?, Bytes::of(gear)?);
+    let (content, gear) = (content.get(), gear.get());
+    if gear.len() != 8 * 256 {
+        return Err(PyValueError::new_err("a gear has 256 words of 8 bytes"));
+    }
+    if first >= limit {
+        return Ok(None);
+    }
+    if first < borders::WINDOW_BYTES || limit - 1 > content.len() {
+        return Err(PyValueError::new_err("no such lengths in this content"));
+    }
+    let words: borders::Gear = std::array::from_fn(|value| {
+        let word = &gear[8 * value..8 * value + 8];
+        u64::from_be_bytes(word.try_into().expect("8 bytes"))
+    });
+    Ok(run(py, limit - first, || {
+        borders::find_border(content, &words, first, limit, threshold)
+    }))
+}
+
 fn check_pieces(have: &[usize], pieces: &[&[u8]], wanted: &[usize], length: usize) -> PyResult<()> {
     let mut numbers = have.to_vec();
     numbers.sort_unstable();
@@ -284,6 +315,7 @@ fn grange_kernel(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("CODES_FAST", erasure::is_fast())?;
     module.add_function(wrap_pyfunction!(code, module)?)?;
+    module.add_function(wrap_pyfunction!(find_border, module)?)?;
     module.add_function(wrap_pyfunction!(leaf_hashes, module)?)?;
     module.add_function(wrap_pyfunction!(merkle_root, module)?)?;
     module.add_function(wrap_pyfunction!(merkle_roots, module)?)?;

@@ -1,0 +1,20 @@
+"""What a drive is made of, as bytes, and the catalog of where its chunks are. No command uses it yet.
+
+keys                    what follows from the recovery secret: a drive's keys
+chunk, sealing          runs of content, each sealed under a key of its own
+stored_form             compressed where that helps
+chunker                 where one chunk ends and the next begins
+chunk_store             where chunks come from and go to
+content, levels         which chunks a long file is made of; long lists as trees
+entry, tree             directories; tree_builder makes a whole one
+differences, merge        what differs between two trees, and one tree out of two
+commit                  a drive at one moment, and which ones it came from
+commit_merge            one commit out of two, and from which base
+journal, pack           what is where, and chunks end to end with that behind them
+drive_state             what all journals say together; recovery from the newest
+stamp                   what a file looked like when it was read
+catalog                 an index of what the packs say, made again from them: what any does, and filling it
+catalog_check           compares one with the packs
+catalog_rows            what a database has of it, sealed
+sqlite_catalog          one in a SQLite file; its tables are in sqlite_chunks
+"""

@@ -1,0 +1,94 @@
+"""Where one chunk of a file ends and the next begins: by content, so that most chunks survive an insertion.
+
+    h(i) = sum over j < 64 of gear[byte i - j] << j, modulo 2**64       the last 64 bytes decide
+
+From MIN_BYTES on, a chunk ends behind the first byte i at which h(i) is below a threshold: a rare one up to
+NORMAL_BYTES, a common one from there to MAX_BYTES, where it ends in any case. Thus 1 MiB on average, with few
+very short and very long ones. The rest of a file is its last chunk, so a small file is one chunk.
+
+The table `gear` is secret, or who knows a file could tell from the lengths of its chunks whether it is
+here. Tables can be worked out by who sees lengths of chunks with known content: nobody sees them, since they
+stand in the sealed journal alone.
+
+Borders are the same however a file is read. They are looked for by the kernel, or with numpy where there is
+none, in parts that fit the processor's cache.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import numpy as np
+
+from grange import kernel
+from grange.seal import Buffer
+
+MIN_BYTES: Final = 256 << 10
+NORMAL_BYTES: Final = 832 << 10
+MAX_BYTES: Final = 4 << 20
+GEAR_BYTES: Final = 256 * 8
+WINDOW_BYTES: Final = 64
+RARE: Final = np.uint64(1 << 42)
+"""One border in 4 MiB."""
+COMMON: Final = np.uint64(1 << 46)
+"""One border in 256 KiB."""
+_STEP_BYTES: Final = 64 << 10
+_SHIFTS: Final = (1, 2, 4, 8, 16, 32)
+
+
+class Chunker:
+    """Cuts with one table. Without state: threads may share one."""
+
+    def __init__(self, gear: bytes, *, compiled: bool = True) -> None:
+        """`gear`: 256 secret words of 8 bytes, big endian. `compiled`: by the kernel, where there is one."""
+        assert len(gear) == GEAR_BYTES
+        self._find_border = kernel.find_border if compiled else None
+        self._gear_bytes = gear
+        self._gear = np.frombuffer(gear, ">u8").astype(np.uint64)
+
+    def split(self, parts: Iterable[Buffer]) -> Iterator[bytes]:
+        """The chunks of what stands in the parts one after the other; none for nothing.
+
+        Holds one chunk, and the part that is being taken.
+        """
+        waiting = bytearray()
+        for part in parts:
+            waiting += part
+            begin = 0
+            while len(waiting) - begin >= MAX_BYTES:
+                length = self.cut(memoryview(waiting)[begin : begin + MAX_BYTES])
+                yield bytes(memoryview(waiting)[begin : begin + length])
+                begin += length
+            del waiting[:begin]
+        begin = 0
+        while begin < len(waiting):
+            length = self.cut(memoryview(waiting)[begin:])
+            yield bytes(memoryview(waiting)[begin : begin + length])
+            begin += length
+
+    def cut(self, content: Buffer) -> int:
+        """How long the first chunk is, of content that goes on for MAX_BYTES or is all that is left."""
+        limit = min(len(content), MAX_BYTES)
+        normal = min(limit, NORMAL_BYTES)
+        return (
+            self._find(content, MIN_BYTES, normal, RARE)
+            or self._find(content, max(MIN_BYTES, normal), limit, COMMON)
+            or limit
+        )
+
+    def _find(self, content: Buffer, first: int, limit: int, threshold: np.uint64) -> int | None:
+        """The least length from `first` to below `limit` with which a chunk may end."""
+        if self._find_border is not None:
+            return self._find_border(content, self._gear_bytes, first, limit, int(threshold))
+        values = np.frombuffer(content, np.uint8)
+        for start in range(first, limit, _STEP_BYTES):
+            end = min(start + _STEP_BYTES, limit)
+            # A chunk of n bytes ends with byte n - 1.
+            sums = self._gear[values[start - WINDOW_BYTES : end - 1]]
+            shifted = np.empty_like(sums)
+            for shift in _SHIFTS:
+                np.left_shift(sums[:-shift], np.uint64(shift), out=shifted[shift:])
+                sums[shift:] += shifted[shift:]
+            hits = np.flatnonzero(sums[WINDOW_BYTES - 1 :] < threshold)
+            if len(hits):
+                return start + int(hits[0])
+        return None

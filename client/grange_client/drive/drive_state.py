@@ -1,0 +1,296 @@
+"""What all journals of a drive say together: its commits, and where its packs are.
+
+Journals are added up in any order, some of them twice, from any number of devices: what is said to be there
+is there until somebody says that it is gone, and gone is for good, since nothing gets the same id again. So
+two devices that have seen the same journals know the same, whatever happened at once.
+
+The newest journal leads to all others, without the chain's old logs: every journal names the packs since the
+last checkpoint, and the pack that has it; a checkpoint names everything that is live, and a commit of a pack
+that it names is live if it says so. Then the journals of the live packs say which chunks are where. What that
+takes grows with what is live and not with history.
+"""
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Self, TypeVar
+
+from grange.errors import Misuse, UserError
+from grange.types import Epoch, OrderId
+from grange_client.drive.chunk import ChunkId, ChunkKey, id_of
+from grange_client.drive.journal import (
+    DroppedPack,
+    Header,
+    PackDescriptor,
+    PublishedCommit,
+    Record,
+    RetiredPack,
+    WithdrawnCommit,
+)
+from grange_client.errors import BadPack
+
+MAX_BETWEEN: Final = 16
+"""So many packs since the last checkpoint are named; the next journal is a checkpoint."""
+MAX_PACKS: Final = 100_000
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journal:
+    """What a journal says, without its chunks, and which pack it is in."""
+
+    pack: OrderId
+    header: Header
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriveState:
+    """What is known of a drive. Everything in it only grows; what is live follows."""
+
+    read: frozenset[OrderId] = frozenset()
+    """The packs whose journals were added."""
+    packs: Mapping[OrderId, PackDescriptor] = field(default_factory=dict)
+    """Where packs are, by the order that each was sealed for; those that are not needed any more, too."""
+    retired: frozenset[OrderId] = frozenset()
+    dropped: frozenset[OrderId] = frozenset()
+    commits: Mapping[ChunkId, ChunkKey] = field(default_factory=dict)
+    """All that were published."""
+    publishers: Mapping[ChunkId, frozenset[OrderId]] = field(default_factory=dict)
+    """Which packs publish each of them."""
+    withdrawn: Mapping[ChunkId, Epoch] = field(default_factory=dict)
+    """Those of them that are not kept any more, and until when that has to be said."""
+    checkpoints: Mapping[OrderId, tuple[int, frozenset[OrderId]]] = field(default_factory=dict)
+    """Of each checkpoint: when it was written, and which packs it names."""
+
+    @property
+    def live_packs(self) -> dict[OrderId, PackDescriptor]:
+        """The packs that are needed."""
+        return {pack: where for pack, where in self.packs.items() if pack not in self.dropped}
+
+    @property
+    def leanable_packs(self) -> dict[OrderId, PackDescriptor]:
+        """The packs in which a new commit may rely on a chunk that is there already."""
+        return {pack: where for pack, where in self.live_packs.items() if pack not in self.retired}
+
+    @property
+    def live_commits(self) -> dict[ChunkId, ChunkKey]:
+        """The commits that are kept: of packs that a checkpoint names, those that it says are."""
+        covered = frozenset[OrderId]().union(*(named for _, named in self.checkpoints.values()))
+        return {
+            one: key
+            for one, key in self.commits.items()
+            if one not in self.withdrawn and not self.publishers[one] <= covered
+        }
+
+    @property
+    def checkpoint(self) -> OrderId | None:
+        """The newest checkpoint; of two at once the same for everybody.
+
+        One that names the pack of another is newer than it. The clocks of devices only decide between those
+        that do not know each other, so one that is years ahead is passed like any other.
+        """
+        passed = {one for pack, (_, named) in self.checkpoints.items() for one in named if one != pack}
+        candidates = (self.checkpoints.keys() - passed) or self.checkpoints.keys()
+        return max(candidates, key=lambda one: (self.checkpoints[one][0], one), default=None)
+
+    def with_journal(self, journal: Journal) -> Self:
+        """What is known with one more journal."""
+        builder = _StateBuilder(self)
+        builder.add(_said_by(journal))
+        return type(self)(**builder.fields())
+
+    def with_pack(self, descriptor: PackDescriptor) -> Self:
+        """What is known once the chain shows where a pack is, or that this changed."""
+        return self.joined(type(self)(packs={descriptor.pack: descriptor}))
+
+    def joined(self, other: Self) -> Self:
+        """What two know together; the same whichever of them is asked."""
+        builder = _StateBuilder(self)
+        builder.add(other)
+        return type(self)(**builder.fields())
+
+    def next_journal(
+        self, epoch: Epoch, *, drop: Collection[OrderId] = (), lost: Collection[OrderId] = ()
+    ) -> tuple[OrderId | None, list[Record]]:
+        """What the next journal says of earlier packs: the checkpoint that its header names, and records.
+
+        The packs since the checkpoint; or None and everything that is live, which makes it a checkpoint,
+        where there are more than MAX_BETWEEN, or some are dropped: their journals will not be read any more.
+        What is over in `epoch` is left out then. The caller puts its own commit, and what it withdraws and
+        retires, behind.
+
+        While a live pack could not be read, no checkpoint replaces its journal, and packs are named beyond
+        MAX_BETWEEN. `lost` are packs that are given up: they are dropped unread, with what only they have.
+        Raises Misuse where a checkpoint is needed, and journals of other live packs were not added.
+        """
+        checkpoint, live = self.checkpoint, self.live_packs
+        gone = frozenset(drop) | frozenset(lost)
+        unread = live.keys() - self.read - frozenset(lost)
+        if checkpoint is not None and checkpoint in live and not gone:
+            named = self.checkpoints[checkpoint][1]
+            since = [where for pack, where in live.items() if pack not in named]
+            if len(since) <= MAX_BETWEEN or unread:
+                return checkpoint, _sorted(since)
+        if unread:
+            raise Misuse(f"the journals of {len(unread)} packs were not read, and a checkpoint replaces them")
+        return None, _sorted(self._everything(epoch, self.dropped | gone))
+
+    def _everything(self, epoch: Epoch, dropped: frozenset[OrderId]) -> list[Record]:
+        over = {pack for pack in dropped if pack in self.packs and self.packs[pack].end <= epoch}
+        return [
+            *(where for pack, where in self.packs.items() if pack not in over),
+            *(PublishedCommit(key=key) for key in self.live_commits.values()),
+            *(WithdrawnCommit(id=one, until=u) for one, u in self.withdrawn.items() if u > epoch),
+            *(RetiredPack(pack=pack) for pack in self.retired - over),
+            *(DroppedPack(pack=pack) for pack in dropped - over),
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """What `recover` found, and what it did not."""
+
+    state: DriveState
+    missing: Mapping[OrderId, UserError]
+    """The live packs whose journals could not be read, and why. Commits, chunks and older packs that only
+    these name are not known."""
+
+
+def recover(
+    newest: Iterable[OrderId],
+    read_journal: Callable[[OrderId, PackDescriptor | None], Journal],
+    *,
+    known: DriveState | None = None,
+) -> Recovery:
+    """What is known of a drive, from its newest packs alone: the rest is found by what they name.
+
+    `read_journal` is given where a pack is, as far as a journal said it. A pack that is known to be dropped
+    is not read, and none whose journal is part of what was `known` before. One for which `read_journal`
+    raises a UserError is passed over, and tried again if a journal says that it is elsewhere. Raises the
+    first of these errors if no journal at all can be read, BadPack for a drive of more than MAX_PACKS packs,
+    and what else `read_journal` raises.
+    """
+    builder = _StateBuilder(known or DriveState())
+    missing: dict[OrderId, UserError] = {}
+    tried: dict[OrderId, object] = {}
+    pending = deque([*newest, *(known.live_packs if known else ())])
+    while pending:
+        pack = pending.popleft()
+        where = builder.packs.get(pack)
+        place = where and (where.order, where.slots)
+        if pack in builder.read or pack in builder.dropped or (pack in missing and tried[pack] == place):
+            continue
+        if len(builder.read) + len(missing) >= MAX_PACKS:
+            raise BadPack(f"A drive has more than {MAX_PACKS:,} packs.")
+        tried[pack] = place
+        try:
+            journal = read_journal(pack, where)
+        except UserError as error:
+            missing[pack] = error
+            continue
+        missing.pop(pack, None)
+        builder.add(_said_by(journal))
+        pending.extend(one.pack for one in journal.records if isinstance(one, PackDescriptor))
+    if missing and not builder.read:
+        raise next(iter(missing.values()))
+    return Recovery(
+        state=DriveState(**builder.fields()),
+        missing={pack: error for pack, error in missing.items() if pack not in builder.dropped},
+    )
+
+
+class _StateBuilder:
+    """Adds up states in place, so that a thousand journals are not copied a thousand times."""
+
+    def __init__(self, state: DriveState) -> None:
+        self.read = set(state.read)
+        self.packs = dict(state.packs)
+        self.retired = set(state.retired)
+        self.dropped = set(state.dropped)
+        self.commits = dict(state.commits)
+        self.publishers = dict(state.publishers)
+        self.withdrawn = dict(state.withdrawn)
+        self.checkpoints = dict(state.checkpoints)
+
+    def add(self, other: DriveState) -> None:
+        self.read |= other.read
+        self.retired |= other.retired
+        self.dropped |= other.dropped
+        self.commits |= other.commits
+        _add(self.packs, other.packs, _later)
+        _add(self.publishers, other.publishers, frozenset.union)
+        _add(self.withdrawn, other.withdrawn, max)
+        _add(self.checkpoints, other.checkpoints, max)
+
+    def fields(self) -> dict[str, Any]:
+        """Of the DriveState that it is now."""
+        return {
+            "read": frozenset(self.read),
+            "packs": self.packs,
+            "retired": frozenset(self.retired),
+            "dropped": frozenset(self.dropped),
+            "commits": self.commits,
+            "publishers": self.publishers,
+            "withdrawn": self.withdrawn,
+            "checkpoints": self.checkpoints,
+        }
+
+
+def _said_by(journal: Journal) -> DriveState:
+    """What one journal says."""
+    records = journal.records
+    published = [one.key for one in records if isinstance(one, PublishedCommit)]
+    packs: dict[OrderId, PackDescriptor] = {}
+    withdrawn: dict[ChunkId, Epoch] = {}
+    for record in records:
+        if isinstance(record, PackDescriptor):
+            _add(packs, {record.pack: record}, _later)
+        elif isinstance(record, WithdrawnCommit):
+            _add(withdrawn, {record.id: record.until}, max)
+    is_checkpoint = journal.header.checkpoint is None
+    return DriveState(
+        read=frozenset({journal.pack}),
+        packs=packs,
+        retired=frozenset(one.pack for one in records if isinstance(one, RetiredPack)),
+        dropped=frozenset(one.pack for one in records if isinstance(one, DroppedPack)),
+        commits={id_of(key): key for key in published},
+        publishers={id_of(key): frozenset({journal.pack}) for key in published},
+        withdrawn=withdrawn,
+        checkpoints={journal.pack: (journal.header.seconds, frozenset(packs))} if is_checkpoint else {},
+    )
+
+
+def _later(one: PackDescriptor, other: PackDescriptor) -> PackDescriptor:
+    """Of two descriptors of a pack the one that the chain showed last.
+
+    A repair changes slots and not the end, and a reorg may take an extension back: nothing but the block
+    says which is the later one.
+    """
+    if one == other:
+        return one
+    return max(one, other, key=lambda where: (where.block, where.end, where.order, repr(where.slots)))
+
+
+def _add(
+    to: MutableMapping[Key, Value], more: Mapping[Key, Value], choose: Callable[[Value, Value], Value]
+) -> None:
+    """Put entries to others; where there is one with the same key, the one that is chosen."""
+    for key, value in more.items():
+        to[key] = choose(to[key], value) if key in to else value
+
+
+def _sorted(records: Sequence[Record]) -> list[Record]:
+    """In the order in which everybody writes them."""
+    return sorted(records, key=lambda record: (type(record).__name__, repr(_sort_key(record))))
+
+
+def _sort_key(record: Record) -> bytes:
+    match record:
+        case PublishedCommit():
+            return record.key
+        case WithdrawnCommit():
+            return record.id
+        case _:
+            return record.pack
