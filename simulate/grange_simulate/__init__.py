@@ -12,7 +12,9 @@
     network       one network and one code, step by step
     tally         what is counted
     gang          farmers that collude: what share of the stake endangers an order
-    extensions    orders that are extended, with vacant slots filled again
+    extensions    orders that their renters extend, with vacant slots filled again
+    mandates      orders that those who keep them extend, by mandate
+    farmer_prices what farmers ask, what slots are kept for, and what mandates pay
     intervals     what a count of losses says about their probability
     closed_form   the exact answer for the cases that have one
     check         the simulation beside the closed form

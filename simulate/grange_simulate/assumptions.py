@@ -29,6 +29,13 @@ MOST_TOKENS: Final = 1000
 MOST_GIB: Final = 100_000
 MOST_MBIT: Final = 10**9
 MOST_DAYS: Final = 10**9
+MOST_SPREAD: Final = 3.0
+MOST_RISE: Final = 0.9
+MOST_HEADROOM: Final = 1000.0
+GRID_DAYS: Final = 30
+"""Orders end on dates so many epochs apart, as in the presets of live chains."""
+MOST_GRID_PERIODS: Final = 11
+"""A term lasts: one less than the books that a farmer may have there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,8 +150,9 @@ class Rules:
         if self.collateral_epochs < least:
             raise Misuse(f"with these rules the market wants a collateral of {least} epochs at least")
 
-    def full_bounty_rounded_down(self, rate: int) -> int:
-        """What is offered at most for a slot of this rate, from the collateral of a farmer that was evicted.
+    def full_bounty_rounded_down(self, rate: int, *, left_epochs: int | None = None) -> int:
+        """What is offered at most for a slot of this rate that is kept for so many more epochs (None: for
+        long), from the collateral of a farmer that was evicted.
 
         It had no more than it must have; its misses and the reward for evicting it have been taken from that.
         """
@@ -153,7 +161,7 @@ class Rules:
         return full_bounty_rounded_down(
             rate=rate,
             collateral=rate * left,
-            left_epochs=self.collateral_epochs,
+            left_epochs=self.collateral_epochs if left_epochs is None else left_epochs,
             loss_per_miss=loss_per_miss,
             collateral_epochs=self.collateral_epochs,
         )
@@ -170,6 +178,11 @@ class Prices:
     """A refill's 150,000 gas on a rollup: 0.003 gwei each, at 3000 tokens for a gas token."""
     gas_per_slot: float = 0.002
     """200,000 gas for each slot."""
+    spread: float = 0.0
+    """The standard deviation of the logarithm of what farmers ask. 0: all ask the same."""
+    rise_per_year: float = 0.0
+    """By which share all ask more after a year. What is stored already is kept at its rate until it is
+    extended."""
 
     def __post_init__(self) -> None:
         prices = (
@@ -180,6 +193,29 @@ class Prices:
         )
         if not all(0 <= price <= MOST_TOKENS for price in prices):
             raise Misuse(f"prices are from 0 to {MOST_TOKENS} tokens")
+        if not (0 <= self.spread <= MOST_SPREAD and -MOST_RISE <= self.rise_per_year <= MOST_RISE):
+            raise Misuse(
+                f"prices spread by up to {MOST_SPREAD:g}, and rise or fall by up to {MOST_RISE:.0%} a year"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MandateTerms:
+    """What renters say by their mandates, if they give any."""
+
+    term_days: int = 0
+    """How long an extension lasts. 0: there are no mandates, and orders last as long as they are watched."""
+    headroom: float = 0.25
+    """By how much the highest price is above that of the dearest slot: what `grange mandate give`
+    proposes."""
+
+    def __post_init__(self) -> None:
+        if self.term_days not in range(0, (MOST_GRID_PERIODS + 1) * GRID_DAYS, GRID_DAYS):
+            raise Misuse(
+                f"a mandate's term is a multiple of {GRID_DAYS} days, up to {MOST_GRID_PERIODS * GRID_DAYS}"
+            )
+        if not 0 <= self.headroom <= MOST_HEADROOM:
+            raise Misuse(f"a mandate pays up to {MOST_HEADROOM:g} times more than its orders cost at first")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +236,7 @@ class Assumptions:
     lines: Lines = field(default_factory=Lines)
     rules: Rules = field(default_factory=Rules)
     prices: Prices = field(default_factory=Prices)
+    mandate: MandateTerms = field(default_factory=MandateTerms)
 
     def __post_init__(self) -> None:
         days = self.years * DAYS_PER_YEAR

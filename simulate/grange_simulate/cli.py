@@ -21,11 +21,21 @@ from grange.cli.exit_codes import ExitCode
 from grange.cli.presenter import explained
 from grange.errors import Category, Misuse, UserError
 from grange_simulate import policy_drawing, report
-from grange_simulate.assumptions import DEFAULT_CODES, Assumptions, Code, Farmers, Lines, Prices, Rules
+from grange_simulate.assumptions import (
+    DEFAULT_CODES,
+    GRID_DAYS,
+    Assumptions,
+    Code,
+    Farmers,
+    Lines,
+    MandateTerms,
+    Prices,
+    Rules,
+)
 from grange_simulate.check import compared
 from grange_simulate.drawing import drawn
 from grange_simulate.gang import DEFAULT_HONEST, HONEST_SLOTS, Case, Gang, Renter, Taken, taken_of_all
-from grange_simulate.intervals import Estimate, estimated
+from grange_simulate.intervals import estimated, in_percent, short_percent
 
 DEFAULT_SEED = 1
 DEFAULT_SHARES = (0.05, 0.1, 0.2, 0.3, 0.4)
@@ -33,6 +43,7 @@ DEFAULT_GANG_CODES = ("4/8", "10/30")
 DEFAULT_GANG_ORDERS = 200
 _CODE = re.compile(r"([0-9]{1,3})(?:/| of )([0-9]{1,3})")
 _FARMERS, _LINES, _PRICES, _RULES, _WORLD = Farmers(), Lines(), Prices(), Rules(), Assumptions()
+_MANDATE = MandateTerms()
 
 app = typer.Typer(help="Simulate years of a network: losses, repair traffic, cost.", no_args_is_help=False)
 _out = Console(highlight=False, markup=False, emoji=False)
@@ -86,6 +97,22 @@ def simulate(  # noqa: PLR0917  typer makes options of parameters
             help="Each renter extends so often, and fills the vacant slots.", show_default="0: never"
         ),
     ] = _WORLD.extension_days,
+    mandate_term_days: Annotated[
+        int,
+        typer.Option(
+            help=f"Orders end, and their keepers go on by mandate, for so long: a multiple of {GRID_DAYS}.",
+            show_default="0: orders do not end",
+        ),
+    ] = _MANDATE.term_days,
+    mandate_headroom: Annotated[
+        float, typer.Option(help="A mandate pays this share more than the dearest slot cost at first.")
+    ] = _MANDATE.headroom,
+    price_spread: Annotated[
+        float, typer.Option(help="How far farmers' prices lie apart: the deviation of their logarithm.")
+    ] = _PRICES.spread,
+    price_rise: Annotated[
+        float, typer.Option(help="The share by which farmers ask more every year.")
+    ] = _PRICES.rise_per_year,
     as_json: Json = False,
     plot: Annotated[Path | None, typer.Option(help="Draw it: an SVG file.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.", show_default="one for each processor")] = (
@@ -115,7 +142,10 @@ def simulate(  # noqa: PLR0917  typer makes options of parameters
             rules=Rules(
                 collateral_epochs=collateral_epochs, max_misses=max_misses, auction_epochs=auction_epochs
             ),
-            prices=Prices(rent_per_tib_month=rent, egress_per_tib=egress),
+            prices=Prices(
+                rent_per_tib_month=rent, egress_per_tib=egress, spread=price_spread, rise_per_year=price_rise
+            ),
+            mandate=MandateTerms(term_days=mandate_term_days, headroom=mandate_headroom),
         )
         codes = [_code(text) for text in code] if code else list(DEFAULT_CODES)
         results = report.run(assumptions, codes, seed, workers=workers)
@@ -211,12 +241,14 @@ def _show(assumptions: Assumptions, results: list[report.Result], seed: int) -> 
     for one in results:
         losses.add_row(
             str(one.code),
-            _percent(one.loss_per_year),
-            _percent(one.calm_loss_per_year),
-            "no shock" if one.shock_loss is None else _percent(one.shock_loss),
+            in_percent(one.loss_per_year),
+            in_percent(one.calm_loss_per_year),
+            "no shock" if one.shock_loss is None else in_percent(one.shock_loss),
         )
     _out.print(losses)
     _explain(results)
+    if assumptions.mandate.term_days:
+        _show_mandates(assumptions, results)
     columns = ("read", "wasted", "sent", "renter", "cost", "bounty", "rent", "days", "unpaid")
     repair = _table("Repair: TiB and tokens for each TiB stored for a month", *columns)
     for one in results:
@@ -230,6 +262,18 @@ def _show(assumptions: Assumptions, results: list[report.Result], seed: int) -> 
         " when they extend. cost: egress and gas, of repairers. days: how long a"
         " slot is vacant. unpaid: the part of the time in which an order is in danger and a repair does not"
         " pay until another slot falls vacant, if then; its renter may repair it."
+    )
+
+
+def _show_mandates(assumptions: Assumptions, results: list[report.Result]) -> None:
+    term = assumptions.mandate.term_days
+    mandates = _table(f"Extended by mandate every {term} days", "over in a year, percent", "left out")
+    for one in results:
+        mandates.add_row(str(one.code), in_percent(one.ended_per_year), f"{one.left_out:.2f}")
+    _out.print(mandates)
+    _out.print(
+        "over: orders that end, since too many of their farmers do not go on; they are among those lost."
+        " left out: slots that begin vacant, each time an order is extended.\n"
     )
 
 
@@ -249,7 +293,7 @@ def _show_gang(cases: list[Case], results: list[Taken]) -> None:
                     f"{case.gang.share:.0%}",
                     f"{case.gang.stake_slots:,.0f}",
                     f"{found.slots:.1f}",
-                    *(_percent(estimated(count, found.orders)) for count in counts),
+                    *(in_percent(estimated(count, found.orders)) for count in counts),
                     f"{found.price:.2f}",
                 )
         _out.print(table)
@@ -281,20 +325,8 @@ def _explain(results: list[report.Result]) -> None:
     if known:
         _out.print(
             'Where nothing was lost, "<" takes orders for independent. If all orders of a network shared one'
-            f" fate, it would be {_short(100 * known[0])} in a year: only --networks narrows that.\n"
+            f" fate, it would be {short_percent(100 * known[0])} in a year: only --networks narrows that.\n"
         )
-
-
-def _percent(estimate: Estimate) -> str:
-    low, middle, high = (100 * share for share in (estimate.low, estimate.probability, estimate.high))
-    if estimate.losses == 0:
-        return f"< {_short(high)}"
-    return f"{_short(middle)} ({_short(low)}–{_short(high)})"
-
-
-def _short(percent: float) -> str:
-    """Two digits; nothing below a hundred thousandth, where only the counts of losses are small."""
-    return f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}" if percent >= 1e-5 else "0"
 
 
 def _code(text: str) -> Code:

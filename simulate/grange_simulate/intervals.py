@@ -59,6 +59,19 @@ class Estimate:
         )
 
 
+def in_percent(estimate: Estimate) -> str:
+    """As tables show it: with its interval, or its upper end where nothing was lost."""
+    low, middle, high = (100 * share for share in (estimate.low, estimate.probability, estimate.high))
+    if estimate.losses == 0:
+        return f"< {short_percent(high)}"
+    return f"{short_percent(middle)} ({short_percent(low)}–{short_percent(high)})"
+
+
+def short_percent(percent: float) -> str:
+    """Two digits; nothing below a hundred thousandth, where only the counts of losses are small."""
+    return f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}" if percent >= 1e-5 else "0"
+
+
 def estimated(losses: Sequence[int], orders: Sequence[int]) -> Estimate:
     """From the losses among so many orders in each of several independent networks."""
     lost, count, networks = sum(losses), sum(orders), len(losses)

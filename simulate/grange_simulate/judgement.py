@@ -50,6 +50,9 @@ class Judgement:
     fetch_cost: int
     """Of this, what is paid to the sources."""
     full_bounty: int
+    """With time enough left."""
+    full_bounties: Ints
+    """With so many days left, and no more than that."""
     auction_blocks: int
     margins: Ints
     """For each number of live slots that are counted on."""
@@ -66,38 +69,50 @@ class Judgement:
             gas_once=round(prices.gas_once * TOKEN_PARTS),
             gas_per_slot=round(prices.gas_per_slot * TOKEN_PARTS),
         )
+        rate = round(pay_per_day * TOKEN_PARTS)
         return cls(
             code=code,
             cost=cost,
             fetch_cost=cost.once - round(prices.gas_once * TOKEN_PARTS),
-            full_bounty=rules.full_bounty_rounded_down(round(pay_per_day * TOKEN_PARTS)),
+            full_bounty=rules.full_bounty_rounded_down(rate),
+            full_bounties=np.array(
+                [
+                    rules.full_bounty_rounded_down(rate, left_epochs=days)
+                    for days in range(rules.collateral_epochs + 1)
+                ]
+            ),
             auction_blocks=rules.auction_epochs * BLOCKS_PER_DAY,
             margins=np.array([repair.margin(live, code.k, code.n) for live in range(code.n + 1)]),
         )
 
-    def bounties(self, waited_steps: Ints) -> Ints:
-        """What is offered for slots that have been vacant so long."""
+    def full(self, left_days: Ints) -> Ints:
+        """The most that is offered for slots that are kept so much longer."""
+        bounties: Ints = self.full_bounties[np.clip(left_days, 0, len(self.full_bounties) - 1)]
+        return bounties
+
+    def bounties(self, waited_steps: Ints, left_days: Ints) -> Ints:
+        """What is offered for slots that have been vacant so long, and are kept so much longer."""
         waited = np.minimum(waited_steps * BLOCKS_PER_STEP, self.auction_blocks)
-        offered: Ints = self.full_bounty * waited // self.auction_blocks
+        offered: Ints = self.full(left_days) * waited // self.auction_blocks
         return offered
 
-    def joins(self, orders: Ints, waited_steps: Ints, live: Ints) -> Bools:
+    def joins(self, orders: Ints, bounties: Ints, live: Ints) -> Bools:
         """Which vacant slots pay for themselves. `orders` has the order of each; `live` is what is counted
         on of each order."""
-        pays: Bools = self.bounties(waited_steps) >= self.margins[live][orders] * self.cost.per_slot
+        pays: Bools = bounties >= self.margins[live][orders] * self.cost.per_slot
         return pays
 
-    def verdicts(self, orders: Ints, waited_steps: Ints, live: Ints) -> Verdicts:
+    def verdicts(self, orders: Ints, waited_steps: Ints, left_days: Ints, live: Ints) -> Verdicts:
         """Whether a pass is made for each order, given all vacant slots."""
         margins, count = self.margins[live], len(live)
-        bounties = self.bounties(waited_steps)
-        joins = self.joins(orders, waited_steps, live)
+        bounties = self.bounties(waited_steps, left_days)
+        joins = self.joins(orders, bounties, live)
         everything = np.bincount(orders, minlength=count)
         takes_all = (margins == 1) & self._pays(orders, bounties, everything, margins)
         some = np.bincount(orders[joins], minlength=count)
         takes_some = self._pays(orders[joins], bounties[joins], some, margins)
         acts = (takes_all | takes_some) & (live >= self.code.k)
-        growing = np.bincount(orders[bounties < self.full_bounty], minlength=count) > 0
+        growing = np.bincount(orders[bounties < self.full(left_days)], minlength=count) > 0
         unpaid = ~acts & ~growing & (everything > 0) & (margins == 1)
         slots = np.where(takes_all, everything, some)
         return Verdicts(acts=acts, slots=slots, takes_all=takes_all, unpaid=unpaid)

@@ -1,11 +1,12 @@
 """One network under one code, step by step: farmers go, are evicted, and repairers do what the policy says.
 
     each step     evictions, farmers that leave, passes that end
-    each day      the policy is asked about every order, passes begin, renters extend
+    each day      terms end, the policy is asked about every order, passes begin, renters and mandates extend
 
 Decides the order of things and who repairs: farmers with a repairer that are online and not at work already,
 by chance, when their turn has come; the orders with the fewest spare slots come first. Leaves what happens to
-farmers to `history`, when renters extend to `extensions`, what a repairer wants to `judgement`, when the
+farmers to `history`, when renters extend to `extensions`, and mandates to
+`mandates`, what farmers ask to `farmer_prices`, what a repairer wants to `judgement`, when the
 first begins to `turns`, how long it takes to `lines`.
 """
 
@@ -14,10 +15,12 @@ import numpy as np
 from grange.units import GIB
 from grange_simulate.assumptions import STEPS_PER_DAY, Assumptions, Code
 from grange_simulate.extensions import Extensions
+from grange_simulate.farmer_prices import FarmerPrices, Rates
 from grange_simulate.groups import Ints
 from grange_simulate.history import Bools, History, drawn
 from grange_simulate.judgement import Judgement
-from grange_simulate.lines import Passes, Queues
+from grange_simulate.lines import Floats, Passes, Queues
+from grange_simulate.mandates import Mandates
 from grange_simulate.orders import Orders
 from grange_simulate.placement import fitting, placed
 from grange_simulate.running import Running
@@ -71,9 +74,19 @@ class _Network:
         nothing = np.array([], dtype=np.int64)
         self._counted_on = self._orders.live
         """As the policy counts live slots."""
-        self._verdicts = self._judgement.verdicts(nothing, nothing, self._counted_on)
+        self._verdicts = self._judgement.verdicts(nothing, nothing, nothing, self._counted_on)
         self._known_lost = np.zeros(assumptions.orders, dtype=np.bool_)
         self._extensions = Extensions(assumptions.orders, assumptions.extension_days, random)
+        self._mandates = Mandates(
+            code,
+            assumptions.orders,
+            assumptions.mandate.term_days,
+            random,
+            max_misses=assumptions.rules.max_misses,
+        )
+        self._farmer_prices = FarmerPrices(assumptions.prices, farmers, random)
+        everyone = self._orders.holders(np.arange(assumptions.orders))
+        self._rates = Rates(self._farmer_prices, everyone, assumptions.mandate.headroom)
 
     def lived(self) -> Tally:
         """All steps."""
@@ -83,15 +96,19 @@ class _Network:
             self._lose(step)
             self._end(step)
             if step % STEPS_PER_DAY == 0:
+                self._end_terms(step)
                 self._begin(self._judged(step), step)
                 self._extend(step)
+                self._extend_by_mandate(step)
         return self._counter.tally()
 
     def _lose(self, step: int) -> None:
         evicted, gone = self._history.evicted[step], self._history.gone[step]
         self._generation[evicted] += 1
         self._generation[gone] += 1
-        losses = self._orders.evict(evicted, step) + self._orders.lose_data(gone, step)
+        self._lost(self._orders.evict(evicted, step) + self._orders.lose_data(gone, step), step)
+
+    def _lost(self, losses: int, step: int) -> None:
         if losses:
             self._counter.lose(step, losses)
             fresh = self._orders.lost & ~self._known_lost
@@ -107,7 +124,10 @@ class _Network:
         late = (self._history.late[step // STEPS_PER_DAY][kept] & (kept >= 0)).sum(axis=1)
         self._counted_on = np.maximum(orders.live - late, np.minimum(orders.live, self._code.k))
         self._verdicts = self._judgement.verdicts(
-            orders.order_of(orders.vacant), step - orders.since[orders.vacant], self._counted_on
+            orders.order_of(orders.vacant),
+            step - orders.since[orders.vacant],
+            self._mandates.left_days(orders.vacant, step // STEPS_PER_DAY),
+            self._counted_on,
         )
         self._counter.add(unpaid_days=int((self._verdicts.unpaid & there).sum()))
         wanted = np.flatnonzero(self._verdicts.acts & there & ~self._repairing)
@@ -128,7 +148,7 @@ class _Network:
         holders = self._orders.holders(chosen)
         sources = self._sources(chosen, holders, online, step)
         rows, slots = self._slots_to_rebuild(chosen, step)
-        seats = self._takers(rows, repairers, holders, online & ~self._history.late[step // STEPS_PER_DAY])
+        seats = self._takers(rows, self._rates.of(slots), repairers, holders, step)
         found = np.bincount(rows[seats >= 0], minlength=len(chosen))
         able = (sources[:, -1] >= 0) & (found > 0)
         begun = (seats >= 0) & able[rows]
@@ -164,14 +184,19 @@ class _Network:
         row_of[chosen] = np.arange(len(chosen))
         vacant = vacant[row_of[orders.order_of(vacant)] >= 0]
         of = orders.order_of(vacant)
-        joins = self._judgement.joins(of, step - orders.since[vacant], self._counted_on)
+        left_days = self._mandates.left_days(vacant, step // STEPS_PER_DAY)
+        bounties = self._judgement.bounties(step - orders.since[vacant], left_days)
+        joins = self._judgement.joins(of, bounties, self._counted_on)
         vacant = vacant[joins | self._verdicts.takes_all[of]]
         return row_of[orders.order_of(vacant)], vacant
 
-    def _takers(self, rows: Ints, repairers: Ints | None, holders: Ints, online: Bools) -> Ints:
-        """A seat for each slot, -1 where none that was asked fits. A repairer itself is asked first."""
+    def _takers(self, rows: Ints, rates: Floats, repairers: Ints | None, holders: Ints, step: int) -> Ints:
+        """A seat for each slot of such a rate, -1 where none that was asked fits. A repairer itself is asked
+        first."""
+        day = step // STEPS_PER_DAY
         seats = np.full(len(rows), -1)
-        there = np.flatnonzero(online)
+        there = np.flatnonzero(self._history.online[step] & ~self._history.late[day])
+        asks = self._farmer_prices.on(day)
         column = self._code.n + _rank_in_row(rows)
         width = int(column.max(initial=self._code.n)) + 1
         table = np.full((len(holders), width), -1)
@@ -182,11 +207,12 @@ class _Network:
             if not len(open_slots):
                 break
             wanted = rows[open_slots]
-            asked = self._random.choice(there, len(open_slots))
+            asked = self._farmer_prices.draw(there, rates[open_slots], day, self._random)
             if turn == 0 and repairers is not None:
                 first = column[open_slots] == self._code.n
                 asked[first] = repairers[wanted[first]]
-            fits = fitting(table, wanted, asked, self._history.groups)
+            fits = (asked >= 0) & (asks[asked] <= rates[open_slots])
+            fits[fits] = fitting(table, wanted[fits], asked[fits], self._history.groups)
             seats[open_slots[fits]] = asked[fits]
             table[wanted[fits], column[open_slots[fits]]] = asked[fits]
         return seats
@@ -206,9 +232,8 @@ class _Network:
         row_of[due[readable]] = np.arange(int(readable.sum()))
         vacant = vacant[row_of[self._orders.order_of(vacant)] >= 0]
         rows = row_of[self._orders.order_of(vacant)]
-        seats = self._takers(
-            rows, None, holders[readable], online & ~self._history.late[step // STEPS_PER_DAY]
-        )
+        any_rate = np.full(len(rows), np.inf)
+        seats = self._takers(rows, any_rate, None, holders[readable], step)
         filled = seats >= 0
         read = np.unique(rows[filled])
         self._extensions.extended(due[readable])
@@ -218,6 +243,31 @@ class _Network:
             read_by_renters_bytes=len(read) * self._code.k * self._slot_bytes,
         )
         self._orders.refill(vacant[filled], seats[filled])
+        self._mandates.extend_whole(due[readable], step // STEPS_PER_DAY)
+        kept = self._orders.holders(due[readable])
+        self._rates.agree(due[readable], kept, kept >= 0, step // STEPS_PER_DAY)
+        self._rates.bound(due[readable])
+
+    def _extend_by_mandate(self, step: int) -> None:
+        """Of orders that are due those go on of which enough farmers do, each for what it asks."""
+        day = step // STEPS_PER_DAY
+        due = self._mandates.due(day)
+        due = due[~self._orders.lost[due]]
+        kept = self._orders.holders(due)
+        dear = self._rates.too_dear(due, kept, day)
+        silent = (kept >= 0) & ~self._history.online[step][kept]
+        missing = (kept < 0) | silent | dear
+        extended = self._mandates.extend(due, missing, silent, day)
+        missing, kept = missing[extended], kept[extended]
+        self._rates.agree(due[extended], kept, ~missing, day)
+        self._counter.add(extended=len(kept), began_vacant=int(missing.sum()))
+
+    def _end_terms(self, step: int) -> None:
+        """What was left out begins vacant, and what was not extended is over."""
+        over, begin_vacant = self._mandates.end(step // STEPS_PER_DAY)
+        not_extended = self._orders.give_up(over)
+        self._counter.add(not_extended=not_extended)
+        self._lost(not_extended + self._orders.vacate(begin_vacant, step), step)
 
     def _run(self, chosen: Ints, passes: Passes, slots: Ints, step: int, *, idle: int) -> None:
         ends = self._queues.ends(passes, self._slot_bytes / GIB, step)
@@ -250,7 +300,8 @@ class _Network:
         there = ~orders.lost[orders.order_of(ended.slots)]
         slots, seats = ended.slots[there], ended.seats[there]
         waited = step - orders.since[slots]
-        self._counter.refilled(waited, self._judgement.bounties(waited))
+        left_days = self._mandates.left_days(slots, step // STEPS_PER_DAY)
+        self._counter.refilled(waited, self._judgement.bounties(waited, left_days))
         self._counter.add(broken_passes=ended.broken)
         orders.refill(slots, seats)
 

@@ -61,15 +61,26 @@ class Orders:
         """What these seats kept is vacant, what they still had gone. Returns how many orders that loses."""
         if not len(seats):
             return 0
-        slots = self._index.slots_of(seats, self.holder, step)
+        return self.vacate(self._index.slots_of(seats, self.holder, step), step)
+
+    def vacate(self, slots: Ints, step: int) -> int:
+        """These slots are vacant from now on, those that were vacant already too. Returns how many orders
+        that loses."""
         losses = self._unsound(slots)
-        vacant = self.vacant
-        self.holder[slots] = _NOBODY
         self.since[slots] = step
+        vacant, slots = self.vacant, slots[self.holder[slots] != _NOBODY]
+        self.holder[slots] = _NOBODY
         self.live -= np.bincount(self.order_of(slots), minlength=self.count)
         self._vacant = np.concatenate([vacant, slots])
         self._tidy = False
         return losses
+
+    def give_up(self, orders: Ints) -> int:
+        """These orders are over, and lost if they were not. Returns how many that loses."""
+        fresh = orders[~self.lost[orders]]
+        self.lost[fresh] = True
+        self._tidy = False
+        return len(fresh)
 
     def refill(self, slots: Ints, seats: Ints) -> None:
         """These farmers keep these vacant slots from now on."""

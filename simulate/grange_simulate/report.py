@@ -62,6 +62,10 @@ class Result:
     broken_passes: int
     filled_by_renters: int
     """Slots."""
+    ended_per_year: Estimate
+    """That an order is over within a year since its mandate could not be used; counted as lost, too."""
+    left_out: float
+    """Slots that begin vacant when an order is extended by mandate, on average."""
 
 
 def run(assumptions: Assumptions, codes: Sequence[Code], seed: int, *, workers: int) -> list[Result]:
@@ -127,4 +131,6 @@ def _result(assumptions: Assumptions, tallies: Sequence[Tally]) -> Result:
         passes=passes,
         broken_passes=sum(one.broken_passes for one in tallies),
         filled_by_renters=sum(one.filled_by_renters for one in tallies),
+        ended_per_year=estimated([one.not_extended for one in tallies], orders).per_year(assumptions.years),
+        left_out=sum(one.began_vacant for one in tallies) / max(1, sum(one.extended for one in tallies)),
     )

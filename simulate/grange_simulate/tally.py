@@ -47,6 +47,12 @@ class Tally:
     filled_by_renters: int = 0
     """Slots that renters filled when they extended."""
     read_by_renters_bytes: int = 0
+    extended: int = 0
+    """How often an order was extended by mandate."""
+    began_vacant: int = 0
+    """Slots that were left out then."""
+    not_extended: int = 0
+    """Orders that were over, since too many of their farmers did not go on; they are among the losses."""
     order_days: int = 0
     """Added up over all orders that were not lost."""
     slot_days: int = 0
