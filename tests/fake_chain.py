@@ -155,6 +155,7 @@ class NoEndpoint:
     url = "http://chain"
     log_blocks = MAX_LOG_BLOCKS
     connections = ()
+    in_use = None
     is_alone = True
     known_event_block: int | None = None
 

@@ -52,9 +52,12 @@ class HostileProxy:
     """A method that it answers by itself: a transaction is dropped, a receipt not shown."""
     change: Callable[[str, Any], Any] | None = None
     """What it makes of the answer to a method."""
+    every_second: bool = False
+    """Whether an honest node answers every second request, as behind one URL for several."""
     asked: list[str] = field(default_factory=list)
     """Methods, in the order in which they were asked."""
     _old: int = 0
+    _requests: int = 0
     _random: random.Random = field(default_factory=lambda: random.Random(7))
 
     @classmethod
@@ -82,6 +85,9 @@ class HostileProxy:
         content = await request.json()
         questions = content if isinstance(content, list) else [content]
         self.asked += [one["method"] for one in questions]
+        self._requests += 1
+        if self.every_second and self._requests % 2:
+            return web.json_response(await self._forward(content))
         if self.lie == BUSY:
             return web.Response(status=429, headers={"Retry-After": self.retry_after})
         if self.lie == HANGS:

@@ -7,6 +7,7 @@ downloads       getting files back
 orders          what is stored, until when, for how much
 delegates       keys that may store for an account
 mandates        standing orders, by which others extend for us
+drive           what drives will be made of; no command uses it yet
 files, keys     from files to a stream of pieces; the recovery phrase and the home
 errors          what can go wrong; output_errors: output that cannot be written
 """

@@ -1,6 +1,6 @@
 """Keys that spend from our vault, up to limits that the market keeps: on other devices, or at a gateway.
 
-    delegates = Delegates(market, catalog, executors, first_block=0)
+    delegates = Delegates(market, catalog, executors, identity=identity, first_block=0)
     await delegates.authorize(address, limits)
     for one in await delegates.listed(): ...
     for sentence in await delegates.warnings(): ...
@@ -20,7 +20,8 @@ from grange.tasks import together
 from grange.times import BlockClock
 from grange.token_unit import TokenUnit
 from grange.types import Address, Epoch
-from grange_client.errors import NotAccount
+from grange_client.keys.recovery_phrase import Identity
+from grange_client.keys.wallet_account import require_own_account
 from grange_client.orders.catalog import Catalog
 from grange_client.orders.market import RenterMarket
 
@@ -55,9 +56,16 @@ class Delegates:
     """The delegates of one account."""
 
     def __init__(
-        self, market: RenterMarket, catalog: Catalog, executors: Executors, *, first_block: int
+        self,
+        market: RenterMarket,
+        catalog: Catalog,
+        executors: Executors,
+        *,
+        identity: Identity,
+        first_block: int,
     ) -> None:
         """`first_block`: before it there was no market."""
+        self._identity = identity
         self._market = market
         self._catalog = catalog
         self._executors = executors
@@ -66,11 +74,7 @@ class Delegates:
     async def authorize(self, delegate: Address, limits: Limits) -> Receipt:
         """Set what a key may spend from now on; NOTHING revokes it. Raises NotAccount in a delegate's
         home."""
-        if self._market.account != self._market.address:
-            raise NotAccount(
-                "This home is a delegate's: it authorizes nobody.",
-                hint="Do it where the recovery phrase is.",
-            )
+        require_own_account(self._identity, "it authorizes nobody")
         receipt = await self._market.authorize(
             delegate,
             per_epoch=limits.per_epoch,
@@ -80,18 +84,20 @@ class Delegates:
         await self._note([delegate])
         return receipt
 
-    async def listed(self) -> list[Delegate]:
-        """All that were ever authorized, revoked ones too, the oldest first."""
+    async def listed(self, account: Address | None = None) -> list[Delegate]:
+        """All that were ever authorized, revoked ones too, the oldest first; by another account, if one is
+        named."""
         market = self._market
-        addresses = await market.delegates(self._first_block)
-        await self._note(addresses)
-        return await self._read(addresses)
+        addresses = await market.delegates(self._first_block, account)
+        if account in (None, market.account):
+            await self._note(addresses)
+        return await self._read(addresses, account)
 
     async def warnings(self) -> list[str]:
         """Sentences on limits that are nearly reached: in a delegate's home on its own, else on those of all
         whom this home has authorized or listed. Asks nothing where there is no delegate."""
         market = self._market
-        if market.account != market.address:
+        if self._identity.delegate_of is not None:
             [own], clock = await together(self._read([market.address]), market.clock())
             return warn_delegate(own, clock, market.unit)
         if not (known := await self._executors.in_database(self._catalog.delegates)):
@@ -99,9 +105,10 @@ class Delegates:
         found, clock = await together(self._read(known), market.clock())
         return [text for one in found for text in warn_account(one, clock, market.unit)]
 
-    async def _read(self, addresses: Sequence[Address]) -> list[Delegate]:
+    async def _read(self, addresses: Sequence[Address], account: Address | None = None) -> list[Delegate]:
         market = self._market
-        found = await together(*(market.delegation(market.account, one) for one in addresses))
+        of = account or market.account
+        found = await together(*(market.delegation(of, one) for one in addresses))
         return [
             Delegate(address=address, delegation=one) for address, one in zip(addresses, found, strict=True)
         ]

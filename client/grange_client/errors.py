@@ -21,16 +21,23 @@
     |  |- NothingToTakeOut     nothing was announced, or its epoch has not come
     |  |- NotAccount           a delegate's home was asked for what only its account can do
     |  |- QuoteUsed            one quote was to be stored twice
+    |  |- WrongDriveKey        a pack is not of the drive that the key is for
     |  `- NotEnoughMoney       vault and wallet do not cover it
     |- PeerError               the peer lied
     |  |- BadManifest          an order's contents are not what a client wrote
-    |  `- Unopened             an order's bytes are those on chain, and do not open
+    |  |- Unopened             an order's bytes are those on chain, and do not open
+    |  `- BadDrive             what a drive is made of is not what a client wrote
+    |     |- BadChunk          a chunk does not open, or is not what is named
+    |     |- BadTree           a directory, or the list of a file's chunks
+    |     |- BadCommit         a commit
+    |     `- BadPack           a pack, or the journal in it
     `- WorldError              the world failed
        |- DiskFailed           a file could not be written
        |  `- UnfitName         the file system cannot have a file of this name
        |- NotReadable          what was made for farmers does not give the files back
        |- OutputFailed         standard output does not take what is printed; see `output_errors`
        |- OrderMissing         the endpoint does not show an order that was there before
+       |- CatalogChanged       another process changed a drive's catalog in the middle of something
        |- HomeForgetful        the home takes nothing, so nothing may be placed from it
        `- PlaceFailed          the market refused the order
 
@@ -153,6 +160,12 @@ class QuoteUsed(UserError, Misuse):
     category = Category.UNEXPECTED
 
 
+class WrongDriveKey(UserError, Misuse):
+    """A pack is there, and is not of the drive that the key is for."""
+
+    category = Category.SETUP
+
+
 class NothingToTakeOut(UserError, Misuse):
     """Nothing of the vault was announced to be taken out, or it is too early for it."""
 
@@ -160,7 +173,7 @@ class NothingToTakeOut(UserError, Misuse):
 
 
 class NotAccount(UserError, Misuse):
-    """A delegate's home was asked for what only the account itself can do."""
+    """A home whose key acts for another account was asked for what only the account itself can do."""
 
     category = Category.USAGE
 
@@ -189,6 +202,28 @@ class Unopened(UserError, PeerError):
     category = Category.DATA
 
 
+class BadDrive(UserError, PeerError):
+    """What a drive is made of breaks the rules that every client keeps."""
+
+    category = Category.DATA
+
+
+class BadChunk(BadDrive):
+    """A chunk does not open, or is not what is named."""
+
+
+class BadTree(BadDrive):
+    """A directory, or the list of a file's chunks, is not what a client writes."""
+
+
+class BadCommit(BadDrive):
+    """A commit is not what a client writes."""
+
+
+class BadPack(BadDrive):
+    """A pack, or the journal in it, is not what a client writes."""
+
+
 class DiskFailed(UserError, WorldError):
     """The local disk reported an error."""
 
@@ -199,6 +234,12 @@ class HomeForgetful(UserError, WorldError):
     """The home cannot be written, and what was asked for has to be remembered."""
 
     category = Category.FILES
+
+
+class CatalogChanged(UserError, WorldError):
+    """Another process changed a drive's catalog in the middle of something. It is only an index."""
+
+    category = Category.IN_USE
 
 
 class OrderMissing(UserError, WorldError):

@@ -19,12 +19,14 @@ from grange.chain import Farmer, Receipt
 from grange.chain.call_sizes import extend
 from grange.chain.orders import OrderState
 from grange.chain.outbox import OnMined
+from grange.chain.witnesses import find_known_order
 from grange.messages import NO_ORDER, order_id
 from grange.tasks import together
 from grange.transfer.acceptance import AcceptanceTerms, Keeper
 from grange.transfer.directory import FarmerDirectory, Reputations
 from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import Listener, Step
+from grange.transfer.listed import refusal_of
 from grange.transfer.retry import RetryPolicy
 from grange.transfer.selection import Candidate, Requirements, asked_rate, choose, unfit_for
 from grange.transfer.slot_upload import Piece
@@ -72,7 +74,7 @@ class Extensions:
         Raises CannotExtend, OrderMissing, NotEnoughFarmers, NotEnoughMoney and the errors of the chain.
         """
         await self.check_not_extended(order)
-        clock, known = await together(self.market.clock(), self.market.order(order.id))
+        clock, known = await together(self.market.clock(), find_known_order(self.market, order.id))
         parameters = self.market.parameters
         end = end_after(order, epochs, clock.epoch, parameters, when=clock.describe_epoch)
         needed = Requirements(
@@ -130,6 +132,14 @@ class Extensions:
             missing=missing,
             block=clock.block,
             allows_hand_over=known is not None and known.allows_hand_over,
+            away=frozenset(
+                farmer.id
+                for farmer in present
+                if farmer is not None
+                and farmer.id in found.silent
+                and not farmer.lapsed
+                and not refusal_of(self.directory.lists, farmer)
+            ),
         )
 
     async def check_not_extended(self, order: OrderState, *, but: OrderId = NO_ORDER) -> None:

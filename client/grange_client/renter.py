@@ -39,6 +39,7 @@ from grange.chain.orders import Closing, OrderState
 from grange.chain.sender import burying_sender
 from grange.errors import GrangeError, UserError
 from grange.executors import Executors
+from grange.listed_names import ListedNames
 from grange.peer import (
     Budget,
     PaymentChannels,
@@ -58,11 +59,12 @@ from grange_client.delegates import Delegates
 from grange_client.downloads.downloads import DownloadPlan, Downloads
 from grange_client.downloads.reader import OrderReader
 from grange_client.downloads.restore import Restored
-from grange_client.errors import PAY_MORE, ClockWrong, NotAccount, NothingToTakeOut, UnknownOrder
+from grange_client.errors import PAY_MORE, ClockWrong, NothingToTakeOut, UnknownOrder
 from grange_client.extension import Extensions
 from grange_client.files.manifest import Manifest
 from grange_client.keys.config import Config, pins_path
 from grange_client.keys.recovery_phrase import Identity
+from grange_client.keys.wallet_account import require_own_account, require_wallets_word, speaks_for_wallet
 from grange_client.mandates import Mandates
 from grange_client.orders.catalog import Catalog, Known
 from grange_client.orders.cautions import stored_already
@@ -82,7 +84,7 @@ from grange_client.orders.placing import Acknowledge, PlaceOptions
 from grange_client.orders.plan import Funds, StoreOptions, check_announced
 from grange_client.orders.reputations import REPUTATIONS_NAME, Reputations
 from grange_client.orders.store import Quote, Storing, watching_records
-from grange_client.orders.sync import Synced, sync_with_all
+from grange_client.orders.sync import Synced, gap_notices, sync_with_all
 from grange_client.orders.tenure_check import TenureCheck
 
 CHANNELS_NAME = "payment-channels.sqlite"
@@ -149,7 +151,7 @@ class Renter:
         self._synced: Synced | None = None
         self.executors = executors
         self.notes = Notes(executors)
-        self._tenures = TenureCheck(market, catalog, executors, now)
+        self._tenures = TenureCheck(market, catalog, executors, now, directory)
         self._storing = Storing(
             placements=placements,
             pending=self.pending,
@@ -242,6 +244,7 @@ class Renter:
                 policy=policy or RetryPolicy(),
                 first_block=network.first_block,
                 fees=fees,
+                as_wallet=await speaks_for_wallet(config.identity, market),
             ) as renter:
                 yield renter
 
@@ -260,8 +263,10 @@ class Renter:
         now: Callable[[], float] = time.time,
         random: Callable[[int], bytes] = secrets.token_bytes,
         fees: FeeSettings | None = None,
+        as_wallet: bool = False,
     ) -> AsyncIterator["Renter"]:
-        """A renter over any market."""
+        """A renter over any market. `as_wallet`: it asks and pays in the name of its contract wallet,
+        which calls its signatures its own, and not as its delegate."""
         with (
             Reputations.open(
                 catalog_path.with_name(REPUTATIONS_NAME),
@@ -279,7 +284,7 @@ class Renter:
             PaymentChannels.open(
                 catalog_path.with_name(CHANNELS_NAME),
                 domain=market.domain,
-                payer=identity.wallet.address,
+                payer=identity.account if as_wallet else identity.wallet.address,
                 busy_seconds=busy_seconds,
             ) as channels,
             Executors.open() as executors,
@@ -290,7 +295,8 @@ class Renter:
                 timeouts=policy.timeouts,
                 now=now,
                 random=random,
-                account=identity.delegate_of,
+                account=None if identity.is_account or as_wallet else identity.account,
+                contract_wallet=identity.account if as_wallet else None,
             )
             payments = ReadPayments(
                 domain=market.domain,
@@ -298,6 +304,7 @@ class Renter:
                 channels=channels,
                 executors=executors,
                 account=identity.account,
+                is_of_wallet=as_wallet,
             )
 
             def known() -> set[FarmerId]:
@@ -345,12 +352,32 @@ class Renter:
     @property
     def delegates(self) -> Delegates:
         """The keys that spend from this account's vault."""
-        return Delegates(self.market, self.catalog, self.executors, first_block=self._first_block)
+        return Delegates(
+            self.market,
+            self.catalog,
+            self.executors,
+            identity=self.identity,
+            first_block=self._first_block,
+        )
 
     @property
     def mandates(self) -> Mandates:
         """This account's standing orders."""
-        return Mandates(self.market, first_block=self._first_block)
+        return Mandates(
+            self.market,
+            self.catalog,
+            self.executors,
+            identity=self.identity,
+            first_block=self._first_block,
+        )
+
+    async def vault_warnings(self, *, spending: int = 0) -> list[str]:
+        """Sentences on what the vault may be short of, beside what is about to be spent; see
+        `Mandates.warnings`. Asks nothing where this home knows of no mandate."""
+        if not await self.mandates.known():
+            return []
+        orders = [known.order for known in await self.orders()]
+        return await self.mandates.warnings(orders, vault=(await self.funds()).vault, spending=spending)
 
     def notices(self) -> list[str]:
         """What the person should know: of files that were damaged or are not written, and of orders that the
@@ -363,8 +390,15 @@ class Renter:
             *self.notes.said,
             *self.market.rpc.reports,
             *unread_notice(self._unread),
+            *gap_notices(self.unread_blocks),
         )
         return list(dict.fromkeys(found))
+
+    @property
+    def unread_blocks(self) -> tuple[tuple[int, int], ...]:
+        """Ranges of blocks, both ends included, of which no endpoint gave the events when the chain was read
+        last: orders that other computers or mandates placed there are not listed."""
+        return () if self._synced is None else self._synced.gaps
 
     # Storing.
 
@@ -546,9 +580,10 @@ class Renter:
             if (why := refusal_of(lists, farmer) or known.get(farmer.id, UNKNOWN).distrust)
         }
 
-    def name_of(self, farmer: Farmer) -> str:
-        """How the person calls a farmer; empty if there is no name for it."""
-        return name_of(self._directory.lists, farmer)
+    @property
+    def names(self) -> ListedNames:
+        """How the person calls farmers."""
+        return self._directory.names
 
     async def order_health(self, order: OrderState) -> OrderHealth:
         """How an order is, and how likely it is lost before it ends; see `order_health`."""
@@ -626,11 +661,7 @@ class Renter:
             ) from error
 
     def _require_account(self) -> None:
-        if self.identity.delegate_of is not None:
-            raise NotAccount(
-                "This home is a delegate's: it moves no money in or out of the account's vault.",
-                hint="Do it where the recovery phrase is.",
-            )
+        require_own_account(self.identity, "it moves no money in or out of the account's vault")
 
     async def close(self, order: OrderState, watch: Listener = ignore_progress) -> Closing:
         """End an order that is over: what was not proven comes back to the vault, with compensation.
@@ -667,6 +698,8 @@ class Renter:
     ) -> DownloadPlan:
         """What getting an order takes, or the paths in `only`; see `downloads.Downloads.plan`."""
         watch = watching_records(watch, self._note)
+        if self._signer.contract_wallet is not None:
+            await require_wallets_word(self.identity, self.market)
         async with self.notes.settling():
             return await self._downloads.plan(
                 order, only=only, budget=budget, at_any_price=at_any_price, watch=watch

@@ -29,11 +29,12 @@ from grange.chain.network_file import (
     read_network,
     write_network,
 )
+from grange.chain.transfers import give
 from grange.cli.network_options import NetworkOption
 from grange.cli.presenter import Guidance, explained
 from grange.types import Address, address_from
 from grange.units import format_count
-from grange_devnet.devnet import Devnet, give
+from grange_devnet.devnet import Devnet
 from grange_devnet.engines import DEV_ADDRESS, DEV_KEY, EngineName, EngineOptions
 from grange_devnet.errors import FileTaken
 from grange_devnet.fleet import (
@@ -228,7 +229,8 @@ async def _until_interrupted() -> AsyncIterator[None]:
 async def _fund(address_text: str, tokens_text: str, native: float, network: str) -> None:
     address = address_from(address_text)
     async with open_network(find_network(network), trust=True) as (chain, _):
-        await give(Sender(chain, Wallet(DEV_KEY)), address, int(native * WEI), chain.unit.parse(tokens_text))
+        faucet, tokens = Sender(chain, Wallet(DEV_KEY)), chain.unit.parse(tokens_text)
+        await give(faucet, address, native_wei=int(native * WEI), tokens=tokens)
         await _show_balance(chain, address)
 
 

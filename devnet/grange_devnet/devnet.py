@@ -18,7 +18,6 @@ from grange.chain import (
     ChainUnavailable,
     Timeouts,
     Wallet,
-    calls,
 )
 from grange.chain.chain_probe import HISTORY_CONTRACT
 from grange.chain.deploying import deploy_market, unmarketed
@@ -27,6 +26,7 @@ from grange.chain.network_file import Network, open_network
 from grange.chain.presets import PRESETS
 from grange.chain.rpc import Rpc
 from grange.chain.sender import Sender
+from grange.chain.transfers import give
 from grange.messages import NOBODY
 from grange.types import Address, Parameters
 from grange.units import TOKEN_DECIMALS
@@ -140,7 +140,7 @@ class Devnet:
 
     async def faucet(self, address: Address, native: int = 10**20, tokens: int = 0) -> None:
         """Give gas tokens, in wei, and tokens, in base units."""
-        await give(self._faucet, address, native, tokens)
+        await give(self._faucet, address, native_wei=native, tokens=tokens)
 
     async def block(self, account: Address, *, blocked: bool = True) -> None:
         """Put an account on the token's list of blocked ones, or take it off; of a token that is
@@ -206,15 +206,6 @@ class Devnet:
         await self._engine.process.wait()
 
 
-async def give(faucet: Sender, address: Address, native_wei: int, tokens: int) -> None:
-    """Send gas tokens and tokens side by side."""
-    async with asyncio.TaskGroup() as group:
-        if native_wei:
-            group.create_task(faucet.transfer_native(address, native_wei))
-        if tokens:
-            group.create_task(faucet.send(calls.transfer(address, tokens)))
-
-
 async def _deploy(
     engine: RunningEngine, chain_id: int, parameters: Parameters, token: TokenName
 ) -> tuple[Address, int]:
@@ -239,4 +230,4 @@ async def _answering(rpc: Rpc) -> None:
             await asyncio.sleep(0.1)
 
 
-__all__ = ["DEVNET_PARAMETERS", "Devnet", "give"]
+__all__ = ["DEVNET_PARAMETERS", "Devnet"]

@@ -6,7 +6,7 @@ nodes look for. Leaves the order of execution and the state of accounts to `evm.
 
 from collections.abc import Iterator
 
-import rlp  # type: ignore[import-untyped]
+import rlp
 from eth.abc import SignedTransactionAPI
 from eth.vm.forks.prague import PragueVM
 from eth_utils.exceptions import ValidationError

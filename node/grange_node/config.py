@@ -49,6 +49,8 @@ KEY_NAME = "operator.key"
 OWNER_KEY_NAME = "owner.key"
 LEDGER_NAME = "ledger.sqlite3"
 ACCOUNTS_NAME = "accounts.sqlite3"
+ORDERS_NAME = "orders.sqlite3"
+"""The slots of the orders that this farm keeps a slot of; it can be made again from the chain."""
 DAMAGED_PIECES_NAME = "damages.sqlite3"
 HAND_OVERS_NAME = "hand-overs.sqlite3"
 REPAIRS_NAME = "repairs"
@@ -67,7 +69,9 @@ MAX_ENDPOINT_CHARS = 256
 
 _CORRECT: Final = "Correct it."
 _INCOMPLETE: Final = (
-    "Add what is missing. If another version of Grange wrote it, set up a new farm with another --home."
+    "If another version of Grange wrote it, move it away, and repeat `grange farm init` with this home, the "
+    "same data folder, and the options as before. Your farmer is found by its keys: what it keeps and has at "
+    "stake stays. A new home would be another farmer."
 )
 _AN_ENDPOINT: Final = "It looks like http://host:port."
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -286,9 +290,12 @@ def load_key(home: Path, passphrases: Passphrases = NO_PASSPHRASES) -> Wallet:
     return key_from_file(home / KEY_NAME, passphrases)
 
 
-def load_address(home: Path, passphrases: Passphrases = NO_PASSPHRASES) -> Address:
-    """The operator's address; its key need not be opened for it. Raises KeyInvalid."""
-    return address_in_file(home / KEY_NAME, passphrases)
+def load_address(
+    home: Path, passphrases: Passphrases = NO_PASSPHRASES, *, is_checked: bool = False
+) -> Address:
+    """The operator's address; its key need not be opened for it. `is_checked`: see `address_in_file`. Raises
+    KeyInvalid."""
+    return address_in_file(home / KEY_NAME, passphrases, is_checked=is_checked)
 
 
 def load_owner_address(home: Path, passphrases: Passphrases = NO_PASSPHRASES) -> Address | None:

@@ -14,10 +14,12 @@
     Uploads           pieces -> store and ledger
     AcceptanceService store, ledger, view -> acceptances
     RenterLists       whose data is taken
+    FarmerLists       who reads and extends what is here, and is given slots
     Readers           who may read what
     PaymentGate       vouchers -> reads
     Redeemer          vouchers -> money                                (loop)
     GasWatch          gas tokens -> warnings                           (loop)
+    StakeWatch        stake -> warnings                                (loop)
 
 Decides the order of opening, what is made consistent after a kill, and which loops run. Leaves HTTP to `app`.
 """
@@ -32,13 +34,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from grange.allow_lists import RENTERS, ListFiles
+from grange.allow_lists import FARMERS, RENTERS, ListFiles
 from grange.chain import Wallet
+from grange.chain.order_index import OrderIndex
 from grange.executors import Executors
 from grange.messages import NO_ORDER
 from grange.units import MIB, format_count
 from grange_node.acceptance.acceptance_service import AcceptanceService
-from grange_node.acceptance.renter_lists import RenterLists
 from grange_node.audit.fee_history import FeeHistory
 from grange_node.audit.prover import Prover
 from grange_node.audit.seed_recorder import SeedRecorder
@@ -47,12 +49,16 @@ from grange_node.chain.chain_follower import ChainFollower
 from grange_node.chain.delegates import Delegates
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.chain.gas_watch import GAS_SECONDS, GasWatch
+from grange_node.chain.known_orders import LOOKED_UP_SECONDS, KnownOrders
+from grange_node.chain.stake_watch import StakeWatch
 from grange_node.chain.vault_funds import VaultFunds
+from grange_node.chain.wallet_signatures import WalletSignatures
 from grange_node.config import (
     ACCOUNTS_NAME,
     DAMAGED_PIECES_NAME,
     HAND_OVERS_NAME,
     LEDGER_NAME,
+    ORDERS_NAME,
     REPAIRS_NAME,
     Config,
 )
@@ -62,8 +68,12 @@ from grange_node.hand_over.giver import GIVER_SECONDS, Giver
 from grange_node.hand_over.list_file import HandOverList
 from grange_node.hand_over.takers import LiveTakers, Takers
 from grange_node.hand_over.transfer import Setting
+from grange_node.leaving.book_front import BookFront
 from grange_node.ledger.ledger import Ledger
 from grange_node.limits.fair_shares import FairShares
+from grange_node.lists.farmer_lists import FarmerLists
+from grange_node.lists.followed_lists import FollowedLists
+from grange_node.lists.renter_lists import RenterLists
 from grange_node.loops import forever
 from grange_node.payments.accounts import Accounts
 from grange_node.payments.payment_gate import PaymentGate
@@ -80,7 +90,6 @@ from grange_node.reads.paths import Paths
 from grange_node.reads.readers import Readers
 from grange_node.records import SlotState
 from grange_node.self_repair.damaged_pieces import DamagedPieces
-from grange_node.self_repair.loss_declaration import LossDeclarer
 from grange_node.self_repair.rebuilder import LiveRebuilder, Rebuilder
 from grange_node.self_repair.scrubber import IDLE_SECONDS, Scrubber
 from grange_node.self_repair.self_repairer import SELF_REPAIR_SECONDS, SelfRepairer
@@ -126,11 +135,15 @@ class Node:
     giver: Giver
     bonds: Bonds
     renter_lists: RenterLists
+    farmer_lists: FarmerLists
     readers: Readers
+    known_orders: KnownOrders
     delegates: Delegates
+    wallet_signatures: WalletSignatures
     payment_gate: PaymentGate
     redeemer: Redeemer
     gas_watch: GasWatch
+    stake_watch: StakeWatch
     memory: FairShares
     """For pieces on their way in and out."""
     steady: Callable[[], float] = field(repr=False)
@@ -190,8 +203,13 @@ class Node:
                 unplaced_bytes_per_renter=config.unplaced_bytes_per_renter,
             )
             await executors.on_disk(_recover, store, ledger, capacity)
+            index = stack.enter_context(
+                OrderIndex.open(config.data_folder / ORDERS_NAME, domain=config.domain)
+            )
             if market is None:
-                market = await stack.enter_async_context(FarmMarket.open(config, wallet))
+                market = await stack.enter_async_context(
+                    FarmMarket.open(config, wallet, known=index, executors=executors)
+                )
             epoch_blocks = config.parameters.epoch_blocks
             follower = ChainFollower(market, ledger, capacity, epoch_blocks, clock, executors=executors)
             noted = await executors.in_database(ledger.staging_ages)
@@ -218,7 +236,19 @@ class Node:
                 DamagedPieces.open(config.data_folder / DAMAGED_PIECES_NAME, ballast.give_up)
             )
             if rebuilder is None:
-                rebuilder = LiveRebuilder(config.data_folder / REPAIRS_NAME, market.sender, executors)
+                rebuilder = LiveRebuilder(
+                    config.data_folder / REPAIRS_NAME, market.sender, executors, known=index
+                )
+            front = BookFront(
+                farmer=config.farmer,
+                domain=config.domain,
+                wallet=wallet,
+                ledger=ledger,
+                market=market,
+                follower=follower,
+                order_of=rebuilder.order,
+                executors=executors,
+            )
             self_repairer = SelfRepairer(
                 config=config,
                 store=store,
@@ -229,6 +259,7 @@ class Node:
                 damaged_pieces=damaged_pieces,
                 volume=volume,
                 rebuilder=rebuilder,
+                front=front,
                 clock=clock,
                 steady=steady,
                 executors=executors,
@@ -239,16 +270,28 @@ class Node:
             fees = FeeHistory(epoch_blocks)
             seed_recorder = SeedRecorder(config, ledger, market, follower, fees, executors=executors)
             vaults = VaultFunds(market, clock)
+            wallets = WalletSignatures(market, config.domain, config.farmer, clock)
+            redeemer = Redeemer(
+                accounts=accounts,
+                market=market,
+                vaults=vaults,
+                wallets=wallets,
+                redeem_at=config.redeem_at,
+                executors=executors,
+            )
             disk_capacity = DiskCapacity(store, executors)
             await disk_capacity.measure()
-            readers = Readers(market, follower, funds, clock)
-            renter_lists = RenterLists(
-                ListFiles(folder=config.data_folder, of=RENTERS),
-                readers.renter_of,
-                executors=executors,
-                steady=steady,
+            farmer_files = ListFiles(folder=config.data_folder / REPAIRS_NAME, of=FARMERS)
+            renter_files = ListFiles(folder=config.data_folder, of=RENTERS)
+            farmer_lists = FarmerLists(
+                FollowedLists(farmer_files, executors=executors, steady=steady), market.farmer, steady=steady
             )
-            await renter_lists.load()
+            readers = Readers(market, follower, funds, farmer_lists, clock)
+            renter_lists = RenterLists(
+                FollowedLists(renter_files, executors=executors, steady=steady), readers.renter_of
+            )
+            for lists in (farmer_lists, renter_lists):
+                await lists.load()
             if is_own:
                 # What has begun in a thread ends before what it works on is closed.
                 stack.callback(executors.close)
@@ -278,6 +321,7 @@ class Node:
                     locks=locks,
                     is_to_go=hand_overs.has,
                     renters=renter_lists,
+                    farmers=farmer_lists,
                     clock=clock,
                     executors=executors,
                 ),
@@ -330,13 +374,7 @@ class Node:
                     follower=follower,
                     takers=takers or LiveTakers(config.data_folder / REPAIRS_NAME, market.sender, executors),
                     order_of=rebuilder.order,
-                    declarer=LossDeclarer(
-                        ledger=ledger,
-                        market=market,
-                        follower=follower,
-                        damaged_pieces=damaged_pieces,
-                        executors=executors,
-                    ),
+                    front=front,
                     steady=steady,
                 ),
                 bonds=Bonds(
@@ -348,24 +386,32 @@ class Node:
                     executors=executors,
                 ),
                 renter_lists=renter_lists,
+                farmer_lists=farmer_lists,
                 readers=readers,
+                known_orders=KnownOrders(
+                    index,
+                    ledger=ledger,
+                    follower=follower,
+                    look_up=rebuilder.order,
+                    grid_epochs=config.parameters.grid_epochs,
+                    clock=steady,
+                    executors=executors,
+                ),
                 delegates=Delegates(market, clock),
+                wallet_signatures=wallets,
                 payment_gate=PaymentGate(
                     domain=config.domain,
                     farmer=config.farmer,
                     price_per_gib=config.offer.egress_price_per_gib,
                     accounts=accounts,
                     vaults=vaults,
+                    wallets=wallets,
+                    wallet_credit=redeemer.wallet_credit,
                     executors=executors,
                 ),
-                redeemer=Redeemer(
-                    accounts=accounts,
-                    market=market,
-                    vaults=vaults,
-                    redeem_at=config.redeem_at,
-                    executors=executors,
-                ),
+                redeemer=redeemer,
                 gas_watch=GasWatch(market, wallet.address),
+                stake_watch=StakeWatch(market, follower),
                 memory=FairShares(MAX_MEMORY_BYTES, SHARE_WEIGHT),
                 steady=steady,
             )
@@ -378,12 +424,14 @@ class Node:
             group.create_task(in_time("chain", self.follower.look, self.follower.pause_seconds))
             group.create_task(in_time("vouchers", self.redeemer.tick, self.follower.pause_seconds))
             group.create_task(forever("gas", self.gas_watch.tick, lambda: GAS_SECONDS))
+            group.create_task(forever("stake", self.stake_watch.tick, self.follower.pause_seconds))
             group.create_task(in_time("seeds", self.seed_recorder.tick, lambda: 0.0))
             group.create_task(in_time("prover", self.prover.tick, lambda: 0.0))
             group.create_task(forever("collector", self.collector.collect, lambda: COLLECT_SECONDS))
             group.create_task(forever("scrubber", self.scrubber.round, lambda: IDLE_SECONDS))
             group.create_task(in_time("self-repair", self.self_repairer.tick, lambda: SELF_REPAIR_SECONDS))
             group.create_task(in_time("hand-overs", self.giver.tick, lambda: GIVER_SECONDS))
+            group.create_task(forever("orders", self.known_orders.tick, lambda: LOOKED_UP_SECONDS))
             group.create_task(in_time("bonds", self.bonds.tick, self.follower.pause_seconds))
             group.create_task(forever("disk", self.look_at_disk, lambda: DISK_SECONDS))
 

@@ -104,6 +104,10 @@ class SlotRecord:
         assert self.terms is not None
         return self.terms
 
+    def is_running(self, epoch: Epoch) -> bool:
+        """Whether its order must be on chain: it was placed, and is not over, when anyone may close it."""
+        return self.state is SlotState.PLACED and self.agreed.end > epoch
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:

@@ -2,7 +2,8 @@
 
 cli, transfer, peer, wire, chain   packages that do something: each says what its modules are for
 keystore, storage   likewise: secrets that a passphrase opens; files that outlive the process
-allow_lists         whom a person deals with and whom not, in two text files
+allow_lists         whom a person deals with and whom not, in two text files; listed_names: how they are
+                    called there, put into what is shown
 
 The modules are pure, but for the last line:
 
@@ -15,6 +16,7 @@ kernel              hashing and coding of pieces: erasure_compiled, merkle_compi
 keccak, mountain    the hash of the chain; the tree over the slots of a book
 audit               what an audit asks for, and the answer
 reads, repair       who may read what; when it pays to repair
+mandates            when an order is extended without some of its farmers
 seeds, turns        which block gives a seed; who of many begins
 times               when a block or an epoch will be
 errors, plain_errors, json_text     errors in three parts; those of libraries; JSON that anybody wrote

@@ -8,6 +8,8 @@ interface that this version knows. GRANGE_KERNEL=off says no. Results and errors
 docs/adr/0120-a-kernel-in-rust.md has the speeds.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -39,6 +41,9 @@ def reason_against(
 
 REASON_AGAINST: Final = reason_against(os.environ)
 
+if TYPE_CHECKING:
+    from grange.merkle import Buffer
+
 if TYPE_CHECKING or REASON_AGAINST:
     from grange.merkle import (
         PieceHasher,
@@ -64,6 +69,12 @@ if TYPE_CHECKING or REASON_AGAINST or not import_module("grange_kernel").CODES_F
     from grange.erasure import Codec
 else:
     from grange.erasure_compiled import Codec
+
+if TYPE_CHECKING or REASON_AGAINST:
+    find_border: Callable[[Buffer, bytes, int, int, int], int | None] | None = None
+    """Where a chunk of a file may end; None where there is no kernel, or one that was built before drives."""
+else:
+    find_border = getattr(import_module("grange_kernel"), "find_border", None)
 
 __all__ = [
     "Codec",

@@ -336,18 +336,29 @@ def sign_voucher(
     farmer: FarmerId,
     cumulative: int,
     renter: Address | None = None,
+    is_of_wallet: bool = False,
 ) -> Voucher:
-    """The voucher as `redeem` takes it, signed by the renter's key, or by that of its delegate."""
+    """The voucher as `redeem` takes it, signed by the renter's key, or by that of its delegate.
+
+    With `is_of_wallet` the renter is a contract wallet, which is to say that the key may sign for it: what is
+    signed has a length that the market takes for no key's.
+    """
     renter = renter or address_of(private_key)
     digest = voucher_digest(domain, renter=renter, farmer=farmer, cumulative=cumulative)
-    r, vs = compact_from(sign_digest(private_key, digest))
-    return Voucher(renter=renter, cumulative=cumulative, r=r, vs=vs)
+    signature = sign_digest(private_key, digest)
+    if not is_of_wallet:
+        signature = b"".join(compact_from(signature))
+    return Voucher(renter=renter, cumulative=cumulative, signature=signature)
 
 
 def voucher_signer(domain: Domain, voucher: Voucher, *, farmer: FarmerId) -> Address:
-    """Whose key signed the voucher for this farmer. Raises BadSignature if no key fits."""
+    """Whose key signed the voucher for this farmer, for itself or for a contract wallet. Raises BadSignature
+    if no key fits."""
     digest = voucher_digest(domain, renter=voucher.renter, farmer=farmer, cumulative=voucher.cumulative)
-    return recover(digest, signature_from(voucher.r, voucher.vs))
+    signature = voucher.signature
+    if not voucher.is_of_wallet:
+        signature = signature_from(signature[:HASH_BYTES], signature[HASH_BYTES:])
+    return recover(digest, signature)
 
 
 def acceptance_signer(domain: Domain, message: AcceptanceMessage, *, r: bytes, vs: bytes) -> Address:

@@ -29,6 +29,11 @@ _DELEGATE_INFO: Final = b"grange/delegate/1"
 _ORDER_INFO: Final = b"grange/order/1"
 
 
+def derive_key(key_material: bytes, *, salt: bytes, info: bytes, length: int = KEY_BYTES) -> bytes:
+    """What follows from a secret by HKDF-SHA256, for one purpose that `info` names."""
+    return HKDF(algorithm=SHA256(), length=length, salt=salt, info=info).derive(key_material)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoverySecret:
     """32 bytes from which every key of a renter's data follows."""
@@ -44,19 +49,19 @@ class RecoverySecret:
         """From the seed of the recovery phrase (64 bytes by BIP-39)."""
         if len(seed) < _SEED_MIN_BYTES:
             raise Misuse(f"a seed has at least {_SEED_MIN_BYTES} bytes, not {len(seed)}")
-        return cls(secret=_hkdf(seed, salt=b"", info=_RECOVERY_INFO))
+        return cls(secret=derive_key(seed, salt=b"", info=_RECOVERY_INFO))
 
     def for_delegate(self, delegate: Address) -> "RecoverySecret":
         """The secret of what a delegate stores: it opens that, and nothing else of the account."""
         return RecoverySecret(
-            secret=_hkdf(self.secret, salt=bytes.fromhex(delegate[2:]), info=_DELEGATE_INFO)
+            secret=derive_key(self.secret, salt=bytes.fromhex(delegate[2:]), info=_DELEGATE_INFO)
         )
 
     def order_key(self, order: OrderId) -> "OrderKey":
         """The key of one order: HKDF-SHA256 of the secret, salted with the order's id."""
         if len(order) != KEY_BYTES:
             raise Misuse(f"an order id has {KEY_BYTES} bytes, not {len(order)}")
-        return OrderKey(_hkdf(self.secret, salt=order, info=_ORDER_INFO))
+        return OrderKey(derive_key(self.secret, salt=order, info=_ORDER_INFO))
 
 
 class OrderKey:
@@ -90,7 +95,3 @@ def _nonce(block_index: int) -> bytes:
     if not 0 <= block_index <= MAX_BLOCK_INDEX:
         raise Misuse(f"a block's index is from 0 to {MAX_BLOCK_INDEX}, not {block_index}")
     return bytes(4) + block_index.to_bytes(8)
-
-
-def _hkdf(key_material: bytes, *, salt: bytes, info: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=salt, info=info).derive(key_material)

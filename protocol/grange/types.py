@@ -28,6 +28,8 @@ Address = NewType("Address", str)
 """An account: 0x and 40 hex digits with EIP-55 checksum. Made by `address_from`."""
 
 ADDRESS_BYTES = 20
+COMPACT_SIGNATURE_BYTES: Final = 64
+"""A key's signature in the short form of EIP-2098."""
 KEPT_CHECKSUMS = 4_096
 
 _HEX_DIGITS = re.compile(r"(?:[0-9a-fA-F]{2})*")
@@ -208,13 +210,14 @@ class Voucher:
     renter: Address
     cumulative: int
     """In base units; what was redeemed before is part of it."""
-    r: bytes
-    vs: bytes
+    signature: bytes
+    """As the market takes it: 64 bytes (EIP-2098) by the renter's key or that of its delegate. Of any other
+    length, it is what a contract wallet at the renter's address is asked about (ERC-1271)."""
 
     @property
-    def signature(self) -> bytes:
-        """By the renter's key, as the market takes it: 64 bytes (EIP-2098)."""
-        return self.r + self.vs
+    def is_of_wallet(self) -> bool:
+        """Whether a contract wallet has to say that it is its own."""
+        return len(self.signature) != COMPACT_SIGNATURE_BYTES
 
 
 EXTENDED: Final = (1 << 16) - 1

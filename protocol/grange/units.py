@@ -134,6 +134,14 @@ def parse_gwei(text: str) -> int:
     return amount
 
 
+def parse_gas_tokens(text: str) -> int:
+    """Gas tokens as wei. Raises Misuse."""
+    amount = _parse_decimal(text, GAS_TOKEN_DECIMALS)
+    if amount is None:
+        raise Misuse(f"{text!r} is not an amount of gas tokens; write it like 10 or 0.5")
+    return amount
+
+
 def parse_usd(text: str) -> int:
     """A decimal number of dollars as millionths of one. Raises Misuse."""
     amount = _parse_decimal(text, USD_DECIMALS)

@@ -71,6 +71,10 @@ class Tree:
             elif source.exists():
                 shutil.copy2(source, path / part)
         (path / "node_modules").symlink_to((ROOT / "node_modules").resolve())
+        # Hardhat knows what it compiled by whole paths; by those of the checkout it would compile all again.
+        cache = path / "cache" / "compile-cache.json"
+        if cache.exists():
+            cache.write_text(cache.read_text().replace(f'"{ROOT}/', f'"{path.resolve()}/'))
         return cls(path)
 
     def copy(self, path: Path) -> Tree:

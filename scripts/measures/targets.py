@@ -25,7 +25,8 @@ OF_FEW_SLOTS = (
     "what an order costs beside its slots (the transaction and the order's own words) is spread over few"
 )
 FROM_WITHIN = (
-    "a slot that leaves a book from within takes a word that tells audits so; a farm leaves from the front"
+    "above it, and accepted: of a slot that leaves a book from within a word is kept that tells audits so, "
+    "22,100 gas; a farm that leaves gives up its books from the front"
 )
 OF_NEW_BOOKS = "each farmer's first slot to a date writes that book's first words, once"
 

@@ -186,6 +186,8 @@ class Renewal(Tale[Outcome]):
                     [stored.order],
                     fee=FEE_TOKENS * unit.one,
                     until=until,
+                    vault=DEPOSIT_TOKENS * unit.one,
+                    term_epochs=grid,
                     parameters=devnet.chain.parameters,
                 )
                 await renter.mandates.give(terms, [stored.order.id])

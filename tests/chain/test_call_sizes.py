@@ -19,6 +19,7 @@ from grange.types import (
     Epoch,
     FarmerId,
     Held,
+    MandateTerms,
     OrderId,
     Parting,
     Passing,
@@ -40,7 +41,10 @@ TAKEOVER = Takeover(slot=1, farmer=ME, deadline_block=1, r=WORD, vs=WORD)
 ACCEPTANCE = Acceptance(
     farmer=ME, root=WORD, rate=1, max_egress_price_per_gib=1, deadline_block=1, r=WORD, vs=WORD
 )
-VOUCHER = Voucher(renter=SOMEBODY, cumulative=1, r=WORD, vs=WORD)
+VOUCHER = Voucher(renter=SOMEBODY, cumulative=1, signature=WORD + WORD)
+MANDATE = MandateTerms(
+    highest_price=1, highest_egress_price=1, fee=1, until=Epoch(30), term_epochs=10, total=1
+)
 SAMPLE_WORDS = 3 + LEAF_WORDS + 31 + 10
 """Of a slot of 2**31 leaves in a book of a thousand."""
 
@@ -81,6 +85,11 @@ MEASURED = {
         call_sizes.refill_of_order(1) + call_sizes.refilled_slot(),
         calls.refill(held(1), SOMEBODY, [TAKEOVER]),
         "refill, 1 slot",
+    ),
+    "a mandate": (
+        call_sizes.give_mandate(1),
+        calls.give_mandate(1, MANDATE, orders=[OrderId(WORD)]),
+        "giveMandate, 1 order",
     ),
     "a slot of 30 handed over": (
         call_sizes.hand_over(30),

@@ -117,12 +117,40 @@ async def test_a_chain_without_a_base_fee_is_paid_by_the_tip(devnet: Devnet) -> 
 
 async def test_a_tip_that_no_chain_asks_is_cut(devnet: Devnet) -> None:
     """It is paid in full, and those who make blocks may run the endpoint."""
-    rpc = lying(devnet, both(base_fee(GWEI), answering("eth_maxPriorityFeePerGas", hex(SILLY_WEI))))
-    assert (await current_fees(rpc, SendPolicy()))["maxPriorityFeePerGas"] == MOST_TIP_WEI
-    dear = lying(devnet, both(base_fee(100 * GWEI), answering("eth_maxPriorityFeePerGas", hex(SILLY_WEI))))
+    for base_wei, policy, most_wei in (
+        (GWEI, SendPolicy(), 10 * GWEI),
+        (GWEI // 1000, SendPolicy(), 3 * GWEI),
+        (0, SendPolicy(), 3 * GWEI),
+        (GWEI // 1000, SendPolicy(max_fee_wei=300 * GWEI), 30 * GWEI),
+        (0, SendPolicy(max_fee_wei=5 * GWEI), 3 * GWEI),
+        (100 * GWEI, SendPolicy(), MOST_TIP_WEI),
+    ):
+        rpc = lying(devnet, both(base_fee(base_wei), answering("eth_maxPriorityFeePerGas", hex(SILLY_WEI))))
+        assert (await current_fees(rpc, policy))["maxPriorityFeePerGas"] == most_wei
+    dear = lying(devnet, both(base_fee(300 * GWEI), answering("eth_maxPriorityFeePerGas", hex(SILLY_WEI))))
     fees = await current_fees(dear, SendPolicy())
     assert DEFAULT_MAX_FEE_WEI - MARK_WEI < fees["maxFeePerGas"] <= DEFAULT_MAX_FEE_WEI
     assert fees["maxPriorityFeePerGas"] <= fees["maxFeePerGas"]
+
+
+async def test_of_two_endpoints_a_silly_tip_is_not_paid_and_one_that_both_name_is(devnet: Devnet) -> None:
+    """Some chains want tips far above their base fee."""
+    low = both(base_fee(GWEI // 1000), answering("eth_maxPriorityFeePerGas", hex(SILLY_WEI)))
+    async with behind(devnet, low) as chain:
+        assert (await read_fee_level(chain.rpc)).tip_wei <= 3 * GWEI
+        assert "names a tip of 1,000,000,000,000,000" in told(chain)
+    asks_30 = both(base_fee(GWEI // 1000), answering("eth_maxPriorityFeePerGas", hex(30 * GWEI)))
+    async with (
+        HostileProxy.before(devnet.rpc_url) as one,
+        HostileProxy.before(devnet.rpc_url) as two,
+        Chain.connect((one.url, two.url), devnet.market) as chain,
+    ):
+        one.change = two.change = asks_30
+        assert (await read_fee_level(chain.rpc)).tip_wei == 30 * GWEI
+        assert "names" not in told(chain)
+        two.change = None
+        levels = [(await read_fee_level(chain.rpc)).tip_wei for _ in range(2)]
+        assert max(levels) <= 3 * GWEI
 
 
 async def test_at_the_cap_no_two_transactions_are_the_same_either(devnet: Devnet) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from grange.chain import (
     Event,
     EventFilter,
     EventFollower,
+    Head,
     Rollback,
     RpcError,
     Sender,
@@ -22,8 +24,9 @@ from grange.chain import (
     calls,
 )
 from grange.chain.errors import AnswerTooLong, BlocksMissing
-from grange.chain.follower import DENSE_ANCHORS
+from grange.chain.follower import DENSE_ANCHORS, MAX_FORMER
 from grange.errors import Misuse
+from grange.types import Epoch
 from grange_devnet import Devnet
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -313,7 +316,75 @@ async def test_anchors_stay_few_and_reach_far_back() -> None:
     assert Cursor.from_json(cursor.to_json()) == cursor
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"start": 1, "anchors": [[1]]}', '{"start": "x"}'])
+async def test_a_cursor_tells_what_was_passed_over_until_it_is_rolled_back_to_before_it() -> None:
+    """Blocks that are read later change nothing of that; a history that is left takes it along."""
+    mark = bytes(32)
+    cursor = Cursor(start=5).advanced(50, mark).passed_over(200, mark).advanced(230, mark)
+    assert cursor.gaps == ((51, 200),)
+    assert Cursor.from_json(cursor.to_json()) == cursor
+    assert cursor.rolled_back(229).gaps == cursor.rolled_back(200).gaps == ((51, 200),)
+    before = cursor.rolled_back(199)
+    assert (before.block, before.gaps, before) == (50, (), Cursor(start=5).advanced(50, mark))
+    twice = cursor.passed_over(900, mark)
+    assert twice.gaps == ((51, 200), (231, 900))
+    assert twice.rolled_back(300) == cursor
+    assert twice.begun_again().gaps == ()
+
+
+class FakeBlocks:
+    """A chain of which a test says what each block's hash is."""
+
+    def __init__(self, mark: int) -> None:
+        self.mark = mark
+
+    def hash_of(self, number: int) -> bytes:
+        return bytes([self.mark]) * 31 + bytes([number])
+
+    async def head(self) -> Head:
+        return Head(number=40, hash=self.hash_of(40), timestamp=0, epoch=Epoch(0), base_fee_wei=0)
+
+    async def block_hash(self, number: int) -> bytes | None:
+        return self.hash_of(number)
+
+    async def block_hashes(self, numbers: Sequence[int]) -> list[bytes | None]:
+        return [self.hash_of(number) for number in numbers]
+
+    async def logs_matching(self, first: int, last: int, filters: Sequence[EventFilter], /) -> list[Event]:
+        return []
+
+
+async def test_a_chain_that_was_left_for_another_is_known_when_it_is_shown_again() -> None:
+    """Also after as many others as there are, and by a cursor that was stored between."""
+    shown = FakeBlocks(0)
+    follower = EventFollower(shown, start=3)
+    await follower.poll()
+    for mark in range(1, MAX_FORMER + 3):
+        shown.mark = mark
+        rollback, *_ = await follower.poll()
+        assert isinstance(rollback, Rollback)
+        assert (rollback.block, rollback.is_anchored) == (2, False)
+        follower.cursor = Cursor.from_json(follower.cursor.to_json())
+        assert len(follower.cursor.former) <= MAX_FORMER
+    shown.mark = 0
+    rollback, *_ = await follower.poll()
+    assert isinstance(rollback, Rollback)
+    assert (rollback.block, rollback.is_known, rollback.is_anchored) == (2, True, True)
+    assert rollback.cursor.anchors == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        '{"start": 1, "anchors": [[1]]}',
+        '{"start": 1, "anchors": [], "former": 1}',
+        '{"start": 1, "anchors": [], "gaps": [[1]]}',
+        '{"start": 1, "anchors": [], "gaps": 1}',
+        '{"start": "x"}',
+    ],
+)
 async def test_what_is_no_cursor_is_refused(text: str) -> None:
     with pytest.raises(Misuse, match="not a cursor"):
         Cursor.from_json(text)

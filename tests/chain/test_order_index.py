@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_chain import FakeChain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grange.chain import Batch, Cursor, Event, Rollback
+from grange.chain import Batch, Cursor, Event, EventFollower, Rollback
 from grange.chain.order_index import OrderIndex
 from grange.chain.order_tables import create_tables
 from grange.chain.orders import REORG_BLOCKS, Closing, OrderState, OrderUnreadable, fold
@@ -359,3 +360,68 @@ def fold_of(chain: Sequence[Event], order: OrderId) -> OrderState | None:
     except OrderUnreadable:
         return None
     return None if state is None or state.closing is not None else state
+
+
+def said(events: Iterable[Event]) -> list[tuple[str, dict[str, Any]]]:
+    """As a fake chain takes them."""
+    return [(one.name, dict(one.args)) for one in events]
+
+
+@pytest.mark.parametrize("depth", [1, 10, 100])
+@pytest.mark.parametrize("comes_again", [0, 1, 3, None])
+async def test_a_reorg_of_any_depth_leaves_each_order_once_or_not_at_all(
+    depth: int, comes_again: int | None
+) -> None:
+    """The same transaction in another block, so many later, or in none: no double rows and no orphans."""
+    chain = FakeChain()
+    chain.mine(150)
+    chain.mine(1, said(placing(SECOND, 0)))
+    with OrderIndex.open(None, domain=DOMAIN) as index:
+
+        async def look() -> None:
+            follower = EventFollower(chain, cursor=index.cursor(0), read=chain.logs_and_hashes)
+            while steps := await follower.poll():
+                index.apply(steps)
+
+        chain.mine(150)
+        block = chain.mine(1, said(placing(FIRST, 0)))
+        chain.mine(depth - 1)
+        await look()
+        assert index.order(FIRST) is not None
+        chain.reorg(depth)
+        if comes_again is not None:
+            block = chain.mine(1 + comes_again, said(placing(FIRST, 0)))
+        chain.mine(depth + 5)
+        await look()
+        shown = {order.id: order.block for order in index.orders()}
+        assert shown == {SECOND: 150} | ({} if comes_again is None else {FIRST: block})
+
+
+def test_slots_that_farmers_show_are_taken_and_outlive_what_is_read_later() -> None:
+    with OrderIndex.open(None, domain=DOMAIN) as index:
+        cursor = index.cursor(0)
+        index.apply([batch(cursor, 9, [*placing(FIRST, 5), *placing(SECOND, 5)])])
+        known = index.order(FIRST)
+        assert known is not None
+        taken = replace(known.slots[1], farmer=FarmerId(9), start=Epoch(7))
+        now = replace(known, slots=(known.slots[0], taken, *known.slots[2:]))
+        index.learn_slots(now)
+        assert index.order(FIRST) == now
+        other = index.order(SECOND)
+        assert other is not None
+        index.learn_slots(replace(other, slots=other.slots[::-1]))
+        index.apply([batch(index.cursor(0), 12, [filled(FIRST, 0, 8, 11, 8)])])
+        found = index.order(FIRST)
+        assert found is not None
+        assert [slot.farmer for slot in found.slots] == [8, 9, 3]
+        changed = index.order(SECOND)
+        assert changed is not None
+        assert changed.slots == other.slots[::-1], "events that were made up for two orders don't mix"
+
+
+def test_slots_of_an_order_whose_events_were_never_read_are_taken_too() -> None:
+    known = fold(placing(FIRST, 5))
+    assert known is not None
+    with OrderIndex.open(None, domain=DOMAIN) as index:
+        index.learn_slots(known)
+        assert index.order(FIRST) == known

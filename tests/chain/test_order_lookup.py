@@ -10,7 +10,8 @@ from test_market_repair import LEAVES, held_of, refill, until_lapsed
 
 from grange import messages
 from grange.audit import loss_words
-from grange.chain import Chain, ChainError, Sender, calls
+from grange.chain import Chain, ChainError, RpcError, Sender, calls
+from grange.chain.order_index import OrderIndex
 from grange.executors import Executors
 from grange.types import Epoch, OrderId, Terms
 from grange_devnet import Devnet
@@ -189,3 +190,43 @@ async def test_an_order_whose_events_are_hidden_keeps_no_other_from_being_mended
         found = await rebuilder.order(order)
     assert found is not None
     assert [slot.farmer for slot in found.slots] == [farmer.id for farmer in farmers]
+
+
+def pruned(chain: Chain, first_block: int, patch: pytest.MonkeyPatch) -> None:
+    """No logs of an earlier block are given, as by many endpoints."""
+    logs = chain.logs
+
+    async def newer(first: int, last: int, *args: object) -> object:
+        if first < first_block:
+            raise RpcError("eth_getLogs", -32701, "old data not available due to pruning")
+        return await logs(first, last, *args)  # type: ignore[arg-type]
+
+    patch.setattr(chain, "logs", newer)
+
+
+async def test_what_was_looked_up_once_is_known_when_its_events_are_pruned(
+    devnet: Devnet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Also when slots were refilled since, as long as the newest events are there."""
+    chain: Chain = devnet.chain
+    gone, stays, taker = await several(devnet, 3)
+    renter, repairer = Sender(chain, await funded(devnet)), Sender(chain, await funded(devnet))
+    order, _ = await store(devnet, renter, [gone, stays], leaf_count=LEAVES, epochs=80)
+    with Executors.open() as executors, OrderIndex.open(tmp_path / "orders", domain=chain.domain) as index:
+        placed = await OrderLookup(chain, index, executors).order(order)
+        assert placed is not None
+        await until_lapsed(devnet, gone.id)
+        before_refill = (await chain.head()).number
+        await refill(devnet, order, taker, repairer)
+        now = await OrderLookup(chain).order(order)
+        assert now is not None
+        assert now.slots != placed.slots
+        with monkeypatch.context() as patched:
+            pruned(chain, before_refill, patched)
+            patched.setattr(order_state, "MAX_SPAN_BLOCKS", 1)
+            assert await OrderLookup(chain, index, executors).order(order) == now
+        with monkeypatch.context() as patched:
+            pruned(chain, 1 << 40, patched)
+            assert await OrderLookup(chain, index, executors).order(order) == now, "it was noted down"
+            with pytest.raises(RpcError, match="pruning"):
+                await OrderLookup(chain).order(order)

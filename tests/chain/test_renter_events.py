@@ -37,6 +37,11 @@ class FakeChain:
     async def block_hashes(self, numbers: Sequence[int]) -> list[bytes | None]:
         return [await self.block_hash(number) for number in numbers]
 
+    async def logs_and_hashes(
+        self, first: int, last: int, filters: Sequence[EventFilter], numbers: Sequence[int]
+    ) -> tuple[list[Event], list[bytes | None]]:
+        return await self.logs_matching(first, last, filters), await self.block_hashes(numbers)
+
     async def logs_matching(self, first: int, last: int, filters: Sequence[EventFilter]) -> list[Event]:
         self.orders_asked_for += [
             set(chosen.args["order"]) for chosen in filters if tuple(chosen.events) == OF_ORDER
@@ -67,7 +72,7 @@ def watching(known: Collection[OrderId]) -> Watched:
 def followed(chain: FakeChain, *known: OrderId) -> tuple[RenterEvents, EventFollower]:
     events = RenterEvents(chain, RENTER)  # type: ignore[arg-type]
     events.watch(watching(known))
-    return events, EventFollower(events)
+    return events, EventFollower(events, read=events.logs_and_hashes)
 
 
 async def names(follower: EventFollower) -> list[str]:

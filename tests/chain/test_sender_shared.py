@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -168,7 +169,8 @@ async def test_what_strangers_could_make_fail_is_paid_once(
     devnet: Devnet, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Given as a call, and as a function that makes it."""
-    sender, call = Sender(devnet.chain, wallet, policy=PATIENT), calls.transfer(Wallet.random().address, 5)
+    sender = Sender(devnet.chain, wallet, policy=PATIENT)
+    call = replace(calls.transfer(Wallet.random().address, 5), rests_on_others=True)
 
     async def make() -> Call:
         return call
@@ -176,7 +178,7 @@ async def test_what_strangers_could_make_fail_is_paid_once(
     given = estimated_too_low(sender, monkeypatch, times=100)
     for tries, way in enumerate((call, make), 1):
         with pytest.raises(TransactionReverted):
-            await sender.send(way, paid_tries=1)
+            await sender.send(way)
         assert len(given) == tries
 
 

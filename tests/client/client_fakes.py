@@ -77,6 +77,7 @@ from grange.wire.bodies import (
     Info,
     Listing,
     PiecePath,
+    ShownOrder,
     StoredPiece,
     TakeOverRequest,
     format_body,
@@ -150,6 +151,8 @@ class FakeFarmer:
         self.behaviour = Behaviour()
         self.pieces: dict[tuple[str, str, int], dict[int, bytes]] = {}
         self.accepted: dict[tuple[str, str, int], int] = {}
+        self.shown: dict[str, ShownOrder] = {}
+        """What it says of orders, by id."""
         self.calls: list[str] = []
         self.signed = 0
         self.voucher: Voucher | None = None
@@ -166,6 +169,7 @@ class FakeFarmer:
                 web.get(paths.ACCOUNT, self._account),
                 web.put(paths.PIECE, self._put),
                 web.post(paths.ACCEPT, self._accept),
+                web.get(paths.ORDER, self._order),
                 web.get(paths.SLOT, self._get),
                 web.get(paths.PIECES, self._list),
                 web.get(paths.PIECE_PATH, self._path),
@@ -232,6 +236,14 @@ class FakeFarmer:
         await asyncio.sleep(self.behaviour.put_seconds)
         self.pieces.setdefault(self._key(request, renter), {})[piece] = body
         return _answered(StoredPiece(root=self.behaviour.put_root or root), status=201)
+
+    async def _order(self, request: web.Request) -> web.Response:
+        self.calls.append("order")
+        self._signed(request, NO_CONTENT)
+        shown = self.shown.get(request.match_info["order"])
+        if shown is None:
+            raise _refused(ErrorCode.NOT_FOUND)
+        return _answered(shown)
 
     async def _list(self, request: web.Request) -> web.Response:
         self.calls.append("list")
@@ -334,9 +346,7 @@ class FakeFarmer:
         self._signed(request, NO_CONTENT)
         if self.voucher is None:
             raise _refused(ErrorCode.NOT_FOUND)
-        return _answered(
-            Account(cumulative=self.signed, spent=self.earned, r=self.voucher.r, vs=self.voucher.vs)
-        )
+        return _answered(Account(cumulative=self.signed, spent=self.earned, signature=self.voucher.signature))
 
     def slot_bytes(self, key: tuple[str, str, int]) -> bytes:
         """A slot as it is kept."""
@@ -646,6 +656,11 @@ class FakeMarket(RenterMarket):
         return await self.logs_matching(
             from_block, last, [EventFilter(events=tuple(events), args=args or {})]
         )
+
+    async def logs_and_hashes(
+        self, first: int, last: int, filters: Sequence[EventFilter], numbers: Sequence[int]
+    ) -> tuple[list[Event], list[bytes | None]]:
+        return await self.logs_matching(first, last, filters), await self.block_hashes(numbers)
 
     async def logs_matching(
         self, from_block: int, to_block: int | None, filters: Sequence[EventFilter]

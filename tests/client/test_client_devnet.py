@@ -342,20 +342,20 @@ async def test_command_as_a_person_runs_it(town: Town, tree: Path, tmp_path: Pat
 
 async def test_what_was_learned_of_the_endpoint_is_kept(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     """How many blocks it gives at once is found out once, also when two ask side by side."""
-    whole, asked = Chain.logs_matching, []
+    whole, asked = Chain.logs_and_hashes, []
 
-    async def grudging(chain: Chain, first: int, last: int, filters: Any) -> Any:
+    async def grudging(chain: Chain, first: int, last: int, filters: Any, numbers: Any) -> Any:
         asked.append(last - first + 1)
         if asked[-1] > 2:
             raise RpcError("eth_getLogs", -32005, "too many blocks")
-        return await whole(chain, first, last, filters)
+        return await whole(chain, first, last, filters, numbers)
 
     async def none(_: int) -> tuple[()]:
         return ()
 
     await town.devnet.mine(40)
     async with Renter.open(town.config) as renter:
-        monkeypatch.setattr(Chain, "logs_matching", grudging)
+        monkeypatch.setattr(Chain, "logs_and_hashes", grudging)
         head = (await renter.market.head()).number
         beginning = Cursor(start=head - 40)
         await renter.market.orders_since(beginning, none)

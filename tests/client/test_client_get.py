@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 import pytest
 from client_fakes import HURRIED, FakeFarmer, World, break_peer
 from client_trees import listing

@@ -95,3 +95,4 @@ async def test_extending_moves_a_slot_off_a_denied_farmer(world: World, tree: Pa
         f"Farmer {gone} does not go on. It is on the deny list."
     ]
     assert gone not in {keeper.farmer.id for keeper in quote.keepers}
+    assert not quote.away, "it is not waited for"

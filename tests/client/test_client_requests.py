@@ -44,14 +44,14 @@ async def test_commands_ask_no_more_than_they_need(
             quote = await renter.quote([file], CODE)
         with counter.counting("put", at_most=4):
             await renter.put(quote)
-        with counter.counting("first list of two orders", at_most=3):
+        with counter.counting("first list of two orders", at_most=2):
             await renter.orders()
         with counter.counting("list of two orders", at_most=1):
             await renter.orders()
         with counter.counting("list in seconds and epochs", at_most=1):
             await renter.market.clock()
         await town.devnet.mine(1)
-        with counter.counting("find after a block", at_most=3):
+        with counter.counting("find after a block", at_most=2):
             known = await renter.find("small")
         with counter.counting("plan of a get", at_most=1):
             plan = await renter.plan_get(known.order)
@@ -61,7 +61,7 @@ async def test_commands_ask_no_more_than_they_need(
             known = await renter.find("small")
             await renter.get(known.order, tmp_path / "again")
         await town.devnet.mine(1)
-        with counter.counting("find and get by name after a block", at_most=3):
+        with counter.counting("find and get by name after a block", at_most=2):
             known = await renter.find("small")
             await renter.get(known.order, tmp_path / "third")
         with counter.counting("funds", at_most=1):

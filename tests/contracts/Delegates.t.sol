@@ -199,6 +199,23 @@ contract DelegatesTest is FarmTest {
         market.placeFor(renter, terms, acceptances);
     }
 
+    /// Must hold: nor does it extend anything, from the same block on, whatever farmers signed for it before.
+    function test_revokedExtendsNothing() external {
+        placer = address(0);
+        OrderId previous = _store(_farmer, _date(1), 3, 10);
+        placer = vm.addr(KEY);
+        _authorize(MOST, MOST, _now() + 9);
+        Held memory held = _held(previous);
+        (Terms memory terms, Acceptance[] memory acceptances) = _extension(previous, _farmer);
+        _authorize(0, 0, 0);
+        vm.expectRevert(_notDelegate());
+        vm.prank(placer);
+        market.extend(held, terms, acceptances);
+        _authorize(MOST, MOST, _now() + 9);
+        vm.prank(placer);
+        market.extend(held, terms, acceptances);
+    }
+
     /// Must hold: a delegate spends from no other account's vault, authorizes nobody for it, and takes nothing out.
     function test_nothingElse() external {
         _authorize(MOST, MOST, _now() + 9);

@@ -649,6 +649,34 @@ contract HandOverTest is FarmTest {
         );
     }
 
+    /// Must hold: what the operator declares lost and what it hands over in an epoch count against one limit, whichever comes
+    /// first. In the next epoch it begins again.
+    function test_theLimitIsForLossesToo() external {
+        _withMore(1);
+        vm.prank(_ownerOf(_giver));
+        market.setLimits(_giver, type(uint80).max, uint80(2 * RATE - 1));
+        bytes memory exceeded = abi.encodeWithSelector(
+            ILosses.LossLimitExceeded.selector,
+            _giver,
+            2 * RATE,
+            2 * RATE - 1
+        );
+        uint256 snapshot = vm.snapshotState();
+        _lose(_giver, 1);
+        _send(_giver, _parting(_several(_giver, 0, 1, _taker), false), exceeded);
+        vm.revertToState(snapshot);
+        bytes32[] memory words = _lossWords(_giver, 1);
+        _send(_giver, _parting(_several(_giver, 0, 1, _taker), false), "");
+        vm.prank(_operator(_giver));
+        vm.expectRevert(exceeded);
+        market.declareLoss(_giver, Epoch.wrap(uint32(_date(3))), false, words);
+        vm.revertToState(snapshot);
+        vm.prank(_ownerOf(_giver));
+        market.setLimits(_giver, type(uint80).max, uint80(2 * RATE));
+        _lose(_giver, 1);
+        _send(_giver, _parting(_several(_giver, 0, 1, _taker), false), "");
+    }
+
     /// Must hold: what passes on in a call is not passed on twice in it, to whomever.
     function test_notTwiceInACall() external {
         _withMore(1);

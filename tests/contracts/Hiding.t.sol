@@ -157,4 +157,25 @@ contract HidingTest is AttackTest {
         }
         for (uint256 i = 0; i < 4; ++i) vm.assertTrue(won[i] < 0, "a loss");
     }
+
+    /// Must hold: in an order's last epoch the leaves that are drawn are enough to be paid for all of it, as in every epoch, and
+    /// no epoch after asks for the rest. So the rest may go when the seed is known, before the order is over: a farmer saves
+    /// what keeping it for one epoch costs, once a term, and the renter is refunded nothing.
+    function test_theLeavesThatAreDrawnEarnTheLastEpoch() external {
+        FarmerId farmer = _register();
+        uint256 end = _date(2);
+        OrderId order = _store(farmer, end, 64, R);
+        _proveUntil(farmer, end - 2);
+        _enter(end - 1);
+        uint256 earned = market.earnings(_ownerOf(farmer));
+        // Three words say where a leaf is, 16 are the leaf, 6 its path.
+        vm.assertEq(_proof(farmer).length, SAMPLES * (3 + 16 + 6), "of 64 leaves five, or fewer");
+        _prove(farmer);
+        vm.assertEq(market.earnings(_ownerOf(farmer)) - earned, R, "paid in full");
+        _enter(end);
+        vm.assertEq(_rateAt(farmer, _now()), 0, "and asked for no more");
+        uint256 vault = market.vault(renter);
+        _close(order);
+        vm.assertEq(market.vault(renter), vault, "nothing is refunded");
+    }
 }

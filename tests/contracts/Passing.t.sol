@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {ILosses} from "../../contracts/interfaces/ILosses.sol";
 import {Epoch, FarmerId, LossView, OrderId, Passing} from "../../contracts/types/Types.sol";
 import {vm} from "./support/Cheats.sol";
 import {AttackTest} from "./support/AttackTest.sol";
@@ -108,6 +109,54 @@ contract PassingTest is AttackTest {
         _close(_order);
         vm.assertEq(honest - _worth(_one_), FINE * missed * R, "what the honest one lost");
         vm.assertEq(gang - _money(own) - _worth(_two), FINE * missed * R, "what the gang lost");
+    }
+
+    /// Must hold: who stole the operator's key hands over, to a name of its own that keeps nothing, no more in an epoch than the
+    /// owner lets the operator give up, by losses and hand-overs together. The farm loses the fine of each epoch that the name
+    /// misses, and no longer has the slots' pay; the thief loses what its name has at stake.
+    function testFuzz_byAStolenKey(uint256 missed) external {
+        missed = _within(missed, 1, MAX_MISSES);
+        _begin();
+        FarmerId[] memory three = new FarmerId[](3);
+        (three[0], three[1], three[2]) = (_one_, _second, _third);
+        _store(three, _date(3), 3, R);
+        _enter(_now() + 1);
+        _prove(_one_);
+        vm.prank(_ownerOf(_one_));
+        market.setLimits(_one_, type(uint80).max, uint80(R));
+        uint256 epoch = _now();
+        uint256 farm = _worth(_one_);
+        uint256 thief = _worth(_two);
+        _handOver(_one_, 0, _two);
+        _nothingMoreInThisEpoch();
+        uint256 proven = 0;
+        while (_now() + 1 < _stored[_order].end) {
+            _enter(_now() + 1);
+            _prove(_one_);
+            ++proven;
+            if (_now() > epoch + missed && missed < MAX_MISSES) _prove(_two);
+        }
+        _enter(_stored[_order].end);
+        if (missed == MAX_MISSES) {
+            vm.prank(_ownerOf(_two));
+            market.evict(_two);
+        }
+        _release(_one_, _two, epoch);
+        vm.assertEq(farm + proven * R - _worth(_one_), FINE * missed * R, "the fines");
+        if (missed == MAX_MISSES) vm.assertEq(thief - _worth(_two), (COLLATERAL_EPOCHS - 1) * R, "all but the reward");
+    }
+
+    function _nothingMoreInThisEpoch() private {
+        Passing[] memory passings = new Passing[](1);
+        passings[0] = _passing(_one_, 1, _register());
+        bytes32[] memory words = _lossWords(_one_, 1);
+        bytes memory exceeded = abi.encodeWithSelector(ILosses.LossLimitExceeded.selector, _one_, 2 * R, R);
+        vm.startPrank(_operator(_one_));
+        vm.expectRevert(exceeded);
+        market.handOver(_one_, _parting(passings, false));
+        vm.expectRevert(exceeded);
+        market.declareLoss(_one_, Epoch.wrap(uint32(_date(3))), false, words);
+        vm.stopPrank();
     }
 
     /// Must hold: a gang gathers (n - k) / 2 slots of an order in a grid period, whatever the names and the epochs.

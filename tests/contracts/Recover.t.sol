@@ -153,6 +153,17 @@ contract RecoverTest is FarmTest {
         _recover(_farmer, 0);
     }
 
+    /// Must hold: a stake that has no room left for what comes back of the collateral says how much too much it is.
+    function test_withRoomForItsCollateral() external {
+        _begin(STAKE);
+        _lose(_farmer, 0);
+        uint256 collateral = market.loss(_order, 0, Epoch.wrap(_kept[_farmer][0].from)).collateral;
+        uint256 back = collateral - (COLLATERAL_EPOCHS / 4) * RATE;
+        token.approve(address(market), type(uint256).max);
+        market.addStake(_farmer, type(uint96).max - market.farmer(_farmer).stake - back + 1);
+        _refused(abi.encodeWithSelector(IFarmers.StakeTooLarge.selector, back, back - 1));
+    }
+
     /// Must hold: a farmer that lapsed takes nothing back.
     function test_notOnceItLapsed() external {
         _begin(STAKE);

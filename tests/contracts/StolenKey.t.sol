@@ -145,7 +145,7 @@ contract StolenKeyTest is AttackTest {
     }
 
     /// Must hold: junk with which the farm cannot prove costs the unused part of the ceiling, and what is missed until the owner
-    /// notices; nothing of what the rest of the farm has at stake.
+    /// notices; nothing of what the rest of the farm has at stake, if that is before it lapses.
     function testFuzz_junkAndLapse(uint256 unused, uint256 missed) external {
         unused = _within(unused, 1, 40 * R);
         missed = _within(missed, 1, MAX_MISSES - 2);
@@ -160,6 +160,30 @@ contract StolenKeyTest is AttackTest {
         vm.assertTrue(!market.farmer(_victim).lapsed, "the farm goes on");
         uint256 fines = (missed + 1) * (PENALTY + FINE) * (HONEST * R + junk);
         vm.assertLe(before + HONEST * R, _worth(_victim) + COLLATERAL_EPOCHS * junk + fines, "what it costs");
+    }
+
+    /// Must hold: where nobody answers until the farm lapses, its ceiling bounds only what the junk adds: gone is what all that it
+    /// is committed to has at stake, honest slots and junk alike, with the fines until then and the reward for the eviction.
+    /// What is at stake beyond that is the owner's. The thief wins what its junk had at stake, the penalties for it, and the
+    /// reward if it is the one that evicts.
+    function testFuzz_junkUntilTheLapse(uint256 unused) external {
+        unused = _within(unused, 1, 40 * R);
+        _begin();
+        _limit(HONEST * R + unused, 0);
+        uint256 before = _worth(_victim);
+        uint256 thiefBefore = _money(_thief);
+        uint256 junk = _placeJunk();
+        uint256 rate = HONEST * R + junk;
+        vm.assertLe(2 * COLLATERAL_EPOCHS * rate, market.farmer(_victim).stake, "it has far more than it needs");
+        _lapse(_victim);
+        vm.assertTrue(market.farmer(_victim).lapsed, "nobody answered");
+        vm.prank(_thief);
+        market.evict(_victim);
+        uint256 lost = (COLLATERAL_EPOCHS + 1 + MAX_MISSES * (PENALTY + FINE)) * rate;
+        vm.assertEq(before - _worth(_victim), lost, "what it costs the farm");
+        _closeAll();
+        uint256 won = (COLLATERAL_EPOCHS + MAX_MISSES * PENALTY) * junk + rate;
+        vm.assertEq(_money(_thief) + market.earnings(_thief) - thiefBefore, won, "what the thief wins");
     }
 
     /// Must hold: without limits either costs all that is at stake.

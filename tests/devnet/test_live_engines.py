@@ -1,15 +1,17 @@
 """geth and reth as engines. What geth itself does is in `test_devnet` and `test_gas_agrees`, where it is on
-the PATH; reth was not at hand for any of these tests, so of it only the command is looked at."""
+the PATH; reth was not at hand for any of these tests, so a stand-in with its options plays its part."""
 
 from __future__ import annotations
 
 import json
+import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
-from grange.chain import Timeouts
+from grange.chain import ChainUnavailable, Timeouts
 from grange.chain.deploying import unmarketed
 from grange.chain.network_file import Network
 from grange.chain.rpc import Rpc
@@ -112,6 +114,60 @@ def test_reth_has_a_chain_id_of_its_own(tmp_path: Path, monkeypatch: pytest.Monk
 )
 def test_the_port_is_that_of_what_all_may_ask(line: str, port: int | None) -> None:
     assert _port_in(line) == port
+
+
+RETH = """
+import re, subprocess, sys
+words = sys.argv[1:]
+assert words.pop(0) == "node", words
+# As `reth node --help` has them: those that take a value, and those that take none.
+options = {}
+while words:
+    name = words.pop(0)
+    if name in {"--dev", "--ipcdisable", "--disable-discovery", "--http"}:
+        options[name] = True
+    elif name in {"--datadir", "--port", "--http.addr", "--http.port", "--http.api", "--authrpc.addr",
+                  "--authrpc.port", "--dev.block-time"}:
+        options[name] = words.pop(0)
+    else:
+        sys.exit(f"error: unexpected argument '{name}' found")
+assert options["--dev"] and options["--http"] and options["--http.addr"] == "127.0.0.1"
+command = [sys.executable, "-m", "grange_devnet.pyevm_server", "--port", options["--http.port"]]
+command += ["--chain-id", "1337", "--fund", "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"]
+if "--dev.block-time" in options:
+    command += ["--block-seconds", re.fullmatch("([0-9]+)s", options["--dev.block-time"])[1]]
+with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as served:
+    import signal
+    signal.signal(signal.SIGTERM, lambda *_: served.terminate())
+    port = re.search("[0-9]+", served.stdout.readline())[0]
+    print("INFO RPC auth server started url=127.0.0.1:1", flush=True)
+    print(f"INFO RPC HTTP server started url=127.0.0.1:{port}", flush=True)
+    sys.exit(served.wait())
+"""
+"""A program with reth's options and reth's words, over our own server: of the real one it shows nothing."""
+
+
+async def test_a_market_lives_on_what_has_the_options_and_words_of_reth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Started, told by its output where it listens, given a market, and ended."""
+    script = tmp_path / "reth.py"
+    script.write_text(RETH)
+    program(tmp_path, "reth", f'exec {sys.executable} {script} "$@"')
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    async with Devnet.start(engine="reth") as devnet:
+        assert (devnet.engine, devnet.chain_id) == ("reth", 1337)
+        before = (await devnet.chain.head()).number
+        await devnet.mine(3)
+        assert (await devnet.chain.head()).number == before + 3
+        await devnet.faucet(NOBODY, native=7)
+        assert await devnet.chain.native_balance(NOBODY) >= 7
+        with pytest.raises(DevnetError, match="makes its blocks by itself"):
+            await devnet.snapshot()
+        url = devnet.rpc_url
+    async with Rpc(url, Timeouts(request_seconds=1.0, retries=0)) as rpc:
+        with pytest.raises(ChainUnavailable):
+            await rpc.call("eth_chainId")
 
 
 async def test_what_only_programs_for_tests_can_do_is_refused_in_words() -> None:

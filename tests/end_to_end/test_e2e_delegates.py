@@ -11,6 +11,7 @@ import pytest_asyncio
 from e2e_command import Ran, grange
 from e2e_town import Person, Town, eventually, fetched, stored
 from e2e_tree import plain_file
+from e2e_wallet import ContractWallet
 
 from grange import messages
 from grange.chain import Sender, TransactionReverted, Wallet, calls
@@ -193,6 +194,120 @@ async def test_a_device_has_to_do_with_its_own_orders_alone(town: Town, tmp_path
     new = town.home_for(person.phrase).home
     assert (await grange("get", "b", tmp_path / "words", "--yes", "--home", new)).code == 0
     assert (tmp_path / "words" / "b").read_bytes() == files["b"].read_bytes()
+
+
+async def wallet_with_a_file(
+    town: Town, person: Person, source: Path, *, key: Wallet | None = None
+) -> tuple[ContractWallet, Config]:
+    """A contract wallet for which a device, made by a person, has stored a file; and the device."""
+    wallet = await ContractWallet.deploy(town, tokens=60 * TOKEN, key=key)
+    limits = ("--per-epoch", 20, "--in-all", 20, "--epochs", 90)
+    file, folder = source.with_suffix(".delegate"), source.with_suffix(".device")
+    new = ("keys", "delegate", "new", file, "--account", wallet.address, "--no-encryption", *limits)
+    made = await grange(*new, "--home", person.home)
+    assert made.code == 0, made
+    assert f"grange init --phrase --account {wallet.address}" in made.out.replace("\n", " ")
+    taken = await grange("init", "--delegate", file, "--trust-market", "--home", folder)
+    assert taken.code == 0, taken
+    device = load(folder)
+    own = device.identity.wallet.address
+    await town.devnet.faucet(own, 10**18, 0)
+    await wallet.call(person.home, "--deposit", "50", "--delegate", own, *limits)
+    await stored(device, source, CODE)
+    return wallet, device
+
+
+async def test_a_card_with_a_contract_wallet_brings_its_orders_back_to_its_owner(
+    town: Town, tmp_path: Path
+) -> None:
+    """The device is lost, and all that is left is a card. Its phrase's key is the wallet's owner, so farmers
+    take its requests and vouchers as the wallet's own, are paid by the wallet's vault, and no transaction
+    was needed."""
+    person = await town.person()
+    source = plain_file(tmp_path / "one.bin", FEW_MB, seed=61)
+    wallet, device = await wallet_with_a_file(town, person, source, key=person.wallet)
+    printed = await grange("keys", "card", "--account", wallet.address, "--home", person.home)
+    assert printed.code == 0, printed
+    assert f"account: {wallet.address}" in printed.out
+    assert "this card brings back what delegates" in printed.out.replace("\n", " ").lower()
+    card, home = tmp_path / "card.txt", tmp_path / "new"
+    card.write_text(printed.out)
+    card.chmod(0o600)
+    sent = await town.nonce(person.address)
+    taken = await grange("init", "--card", card, "--trust-market", "--home", home)
+    assert taken.code == 0, taken
+    assert wallet.address in taken.out
+    checked = await grange("keys", "card", "--check", card, "--trust-market", "--home", home)
+    assert checked.code == 0, checked
+    listed = (await grange("ls", "--json", "--home", home)).json
+    assert [one["name"] for one in listed] == ["one.bin"]
+    done = await grange("get", "one.bin", home / "back", "--yes", "--json", "--home", home)
+    assert int(done.json["paid"]) > 0
+    assert (home / "back" / "one.bin").read_bytes() == source.read_bytes()
+    assert await town.nonce(person.address) == sent, "nothing was sent for it"
+
+    async def redeemed() -> bool:
+        found = [await town.chain.redeemed(one.farmer, wallet.address) for one in town.farmers]
+        return sum(found) > 0
+
+    await eventually(redeemed, "the wallet's own vouchers are redeemed")
+    own = device.identity.wallet.address
+    revoked = await grange("keys", "delegate", "revoke", own, "--home", home)
+    assert (revoked.code, "has to call" in revoked.err, "data  0x" in revoked.out) == (0, True, True), revoked
+    assert (await town.chain.delegation(wallet.address, own)).in_all > 0, "printed, and not sent"
+    for words in (("deposit", 1), ("withdraw", 1), ("mandate", "revoke", 1)):
+        refused = await grange(*words, "--home", home)
+        assert (refused.code, f"the contract wallet {wallet.address}" in refused.err.replace("\n", " ")) == (
+            2,
+            True,
+        ), refused
+
+
+async def test_a_phrase_whose_key_no_wallet_knows_is_told_what_the_wallet_has_to_do(
+    town: Town, tmp_path: Path
+) -> None:
+    """The wallet is somebody else's program: it authorizes the phrase's key, and then everything is there.
+    What that key stores itself opens by the phrase too."""
+    person = await town.person()
+    source = plain_file(tmp_path / "two.bin", FEW_MB, seed=62)
+    wallet, device = await wallet_with_a_file(town, person, source)
+    home = tmp_path / "new"
+    network = town.devnet.network
+    init = ("init", "--phrase", "--account", wallet.address, "--rpc", network.rpc, "--market", network.market)
+    taken = await grange(*init, "--trust-market", "--home", home, typed=f"{person.phrase}\n")
+    assert taken.code == 0, taken
+    listed = (await grange("ls", "--json", "--home", home)).json
+    assert [one["order"] for one in listed] != []
+    refused = await grange("get", listed[0]["order"], home / "back", "--yes", "--home", home)
+    said = refused.err.replace("\n", " ")
+    assert (refused.code, "neither calls this home's signatures its own" in said) == (2, True), refused
+    assert f"grange keys wallet-calls --delegate {person.address}" in said
+
+    limits = ("--per-epoch", 20, "--in-all", 20, "--epochs", 90)
+    assert await wallet.call(home, "--delegate", person.address, *limits) == ["authorize"]
+    done = await grange("get", "two.bin", home / "back", "--yes", "--home", home)
+    assert done.code == 0, done
+    assert (home / "back" / "two.bin").read_bytes() == source.read_bytes()
+    other = plain_file(tmp_path / "three.bin", FEW_MB, seed=63)
+    put = await grange("put", other, "--k", 2, "--n", 4, "--yes", "--home", home)
+    assert put.code == 0, put
+    again = tmp_path / "again"
+    init = ("init", "--phrase", "--account", wallet.address, "--rpc", network.rpc, "--market", network.market)
+    assert (await grange(*init, "--trust-market", "--home", again, typed=f"{person.phrase}\n")).code == 0
+    for name, content in (("two.bin", source), ("three.bin", other)):
+        done = await grange("get", name, again / "back", "--yes", "--home", again)
+        assert done.code == 0, done
+        assert (again / "back" / name).read_bytes() == content.read_bytes()
+
+    listing = ("keys", "delegate", "list", "--json", "--home", person.home)
+    assert (await grange(*listing)).json == []
+    shown = (await grange(*listing, "--account", wallet.address)).json
+    assert {one["delegate"] for one in shown} == {person.address, device.identity.wallet.address}
+    own = device.identity.wallet.address
+    revoke = ("keys", "delegate", "revoke", own, "--account", wallet.address, "--home", person.home)
+    assert "data  0x" in (await grange(*revoke)).out
+    assert await wallet.call(person.home, "--revoke", own) == ["authorize"]
+    assert (await town.chain.delegation(wallet.address, own)).in_all == 0
 
 
 async def test_a_device_moves_no_money_and_authorizes_nobody(town: Town, tmp_path: Path) -> None:

@@ -11,14 +11,17 @@ import pytest
 from e2e_command import grange
 from e2e_tree import odd_tree
 
-from grange.chain import Timeouts
+from grange.chain import Sender, Timeouts, Wallet
+from grange.chain.deploying import unmarketed
 from grange.chain.network_file import open_network, read_network
 from grange.chain.rpc import Rpc
 from grange.cli.exit_codes import ExitCode
+from grange.types import Address
 from grange_client.keys.recovery_card import RecoveryCard
-from grange_devnet import Devnet, EngineName
+from grange_devnet import DEVNET_PARAMETERS, Devnet, EngineName
 from grange_devnet.engines import DEV_KEY, EngineOptions, RunningEngine, run_engine
 from grange_devnet.fleet import Fleet
+from grange_devnet.tokens import deploy_devnet_token
 from stories.compare import differences
 
 FARMERS = 3
@@ -76,7 +79,46 @@ async def test_a_market_is_deployed_verified_and_used_by_network_file_and_card(
                 await one_byte_of_its_code_is_another(devnet, file, tmp_path, fleet.farmers[0].home)
 
 
-async def use(devnet: Devnet, file: Path, folder: Path) -> None:
+async def test_the_presets_of_live_chains_are_deployed_with_a_token_that_is_there(
+    engine: EngineName, tmp_path: Path
+) -> None:
+    """As docs/live.md has the command, with a token of six decimals, and used with epochs of a day."""
+    key = tmp_path / "key"
+    key.write_text(DEV_KEY.hex())
+    key.chmod(0o600)
+    async with fresh_chain(engine) as running:
+        token = await usdc_like(running)
+        for preset in ("mainnet", "rollup"):
+            file = tmp_path / f"{preset}.json"
+            made = await grange(
+                *("market", "deploy", "--rpc", running.url, "--key-file", key, "--token", token),
+                *("--preset", preset, "--name", "town", "--output", file, "--yes"),
+            )
+            assert made.code == 0, made
+            verified = await grange("market", "verify", "--network", file)
+            assert verified.code == 0, verified
+            assert f"those of the preset {preset}" in verified.out
+            shown = (await grange("market", "describe", "--network", file, "--json")).json
+            assert (shown["preset"], shown["differences"]) == (preset, [])
+            assert (shown["token"]["address"], shown["token"]["decimals"]) == (token, 6)
+            assert shown["parameters"]["min_stake"] == str(2 * 10**6)
+            assert shown["parameters"]["collateral_epochs"] == "30"
+        async with (
+            as_devnet(running, file) as devnet,
+            Fleet.start(devnet, FARMERS, tmp_path / "farms"),
+        ):
+            await use(devnet, file, tmp_path, tokens=1_000 * 10**6)
+
+
+async def usdc_like(running: RunningEngine) -> Address:
+    """A token on a chain that has no market yet, all of it the account's that will deploy one."""
+    async with Rpc(running.url, Timeouts(request_seconds=60.0)) as rpc:
+        chain_id = int(await rpc.call("eth_chainId"), 16)
+        sender = Sender(unmarketed(rpc, chain_id, DEVNET_PARAMETERS), Wallet(DEV_KEY))
+        return await deploy_devnet_token(sender, "usdc-like")
+
+
+async def use(devnet: Devnet, file: Path, folder: Path, tokens: int = 10**20) -> None:
     """Store by the network's file, and get it back on a new computer by the card alone."""
     home, source = folder / "home", odd_tree(folder / "source", seed=14)
     told = await grange("init", "--network", file, "--home", home)
@@ -84,7 +126,7 @@ async def use(devnet: Devnet, file: Path, folder: Path) -> None:
     card = RecoveryCard.parse(told.out)
     assert (card.network.name, card.network.first_block) == ("town", devnet.network.first_block)
     address = (await grange("balance", "--json", "--home", home)).json["address"]
-    await devnet.faucet(address, tokens=10**20)
+    await devnet.faucet(address, tokens=tokens)
     put = await grange("put", source, "--yes", "--k", 2, "--n", FARMERS, "--json", "--home", home)
     assert put.json["n"] == FARMERS
     new = folder / "new computer"

@@ -24,6 +24,7 @@ from grange.types import Address
 from grange_client.keys.config import load
 from grange_client.keys.recovery_phrase import identity, new_phrase
 from grange_devnet import Devnet
+from grange_devnet.engines import EngineName
 from grange_devnet.fleet import Fleet
 
 FARMERS = 2
@@ -31,6 +32,8 @@ PASSPHRASE = "known to all tests 7f3a"
 WRONG = "not the passphrase 55c1"
 DEVICE_PASSPHRASE = "of the device e04b"
 LOOK_SECONDS = 0.02
+TEST_SECONDS = 900
+"""Most of its commands open a key with scrypt: that takes minutes on a machine that is busy."""
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -113,7 +116,8 @@ def files_of(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
-async def test_nobody_else_sees_a_secret(tmp_path: Path) -> None:
+@pytest.mark.timeout(TEST_SECONDS)
+async def test_nobody_else_sees_a_secret(engine: EngineName, tmp_path: Path) -> None:
     homes, given, shown = tmp_path / "homes", tmp_path / "given", tmp_path / "shown"
     for folder in (homes, given, shown):
         folder.mkdir(mode=0o700)
@@ -124,7 +128,7 @@ async def test_nobody_else_sees_a_secret(tmp_path: Path) -> None:
     opened = ("--passphrase-file", right)
     watch, phrase = Watch(shown), new_phrase()
     async with (
-        Devnet.start() as devnet,
+        Devnet.start(engine=engine) as devnet,
         Fleet.start(devnet, FARMERS, tmp_path / "fleet"),
     ):
         network = tmp_path / "network.json"

@@ -12,17 +12,16 @@ import pytest_asyncio
 from e2e_command import grange
 from e2e_town import Person, Town, fetched, stored
 from e2e_tree import plain_file
+from e2e_wallet import ContractWallet
 from rich.console import Console
 
-from grange.chain import Sender, Wallet
 from grange.messages import address_of
-from grange.types import Address, Epoch
+from grange.types import Epoch
 from grange_client.keys.config import load
 from grange_client.orders.plan import StoreOptions
 from grange_devnet import Devnet
 from grange_devnet.engines import EngineName
 from grange_devnet.fleet import FarmerProcess, Fleet
-from grange_devnet.tokens import devnet_artifact
 from stories.renewal import Renewal
 from stories.spine import Spine
 from stories.tale import Setting, Tale
@@ -92,39 +91,10 @@ async def test_stored_proven_paid_and_read_back_and_a_blocked_farmer_stalls_nobo
     assert (back / "one.bin").read_bytes() == source.read_bytes()
 
 
-class ContractWallet:
-    """A wallet on chain, and its owner, who sends what `grange keys wallet-calls` prints."""
-
-    def __init__(self, owner: Sender, address: Address) -> None:
-        self.owner = owner
-        self.address = address
-
-    @classmethod
-    async def deploy(cls, town: Town) -> ContractWallet:
-        owner = town.sender(Wallet.random())
-        await town.devnet.faucet(owner.address)
-        code = devnet_artifact("DevnetWallet").creation_code(owner.address)
-        address = (await owner.transact("deployment of a wallet", to=None, data=code)).contract_address
-        assert address is not None
-        await town.devnet.faucet(address, 0, 50 * USDC)
-        return cls(owner, address)
-
-    async def call(self, home: Path, *options: object) -> list[str]:
-        """What the command prints is called, one after the other; the functions' names."""
-        printed = (await grange("keys", "wallet-calls", *options, "--json", "--home", home)).json
-        for one in printed:
-            assert one["value"] == "0"
-            data = devnet_artifact("DevnetWallet").abi.encode_call(
-                "execute", (one["to"], bytes.fromhex(one["data"][2:]))
-            )
-            await self.owner.transact(one["function"], to=self.address, data=data)
-        return [one["function"] for one in printed]
-
-
 async def test_a_contract_wallet_stores_reads_and_is_repaid(town: Town, tmp_path: Path) -> None:
     """Its orders and what comes of them are its own; a device that it authorized once does the work."""
     helper = await rich(town)
-    wallet = await ContractWallet.deploy(town)
+    wallet = await ContractWallet.deploy(town, tokens=50 * USDC)
     limits = ("--per-epoch", 20, "--in-all", 20, "--epochs", 90)
     file = tmp_path / "device.delegate"
     new = ("keys", "delegate", "new", file, "--account", wallet.address, "--no-encryption")

@@ -116,7 +116,8 @@ class TakerPeer:
         self._answer()
         taker, held = self._taker, request.held(order)
         if taker.refuses:
-            raise FarmerRefused("no", status=409, code=taker.refuses)
+            status = {"not_found": 404, "limit_reached": 429}.get(taker.refuses, 409)
+            raise FarmerRefused("no", status=status, code=taker.refuses)
         given = slots_hash(held.leaf_count, held.piece_leaves, held.slots)
         if given != self._market.orders[order].slots_hash:
             raise FarmerRefused("the slots are not those of the order", status=422, code="root_mismatch")
@@ -291,6 +292,7 @@ async def giving(
         given = Giving(farm=farm, directory=directory, slots=parcels, folder=folder)
         farm.node.giver._takers = directory
         farm.node.giver._order_of = given.order
+        farm.node.giver._front._order_of = given.order
         farm.node.collector._history = given.order
         if begin:
             for one in parcels:

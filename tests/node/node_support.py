@@ -28,6 +28,7 @@ from grange.chain import (
     Book,
     ChainUnavailable,
     Farmer,
+    FeesAboveCap,
     Loss,
     Order,
     Receipt,
@@ -37,7 +38,7 @@ from grange.chain import (
 from grange.chain.fee_settings import FeeSettings
 from grange.chain.gas_value import FREE_GAS, GasValue
 from grange.chain.views import Delegation, Withdrawal
-from grange.errors import BadProof
+from grange.errors import BadProof, BadSignature
 from grange.executors import Executors
 from grange.keccak import keccak256
 from grange.merkle import merkle_root, root_of_hashes
@@ -45,6 +46,7 @@ from grange.messages import (
     NO_CONTENT,
     Domain,
     order_id,
+    recover,
     request_digest,
     sign_digest,
     voucher_signer,
@@ -128,6 +130,24 @@ class Clock:
         self.set_by += seconds
 
 
+@dataclass(kw_only=True)
+class FakeWallet:
+    """A contract wallet: what it says when it is asked, and when the chain asks it."""
+
+    owner: Address
+    denies: bool = False
+    denies_chain: bool = False
+    spoils_call: bool = False
+    """Whether it answers the chain so that the whole call fails, when that was sent."""
+
+    def says_yes(self, digest: bytes, signature: bytes) -> bool:
+        """Whether it calls a signature its own: its owner's."""
+        try:
+            return not self.denies and recover(digest, signature) == self.owner
+        except BadSignature:
+            return False
+
+
 class FakeMarket(FakeChain, FarmMarket):
     """A market with one farmer, in memory."""
 
@@ -168,15 +188,15 @@ class FakeMarket(FakeChain, FarmMarket):
         """With which error nothing is taken back."""
         self.delegations: dict[tuple[Address, Address], Delegation] = {}
         """By account and delegate."""
-        self.delegations_asked = 0
+        self.delegations_asked = self.spoiled_calls = self.wallets_asked = self.wallets_asked_by_two = 0
+        self.wallets: dict[Address, FakeWallet] = {}
+        """Contracts that can be asked for signatures, by their addresses."""
         self.lost_counts: list[int] = []
         """How many slots each transaction gave up."""
         self.redemptions: list[int] = []
         """How many payers each transaction paid for."""
-        self.means_asked = 0
-        self.orders_asked = 0
-        self.sent_proofs = 0
-        self.seeds_sent = self.seeds_asked = 0
+        self.means_asked = self.orders_asked = 0
+        self.sent_proofs = self.seeds_sent = self.seeds_asked = 0
         self.farmers_registered = 1
         self.proofs: asyncio.Queue[Epoch] = asyncio.Queue()
         self.before_prove: Callable[[], None] | None = None
@@ -308,6 +328,8 @@ class FakeMarket(FakeChain, FarmMarket):
 
     async def record_seed(self, epoch: Epoch) -> Receipt:
         self.ask()
+        if self.base_fee_wei >= self.sender.policy.max_fee_wei:
+            raise FeesAboveCap(self.base_fee_wei, self.sender.policy.max_fee_wei)
         self.seeds_sent += 1
         return self.receipt(self.record(), 48_000)
 
@@ -395,11 +417,27 @@ class FakeMarket(FakeChain, FarmMarket):
             left_for_vouchers=limit,
         )
 
+    async def is_approved(
+        self, wallet: Address, digest: bytes, signature: bytes, *, by_two: bool = False
+    ) -> bool:
+        self.ask()
+        self.wallets_asked += 1
+        self.wallets_asked_by_two += by_two
+        return wallet in self.wallets and self.wallets[wallet].says_yes(digest, signature)
+
     async def redeem(self, vouchers: Sequence[Voucher]) -> Receipt:
         self.ask()
         events: list[tuple[str, dict[str, Any]]] = []
         for voucher in vouchers:
             renter, signer = voucher.renter, voucher_signer(DOMAIN, voucher, farmer=FARMER)
+            if voucher.is_of_wallet:
+                wallet = self.wallets[renter]
+                if wallet.spoils_call:
+                    self.spoiled_calls += 1
+                    raise TransactionReverted("redeem", "TooLittleGas", {}, bytes(32))
+                if wallet.denies or wallet.denies_chain or signer != wallet.owner:
+                    continue
+                signer = renter
             assert signer == renter or (renter, signer) in self.delegations
             payer = payer_of(renter, signer)
             before = self.redeemed_totals.get(payer, 0)
@@ -424,7 +462,7 @@ class FakeMarket(FakeChain, FarmMarket):
         self.orders_asked += 1
         return self.orders.get(order)
 
-    async def order_state(self, order: OrderId) -> ReadableOrder | None:
+    async def order_state(self, order: OrderId, *, is_running: bool = True) -> ReadableOrder | None:
         self.ask()
         self.states_asked += 1
         return self.states.get(order)
@@ -525,6 +563,7 @@ class FakeMarket(FakeChain, FarmMarket):
             for parting in partings:
                 for passing in parting.passings:
                     events += self._passed(parting, passing, epoch)
+                self._check_left(parting)
         except TransactionReverted:
             self.orders, self.bonds = orders, bonds
             raise
@@ -553,7 +592,9 @@ class FakeMarket(FakeChain, FarmMarket):
             book.mountain.peaks, entry_hash(entry), passing.index, book.mountain.count, passing.path
         )
         assert passing.index not in book.lost_epochs
-        self.bonds[taker, epoch] = self.bonds.get((taker, epoch), 0) + slot.rate
+        bound = 0 if taker == FARMER else slot.rate
+        if bound:
+            self.bonds[taker, epoch] = self.bonds.get((taker, epoch), 0) + bound
         known = self.orders[order]
         changed = _passed_on(held, takeover.slot, taker, Epoch(epoch + 1))
         self.orders[order] = replace(known, slots_hash=_hash_with(changed, takeover.slot))
@@ -563,8 +604,23 @@ class FakeMarket(FakeChain, FarmMarket):
             "max_egress_price_per_gib": 0, "leaf_count": passing.held.leaf_count, "from": Epoch(epoch + 1),
             "end": known.end, "extension": False,
         }  # fmt: skip
-        over |= {"taker": taker, "bound": slot.rate, "refund": 0}
+        over |= {"taker": taker, "bound": bound, "refund": 0}
         return [("SlotHandedOver", over), ("SlotFilled", filled)]
+
+    def _check_left(self, parting: Parting) -> None:
+        """Whether enough is left of a book, or all that goes stands at its front and stays with the farm."""
+        [book] = [one for one in books_from(self.entries()) if one.entries[:1] and _is_of(one, parting)]
+        going, cut = {one.index for one in parting.passings}, len(book.cut_epochs)
+        while cut in going:
+            cut += 1
+        stays = parting.passings[0].takeover.farmer == FARMER
+        if stays and not parting.extension and set(range(len(book.cut_epochs), cut)) == going:
+            return
+        every = book.rate_before + book.rate_added
+        alive = every - sum(book.entries[index].rate for index in going | book.lost_epochs.keys())
+        front = sum(one.rate for one in book.entries[:cut])
+        if alive and alive * 32 < every - front:
+            raise TransactionReverted("handOver", "BookMostlyLost", {"all": every, "lost": every - alive})
 
     async def bound(self, farmer: FarmerId, taker: FarmerId, epoch: Epoch) -> int:
         self.ask()

@@ -15,7 +15,7 @@ from node_support import DOMAIN, FARMER, OFFER, FakeMarket, Farm, Parcel, open_f
 from grange.chain import Farmer, Wallet
 from grange.messages import Domain, sign_voucher
 from grange.peer import PaymentChannels, Peer, PeerTimeouts, ReadPayments, Signer, open_session
-from grange.types import FarmerId
+from grange.types import Address, FarmerId
 from grange.units import GIB
 from grange_node.api.connection_limits import Limits
 from grange_node.api.serve import make_server
@@ -30,7 +30,7 @@ PRICED = OfferFile(
 """A base unit for every byte."""
 RENTER = Wallet(b"\x02" * 32)
 STRANGER = Wallet(b"\x03" * 32)
-TIMEOUTS = PeerTimeouts(silence_seconds=10.0)
+TIMEOUTS = PeerTimeouts(silence_seconds=10.0, wallet_pause_seconds=0.01)
 VAULT = 10**12
 LIMITS = Limits()
 
@@ -40,7 +40,7 @@ def voucher(
 ) -> dict[str, str]:
     """The header of a voucher."""
     signed = sign_voucher(domain, by.private_key, farmer=farmer, cumulative=total)
-    return {"Voucher": f"cumulative={total},signature={signed.r.hex()}{signed.vs.hex()}"}
+    return {"Voucher": f"cumulative={total},signature={signed.signature.hex()}"}
 
 
 async def read(
@@ -83,17 +83,27 @@ async def customer(
     channels_path: Path | None = None,
     *,
     wallet: Wallet = RENTER,
+    contract_wallet: Address | None = None,
     most_per_gib: int | None = None,
     **offer: int,
 ) -> AsyncIterator[tuple[Peer, ReadPayments]]:
-    """Somebody who reads from the farm, and its payments."""
-    signer = Signer(domain=DOMAIN, wallet=wallet, timeouts=TIMEOUTS, now=farm.clock)
+    """Somebody who reads from the farm, perhaps in a contract wallet's own name, and its payments."""
+    signer = Signer(
+        domain=DOMAIN, wallet=wallet, timeouts=TIMEOUTS, now=farm.clock, contract_wallet=contract_wallet
+    )
     known: Farmer = await farm.market.own_farmer()
     price = {"egress_price_per_gib": PRICED.egress_price_per_gib} | offer
     known = replace(known, endpoint=endpoint, offer=replace(known.offer, **price))
-    with PaymentChannels.open(channels_path, domain=DOMAIN, payer=wallet.address) as channels:
+    with PaymentChannels.open(
+        channels_path, domain=DOMAIN, payer=contract_wallet or wallet.address
+    ) as channels:
         payments = ReadPayments(
-            domain=DOMAIN, wallet=wallet, channels=channels, executors=farm.node.executors
+            domain=DOMAIN,
+            wallet=wallet,
+            channels=channels,
+            executors=farm.node.executors,
+            account=contract_wallet,
+            is_of_wallet=contract_wallet is not None,
         )
         async with open_session(TIMEOUTS, chain_id=DOMAIN.chain_id) as session:
             yield Peer(known, session, signer, payments, most_per_gib), payments

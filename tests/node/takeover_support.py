@@ -32,10 +32,11 @@ class Rebuilt(Parcel):
     read_price: int = 0
     holder: FarmerId = HOLDER
     """Who had it; NO_FARMER where it began vacant."""
+    order_salt: bytes = SALT
 
     @property
     def order(self) -> OrderId:
-        return order_id(RENTER.address, SALT)
+        return order_id(RENTER.address, self.order_salt)
 
     def slots(self) -> list[Slot]:
         return [

@@ -126,7 +126,8 @@ def test_what_is_no_key_is_refused_without_showing_it(tmp_path: Path, text: str)
     write_private(tmp_path / KEY_NAME, text)
     with pytest.raises(KeyInvalid) as caught:
         load_key(tmp_path)
-    assert not text or text not in str(caught.value)
+    said = str(caught.value).replace(str(tmp_path), "")
+    assert not text or text not in said
 
 
 def test_files_of_other_bytes_than_text_are_refused_in_words(tmp_path: Path) -> None:

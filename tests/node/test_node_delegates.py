@@ -110,7 +110,7 @@ async def keep(farm: Farm, slot: Parcel) -> None:
 def voucher(total: int, by: Wallet = DEVICE) -> dict[str, str]:
     """For the account's money."""
     made = sign_voucher(DOMAIN, by.private_key, farmer=FARMER, cumulative=total, renter=ACCOUNT.address)
-    return {"Voucher": f"cumulative={total},signature={made.r.hex()}{made.vs.hex()}"}
+    return {"Voucher": f"cumulative={total},signature={made.signature.hex()}"}
 
 
 async def test_a_delegate_uploads_and_is_accepted_and_reads_as_its_account(farm: Farm) -> None:

@@ -21,8 +21,11 @@ from rich.console import Console
 
 from grange.chain import Chain, Cursor, RpcError, Sender, TransactionReverted, Wallet, calls
 from grange.cli.exit_codes import ExitCode
+from grange.transfer.order_slots import checked
 from grange.types import Acceptance, Address, Epoch, FarmerId, Offer, Terms
 from grange.units import GIB, LEAF_BYTES, TOKEN
+from grange.wire import paths
+from grange.wire.bodies import ShownOrder, parse_answer
 from grange_devnet import Devnet
 from grange_node.api.app import create_app
 from grange_node.audit.prover import Action
@@ -578,3 +581,33 @@ async def test_the_market_refuses_what_we_never_accepted(devnet: Devnet, tmp_pat
         with pytest.raises(TransactionReverted) as caught:
             await farm.place(slot, acceptance | {"rate": acceptance["rate"] - 1})
         assert caught.value.name == "AcceptanceForged"
+
+
+async def test_a_farm_without_old_logs_knows_its_orders_and_shows_them_as_the_contract_keeps_them(
+    devnet: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looked while the logs were there. After a restart it serves its readers by that, too."""
+    config = await registered(devnet, tmp_path)
+    async with running(devnet, tmp_path, config) as farm:
+        slot = await keep(devnet, farm)
+        await farm.node.follower.refresh()
+        assert await farm.node.known_orders.tick()
+
+    async def pruned(*_: object) -> None:
+        raise RpcError("eth_getLogs", -32701, "old data not available due to pruning")
+
+    async with running(devnet, tmp_path, config) as farm:
+        await farm.node.follower.refresh()
+        monkeypatch.setattr(farm.node.market, "logs", pruned)
+        path = paths.order_path(slot.order)
+        stranger = Wallet.random()
+        response = await farm.http.get(path, headers=farm.sign(stranger, "GET", path))
+        assert response.status_code == 200, response.text
+        kept = await devnet.chain.order(slot.order)
+        assert kept is not None
+        shown = checked(slot.order, kept, parse_answer(ShownOrder, response.content))
+        assert shown is not None
+        assert [one.farmer for one in shown.slots] == [config.farmer]
+        known = await farm.node.market._orders.order(slot.order)
+        assert known is not None
+        assert known.slots == shown.slots

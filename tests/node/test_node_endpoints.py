@@ -13,6 +13,7 @@ from hostile_proxy import (
     BUSY,
     HANGS,
     LEAP,
+    LEAP_BLOCKS,
     LIES,
     NO_LOGS,
     NO_LOGS_AND_OTHER_HASHES,
@@ -185,6 +186,24 @@ async def test_with_one_endpoint_its_word_is_enough_as_before(devnet: Devnet, tm
     assert not (config.data_folder / "endpoints.json").exists()
 
 
+async def test_a_repairer_that_starts_on_an_endpoint_whose_head_leaps_reads_by_another_and_names_it(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    """Of two heads that are far apart it can't tell which one there is, but one refuses the logs."""
+    async with HostileProxy.before(devnet.rpc_url) as liar:
+        await liar.begin(LEAP)
+        async with (
+            Chain.connect((liar.url, devnet.rpc_url), devnet.market, timeouts=HASTY) as chain,
+            Repairer.open(Settings(folder=tmp_path), Sender(chain, Wallet.random())) as repairer,
+        ):
+            await devnet.mine(LEAP_BLOCKS // 100)
+            with suppress(ChainError):
+                await repairer.view.refresh()
+            await repairer.view.refresh()
+            assert repairer.view.head == await devnet.chain.head()
+            assert any(liar.url in told for told in repairer.view.market.rpc.reports)
+
+
 @asynccontextmanager
 async def behind_a_stuck_one(
     devnet: Devnet, folder: Path, blocks: int
@@ -233,3 +252,20 @@ async def test_a_clock_that_was_set_back_says_nothing_of_the_others(devnet: Devn
         for _ in range(2):
             await heads.check(head, 60.0)
         assert not market.rpc.reports
+
+
+async def test_one_endpoint_alone_makes_nobody_a_delegate(devnet: Devnet, tmp_path: Path) -> None:
+    """Else a stranger could delete what an account has sent, and read on its credit."""
+    async with HostileProxy.before(devnet.rpc_url) as liar:
+        through = devnet.network.model_copy(update={"rpc": (liar.url, devnet.rpc_url)})
+        config = await registered(devnet, tmp_path, network=through)
+        async with running(devnet, tmp_path, config) as farm:
+            market, account, stranger = farm.node.follower._market, Wallet.random(), Wallet.random()
+            method, params = market.delegation_question(account.address, stranger.address)
+            nothing = await devnet.chain.rpc.call(method, *params)
+            open_to_all = "0x" + (10**9).to_bytes(32).hex() * ((len(nothing) - 2) // 64)
+            liar.change = lambda _, result: open_to_all if result == nothing else result
+            with pytest.raises(ChainError, match="no two of the endpoints"):
+                await market.is_delegate(account.address, stranger.address)
+            liar.change = None
+            assert not await market.is_delegate(account.address, stranger.address)

@@ -85,15 +85,15 @@ async def paid(payments: ReadPayments, size_bytes: int = MIB) -> Payment:
 
 
 def voucher_of(payment: Payment) -> Voucher:
-    match = re.fullmatch(r"cumulative=(\d+),signature=([0-9a-f]{64})([0-9a-f]{64})", payment.header)
+    match = re.fullmatch(r"cumulative=(\d+),signature=([0-9a-f]{128})", payment.header)
     assert match is not None
-    total, r, vs = match.groups()
-    return Voucher(renter=WALLET.address, cumulative=int(total), r=bytes.fromhex(r), vs=bytes.fromhex(vs))
+    total, signature = match.groups()
+    return Voucher(renter=WALLET.address, cumulative=int(total), signature=bytes.fromhex(signature))
 
 
 def account(total: int, spent: int, *, wallet: Wallet = WALLET, farmer: FarmerId = FARMER) -> Account:
     voucher = sign_voucher(DOMAIN, wallet.private_key, farmer=farmer, cumulative=total)
-    return Account(cumulative=total, spent=spent, r=voucher.r, vs=voucher.vs)
+    return Account(cumulative=total, spent=spent, signature=voucher.signature)
 
 
 def short(spent: int, cumulative: int, needed: int = PRICE) -> Shortage:
@@ -190,7 +190,7 @@ async def test_an_older_account_changes_nothing(payments: ReadPayments) -> None:
         account(9 * PRICE, 0, wallet=Wallet(b"\x05" * 32)),
         account(9 * PRICE, 0, farmer=FarmerId(8)),
         account(9 * PRICE, 0).model_copy(update={"cumulative": 10 * PRICE}),
-        account(9 * PRICE, 0).model_copy(update={"r": bytes(32)}),
+        account(9 * PRICE, 0).model_copy(update={"signature": bytes(64)}),
     ],
 )
 async def test_an_account_that_we_did_not_sign_is_a_lie(payments: ReadPayments, shown: Account) -> None:

@@ -2,6 +2,8 @@
 
 import ast
 import inspect
+import os
+import subprocess
 import sys
 import threading
 import time
@@ -54,6 +56,16 @@ def a_kernel(interface: int | None = kernel.INTERFACE) -> ModuleType:
 def test_a_kernel_of_the_known_interface_is_used() -> None:
     assert kernel.reason_against({}, importing(a_kernel())) is None
     assert kernel.reason_against({"GRANGE_KERNEL": "on"}, importing(a_kernel())) is None
+
+
+def test_a_program_without_it_starts_also_where_the_kernel_is_built() -> None:
+    """It is chosen while modules are loaded, so only a process of its own shows what others see."""
+    program = "from grange import kernel; import grange_client.drive.chunker; print(kernel.find_border)"
+    environment = os.environ | {"GRANGE_KERNEL": "off"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "None\n", "")
 
 
 @pytest.mark.parametrize("word", ["off", "OFF", "no", "false", "0"])

@@ -144,8 +144,20 @@ def test_an_index_is_written_in_decimal_digits(index: str) -> None:
         parse_answer(Listing, json.dumps({"roots": {index: "00" * 32}, "count": 1}).encode())
 
 
+@pytest.mark.parametrize(
+    ("length", "is_one"), [(63, False), (64, True), (65, True), (1024, True), (1025, False)]
+)
+def test_a_vouchers_signature_is_a_keys_or_a_contract_wallets(length: int, is_one: bool) -> None:
+    body = json.dumps({"spent": 0, "cumulative": 1, "signature": "ab" * length}).encode()
+    if is_one:
+        assert parse_answer(Account, body).signature == b"\xab" * length
+    else:
+        with pytest.raises(ValidationError):
+            parse_answer(Account, body)
+
+
 def test_amounts_have_256_bits() -> None:
-    fields = {"spent": 0, "r": "00" * 32, "vs": "00" * 32}
+    fields = {"spent": 0, "signature": "00" * 64}
     body = json.dumps({**fields, "cumulative": (1 << 256) - 1}).encode()
     assert parse_answer(Account, body).cumulative == (1 << 256) - 1
     with pytest.raises(ValidationError):

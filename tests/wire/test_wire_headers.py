@@ -1,5 +1,7 @@
 """Headers: what one side writes the other reads, and nothing else is taken."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,9 +19,10 @@ from grange.wire.headers import (
     parse_range,
     parse_voucher,
 )
+from grange.wire.limits import MAX_SIGNATURE_BYTES
 
 RENTER = address_from(b"\x5a" * 20)
-VOUCHER = Voucher(renter=RENTER, cumulative=12, r=b"\x01" * 32, vs=b"\x02" * 32)
+VOUCHER = Voucher(renter=RENTER, cumulative=12, signature=b"\x01" * 32 + b"\x02" * 32)
 GOOD = str(
     Authorization(
         renter=RENTER, expires=1767225600, nonce=b"\x01" * 16, content=b"\x02" * 32, signature=b"\x03" * 65
@@ -57,7 +60,8 @@ def test_an_authorization_is_read_as_it_was_written(
         GOOD.replace(",nonce", ", nonce"),
         GOOD.replace("01" * 16, "0g" * 16),
         GOOD[:-1],
-        GOOD + "0" * 1000,
+        GOOD + "0",
+        GOOD + "0" * 4000,
     ],
 )
 def test_what_is_no_authorization_is_not_read(text: str) -> None:
@@ -67,7 +71,7 @@ def test_what_is_no_authorization_is_not_read(text: str) -> None:
 
 @given(st.integers(0, MAX_CUMULATIVE), hashes(), hashes())
 def test_a_voucher_is_read_as_it_was_written(cumulative: int, r: bytes, vs: bytes) -> None:
-    voucher = Voucher(renter=RENTER, cumulative=cumulative, r=r, vs=vs)
+    voucher = Voucher(renter=RENTER, cumulative=cumulative, signature=r + vs)
     assert parse_voucher(format_voucher(voucher), RENTER) == voucher
 
 
@@ -80,12 +84,24 @@ def test_a_voucher_is_read_as_it_was_written(cumulative: int, r: bytes, vs: byte
         format_voucher(VOUCHER).replace("=12", "=-1"),
         format_voucher(VOUCHER).replace("=12", f"={MAX_CUMULATIVE + 1}"),
         format_voucher(VOUCHER)[:-1],
-        format_voucher(VOUCHER) + "0" * 300,
+        format_voucher(VOUCHER) + "0",
+        format_voucher(VOUCHER) + "0" * 3000,
     ],
 )
 def test_what_is_no_voucher_is_not_read(text: str) -> None:
     with pytest.raises(ValueError, match="cumulative"):
         parse_voucher(text, RENTER)
+
+
+def test_a_contract_wallets_signature_may_be_longer() -> None:
+    voucher = Voucher(renter=RENTER, cumulative=12, signature=bytes(MAX_SIGNATURE_BYTES))
+    assert parse_voucher(format_voucher(voucher), RENTER) == voucher
+    with pytest.raises(ValueError, match="cumulative"):
+        parse_voucher(format_voucher(voucher) + "00", RENTER)
+    written = replace(Authorization.parse(GOOD), signature=bytes(MAX_SIGNATURE_BYTES))
+    assert Authorization.parse(str(written)) == written
+    with pytest.raises(ValueError, match="not a Grange signature"):
+        Authorization.parse(str(written) + "00")
 
 
 @given(st.integers(0, 1 << 40), st.integers(1, 1 << 40), st.integers(0, 1 << 40))

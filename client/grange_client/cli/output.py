@@ -5,6 +5,7 @@ numbers in 53 bits and would round them. Ids are in hex, times are Unix seconds.
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from grange.chain.call_sizes import place
 from grange.chain.gas_value import GasValue
 from grange.chain.orders import Closing
+from grange.listed_names import ListedNames
 from grange.messages import NO_ORDER
 from grange.times import BlockClock
 from grange.token_unit import TokenUnit
@@ -77,8 +79,9 @@ def quote_json(quote: Quote, unit: TokenUnit, gas: GasValue, *, approves: bool) 
     }
 
 
-def order_json(known: Known, clock: BlockClock) -> dict[str, Any]:
-    """One order of the list."""
+def order_json(known: Known, clock: BlockClock, unread: Iterable[tuple[int, int]]) -> dict[str, Any]:
+    """One order of the list. `unread` is blocks of which nothing was read; what happened to it there is not
+    in it."""
     order = known.order
     return {
         "order": order.id.hex(),
@@ -110,6 +113,7 @@ def order_json(known: Known, clock: BlockClock) -> dict[str, Any]:
             }
             for slot in order.slots
         ],
+        "unread_blocks": [list(blocks) for blocks in unread],
     }
 
 
@@ -137,7 +141,7 @@ def extended_json(
     }
 
 
-def health_json(known: Known, health: OrderHealth, clock: BlockClock) -> dict[str, Any]:
+def health_json(known: Known, health: OrderHealth, clock: BlockClock, names: ListedNames) -> dict[str, Any]:
     """How one order is. `loss` is the probability that it is lost before it ends, as `durability` has it."""
     return {
         "order": known.order.id.hex(),
@@ -151,6 +155,7 @@ def health_json(known: Known, health: OrderHealth, clock: BlockClock) -> dict[st
         "epochs_left": health.epochs_left,
         "loss": health.loss,
         "slots": [{"slot": s.slot, "farmer": s.farmer, "state": s.state.value} for s in health.slots],
+        "names": {str(s.farmer): name for s in health.slots if (name := names.of(s.farmer))},
     }
 
 

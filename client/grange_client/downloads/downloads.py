@@ -179,7 +179,7 @@ class Downloads:
         worked = [source.farmer for source in reader.sources if source.reads and not source.failure]
         self.notes.add(lambda: self.reputations.note_successes(worked))
         if denied := {source.farmer for source in reader.sources if source.reads and source.is_denied}:
-            named = ", ".join(map(str, sorted(denied)))
+            named = ", ".join(f"farmer {farmer}" for farmer in sorted(denied))
             self.notes.said[f"The others were not enough: also read from {named}, on your deny list."] = None
         return replace(restored, paid=plan.paid + budget.spent)
 
@@ -272,5 +272,6 @@ class Downloads:
             return
         account = self.identity.account
         signed = await self.directory.payments.totals()
-        vault, unredeemed = await together(self.market.vault(account), self.market.unredeemed(signed))
+        signer = self.directory.payments.signer
+        vault, unredeemed = await together(self.market.vault(account), self.market.unredeemed(signed, signer))
         check_vault(expected, vault, unredeemed, self.market.unit)

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 from grange_client.errors import BadManifest, NothingToStore
 from grange_client.files.manifest_document import FIELDS, MAX_STORED_BYTES, NANOSECONDS, Document, check_name

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 from grange_client.errors import BadManifest
 from grange_client.files.scan import MAX_ENTRIES, MAX_NAMES_BYTES, MAX_PATH_BYTES, MODE_BITS, Entry, Kind

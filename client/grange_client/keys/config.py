@@ -3,8 +3,9 @@
     config.json               which chain and which market
     market.json               what that market's code was when it was looked at
     recovery.txt              the recovery phrase, readable by the owner only, and locked with a passphrase
-    delegate.json             in its place, in a delegate's home: a key of its own, whose delegate it is, and
-                              the secret that opens what it stores; see `identity_file`
+    account.txt               the contract wallet for which the phrase's home acts, if it acts for one
+    delegate.json             in place of a phrase, in a delegate's home: a key of its own, whose delegate it
+                              is, and the secret that opens what it stores; see `identity_file`
     catalog.sqlite            a cache, see `catalog`
     reputations.sqlite        which farmers worked, failed and lied, see `reputations`
     payment-channels.sqlite   what was signed away for reads, see `grange.peer.payment_channels`
@@ -26,12 +27,15 @@ from grange.keystore.passphrases import NO_PASSPHRASES, Passphrases
 from grange.storage.atomic_file import replace_file
 from grange.storage.database_file import COMPANIONS
 from grange.storage.folder_lock import folder_lock
+from grange.types import Address
 from grange_client.errors import AlreadySetUp, BadConfig, NotSetUp
 from grange_client.keys.identity_file import (
     DelegateSecret,
     is_there,
+    read_account,
     read_identity,
     read_phrase,
+    write_account,
     write_delegate,
     write_phrase,
 )
@@ -82,12 +86,25 @@ def is_set_up(home: Path) -> bool:
     return is_there(home)
 
 
-def set_up(home: Path, *, phrase: str, network: Network, passphrase: str | None = None) -> Config:
-    """Write a new home, whose phrase a passphrase locks; in clear without one. Raises AlreadySetUp rather
-    than overwrite, BadPhrase for a wrong phrase."""
+def set_up(
+    home: Path,
+    *,
+    phrase: str,
+    network: Network,
+    passphrase: str | None = None,
+    account: Address | None = None,
+) -> Config:
+    """Write a new home, whose phrase a passphrase locks; in clear without one. `account`: a contract wallet
+    for which it acts. Raises AlreadySetUp rather than overwrite, BadPhrase for a wrong phrase."""
     phrase = checked_phrase(phrase)
-    _begin(home, network, lambda: write_phrase(home, phrase, passphrase))
-    return Config(home=home, network=network, identity=identity(phrase))
+
+    def write_secret() -> None:
+        # Also where there is none: a set-up that was cut short may have had another.
+        write_account(home, account)
+        write_phrase(home, phrase, passphrase)
+
+    _begin(home, network, write_secret)
+    return Config(home=home, network=network, identity=_acting_for(identity(phrase), account))
 
 
 def set_up_delegate(
@@ -143,7 +160,10 @@ def load(home: Path, passphrases: Passphrases = NO_PASSPHRASES) -> Config:
     """Read a home; a secret that is locked is opened when it is needed first. Raises NotSetUp, BadConfig,
     NetworkInvalid or BadPhrase, and what `grange.keystore` raises for a passphrase."""
     network = load_network(home)
-    return Config(home=home, network=network, identity=read_identity(home, passphrases))
+    found = read_identity(home, passphrases)
+    if found.delegate_of is None:
+        found = _acting_for(found, read_account(home))
+    return Config(home=home, network=network, identity=found)
 
 
 def load_network(home: Path) -> Network:
@@ -157,7 +177,11 @@ def load_network(home: Path) -> Network:
 def load_card(home: Path, passphrases: Passphrases = NO_PASSPHRASES) -> RecoveryCard:
     """The recovery card of a home. Raises what `load` raises, and BadCard in a delegate's home."""
     network = load_network(home)
-    return RecoveryCard.of(read_phrase(home, passphrases), network)
+    return RecoveryCard.of(read_phrase(home, passphrases), network, account=read_account(home))
+
+
+def _acting_for(found: Identity, account: Address | None) -> Identity:
+    return found if account in (None, found.account) else found.for_contract_wallet(account)
 
 
 def _already_set_up(home: Path) -> AlreadySetUp:

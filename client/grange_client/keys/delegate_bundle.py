@@ -26,7 +26,7 @@ from grange.plain_errors import describe_invalid
 from grange.types import Address
 from grange_client.errors import BadConfig
 from grange_client.keys.config import Config
-from grange_client.keys.identity_file import DelegateSecret
+from grange_client.keys.identity_file import DelegateSecret, check_outside
 from grange_client.keys.recovery_phrase import Identity
 
 VERSION: Final = 1
@@ -78,10 +78,12 @@ class DelegateBundle:
 
     def open(self, passphrases: Passphrases, where: str) -> Identity:
         """Who the delegate is. Raises BadConfig, and what `grange.keystore` raises for a passphrase."""
-        secret = self.secret.encode()
-        if is_locked(self.secret):
-            secret = passphrases.open(Container.parse(self.secret, where), where).secret
-        return DelegateSecret.parse(secret, where).identity
+        if not is_locked(self.secret):
+            return DelegateSecret.parse(self.secret.encode(), where).identity
+        container = Container.parse(self.secret, where)
+        found = DelegateSecret.parse(passphrases.open(container, where).secret, where).identity
+        check_outside(where, container, found)
+        return found
 
 
 def read_text(path: Path) -> str:

@@ -19,18 +19,21 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from grange.chain import Wallet
 from grange.chain.wallet import LockedWallet
+from grange.errors import Misuse
 from grange.keystore.container import Container, SecretKind, lock
 from grange.keystore.passphrases import NO_PASSPHRASES, Passphrases
 from grange.keystore.secret_file import SecretFile, SecretUnreadable, relock
 from grange.plain_errors import describe_invalid
 from grange.seal import KEY_BYTES, RecoverySecret
-from grange.storage.atomic_file import create_file
-from grange.types import Address, checked_address
+from grange.storage.atomic_file import create_file, replace_file
+from grange.types import Address, address_from, checked_address
 from grange_client.errors import BadCard, BadConfig
 from grange_client.keys.recovery_phrase import Identity, checked_phrase, identity
 
 PHRASE_NAME: Final = "recovery.txt"
 DELEGATE_NAME: Final = "delegate.json"
+ACCOUNT_NAME: Final = "account.txt"
+MAX_ACCOUNT_BYTES: Final = 1024
 _PUT_BACK: Final = "Put the recovery phrase there, or set it up again with `grange init --phrase`."
 _MAKE_ANOTHER: Final = "Make another with `grange keys delegate new`, where the recovery phrase is."
 
@@ -94,6 +97,29 @@ def write_phrase(home: Path, phrase: str, passphrase: str | None) -> None:
     create_file(home / PHRASE_NAME, _phrase_text(phrase, passphrase))
 
 
+def write_account(home: Path, account: Address | None) -> None:
+    """Note the contract wallet for which a phrase's home acts, or that it acts for none. Raises OSError."""
+    if account is None:
+        (home / ACCOUNT_NAME).unlink(missing_ok=True)
+    else:
+        replace_file(home / ACCOUNT_NAME, account + "\n")
+
+
+def read_account(home: Path) -> Address | None:
+    """The contract wallet for which a phrase's home acts, if there is one. Raises BadConfig."""
+    path = home / ACCOUNT_NAME
+    try:
+        with path.open(encoding="utf-8") as file:
+            return address_from(file.read(MAX_ACCOUNT_BYTES).strip())
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, ValueError, Misuse) as error:
+        raise BadConfig(
+            f"{path} does not hold the address of an account.",
+            hint="Write the contract wallet's address there, or remove the file if there is none.",
+        ) from error
+
+
 def write_delegate(home: Path, text: str) -> None:
     """Raises FileExistsError where there is one."""
     create_file(home / DELEGATE_NAME, text)
@@ -109,7 +135,7 @@ def read_identity(home: Path, passphrases: Passphrases = NO_PASSPHRASES) -> Iden
     @cache
     def opened() -> Identity:
         found = _opened(file, file.open(passphrases).secret)
-        _check(file, container, found)
+        check_outside(file.path, container, found)
         return found
 
     if container.address is None:
@@ -129,7 +155,9 @@ def read_phrase(home: Path, passphrases: Passphrases = NO_PASSPHRASES) -> str:
             "This is a delegate's home: it has no recovery phrase, and so there is no card of it.",
             hint="Print the card where the recovery phrase is.",
         )
-    return checked_phrase(file.open(passphrases).secret.decode())
+    secret = file.open(passphrases).secret
+    check_outside(file.path, file.container, _opened(file, secret))
+    return checked_phrase(secret.decode())
 
 
 def relock_home(
@@ -141,7 +169,7 @@ def relock_home(
     """
     file = _read(home)
     secret = file.open(passphrases).secret
-    _check(file, file.container, _opened(file, secret))
+    check_outside(file.path, file.container, _opened(file, secret))
     passphrase, in_keyring = choose(file.container is not None)
 
     def text() -> str:
@@ -172,13 +200,14 @@ def _opened(file: SecretFile, secret: bytes) -> Identity:
         raise BadConfig(f"{file.path} is not text.", hint=_PUT_BACK) from None
 
 
-def _check(file: SecretFile, container: Container | None, found: Identity) -> None:
-    """What stands on the outside is not under the passphrase: somebody could have changed it."""
+def check_outside(where: object, container: Container | None, found: Identity) -> None:
+    """What stands on the outside is not under the passphrase: somebody could have changed it. Raises
+    BadConfig."""
     whose = found.wallet.address, found.delegate_of
     if container is None or (container.address, container.account) == whose:
         return
     raise BadConfig(
-        f"{file.path} holds the key of {found.wallet.address}, and says otherwise.",
+        f"{where} holds the key of {found.wallet.address}, and says otherwise: somebody has changed it.",
         hint="Put it back from your backup.",
     )
 

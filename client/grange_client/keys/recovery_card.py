@@ -11,6 +11,7 @@
     chain: 1337
     market: 0x5FbDB2315678afecb367f032d93F642f64180aa3
     first block: 5
+    account: 0x70997970C51812dc3A010C7d01b50e0d17dc79C8     if a contract wallet has the orders
     rpc: https://chain.example
     check: 3f9a1c
 
@@ -29,7 +30,9 @@ from pydantic import ValidationError
 
 from grange.chain.endpoint import as_urls
 from grange.chain.network_file import Network
+from grange.errors import Misuse
 from grange.plain_errors import describe_invalid
+from grange.types import Address, address_from
 from grange_client.errors import BadCard
 from grange_client.keys.recovery_phrase import checked_phrase
 
@@ -39,6 +42,7 @@ CHECK_DIGITS: Final = 6
 WORDS_A_LINE: Final = 4
 FIELDS: Final = {"network": "name", "chain": "chain_id", "market": "market", "first block": "first_block"}
 """Lines that stand once, and what a network calls them."""
+ACCOUNT: Final = "account"
 NEEDED: Final = ("words", "chain", "market", "first block", "rpc")
 _COMPARE: Final = "Compare it with the card, letter by letter."
 
@@ -50,9 +54,11 @@ class RecoveryCard:
     phrase: str = field(repr=False)
     network: Network = field(repr=False)
     """Endpoints as they were when the card was made; their URLs may hold keys."""
+    account: Address | None = None
+    """The contract wallet whose orders they are, if they are not the phrase's own."""
 
     @classmethod
-    def of(cls, phrase: str, network: Network) -> "RecoveryCard":
+    def of(cls, phrase: str, network: Network, *, account: Address | None = None) -> "RecoveryCard":
         """The card of a home that is set up. Raises BadPhrase, and BadCard where the chain is not known."""
         if network.chain_id is None:
             raise BadCard(
@@ -60,7 +66,7 @@ class RecoveryCard:
                 hint='Add it to config.json, as "chain_id": NUMBER.',
             )
         kept = {name: getattr(network, name) for name in (*FIELDS.values(), "rpc")}
-        return cls(phrase=checked_phrase(phrase), network=Network.model_validate(kept))
+        return cls(phrase=checked_phrase(phrase), network=Network.model_validate(kept), account=account)
 
     @classmethod
     def parse(cls, text: str) -> "RecoveryCard":
@@ -78,7 +84,8 @@ class RecoveryCard:
             network = Network.model_validate({**given, "rpc": urls[0] if len(urls) == 1 else tuple(urls)})
         except ValidationError as error:
             raise BadCard(f"The card: {describe_invalid(error)}.", hint=_COMPARE) from None
-        card = cls(phrase=checked_phrase(" ".join(lines["words"])), network=network)
+        account = _read_account(lines[ACCOUNT][0]) if ACCOUNT in lines else None
+        card = cls(phrase=checked_phrase(" ".join(lines["words"])), network=network, account=account)
         if lines["check"] != [card.check]:
             raise BadCard(
                 "The lines of the card do not belong together: something in one of them is mistyped.",
@@ -108,8 +115,17 @@ class RecoveryCard:
         for line, name in FIELDS.items():
             if (value := getattr(self.network, name)) not in ("", None):
                 yield f"{line}: {value}"
+        if self.account is not None:
+            yield f"{ACCOUNT}: {self.account}"
         for url in as_urls(self.network.rpc):
             yield f"rpc: {url}"
+
+
+def _read_account(text: str) -> Address:
+    try:
+        return address_from(text)
+    except (ValueError, Misuse):
+        raise BadCard("The card's account is not an address.", hint=_COMPARE) from None
 
 
 def _read(text: str) -> Mapping[str, list[str]]:
@@ -125,7 +141,7 @@ def _read(text: str) -> Mapping[str, list[str]]:
             continue
         name, colon, value = line.partition(":")
         name, value = name.strip().lower(), value.strip()
-        if not colon or name not in (*FIELDS, "words", "rpc", "check"):
+        if not colon or name not in (*FIELDS, ACCOUNT, "words", "rpc", "check"):
             raise BadCard(f"Line {number} is not one that a recovery card has.", hint=_COMPARE)
         if name in found and name not in ("words", "rpc"):
             raise BadCard(f"The card has two lines that begin with {name!r}.", hint=_COMPARE)

@@ -34,12 +34,15 @@ class Identity:
         wallet: Wallet,
         secret: RecoverySecret | Callable[[], RecoverySecret],
         delegate_of: Address | None = None,
+        contract_wallet: Address | None = None,
     ) -> None:
         """`secret` may be what opens it. `delegate_of`: the account that the wallet acts for, if it is only a
-        delegate's."""
+        delegate's. `contract_wallet`: the account, if that is a contract, and the secret opens what its
+        delegates store."""
         self.wallet = wallet
         self._secret = secret
         self.delegate_of = delegate_of
+        self.contract_wallet = contract_wallet
 
     @property
     def secret(self) -> RecoverySecret:
@@ -51,7 +54,24 @@ class Identity:
     @property
     def account(self) -> Address:
         """Whose vault pays, and whose the orders are."""
-        return self.delegate_of or self.wallet.address
+        return self.delegate_of or self.contract_wallet or self.wallet.address
+
+    @property
+    def is_account(self) -> bool:
+        """Whether our key is the account's own, and moves its money."""
+        return self.account == self.wallet.address
+
+    @property
+    def sealing_secret(self) -> RecoverySecret:
+        """Of what our key stores from now on. Where it acts for another account, that is a delegate's: it
+        opens nothing that another key stored. Raises like `secret`."""
+        if self.delegate_of is None and not self.is_account:
+            return self.secret.for_delegate(self.wallet.address)
+        return self.secret
+
+    def for_contract_wallet(self, account: Address) -> "Identity":
+        """The same phrase, and a contract wallet as the account."""
+        return Identity(wallet=self.wallet, secret=lambda: self.secret, contract_wallet=account)
 
     def unlock(self) -> None:
         """Open what is locked now, rather than in the middle of something: a person may be asked. Takes half
@@ -59,7 +79,8 @@ class Identity:
         _ = self.wallet.private_key, self.secret
 
     def __repr__(self) -> str:
-        return f"Identity({self.wallet}, delegate_of={self.delegate_of})"
+        whose = "" if self.is_account else f", account={self.account}"
+        return f"Identity({self.wallet}{whose})"
 
 
 def new_phrase() -> str:

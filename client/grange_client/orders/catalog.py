@@ -23,7 +23,14 @@ from grange.storage.optional_database import OptionalDatabase
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_client.errors import BadManifest, HomeForgetful
 from grange_client.files.manifest import Manifest, unpack
-from grange_client.orders.catalog_upgrades import CATALOG_VERSION, CONTENTS, DELEGATES, SENDERS, UPGRADES
+from grange_client.orders.catalog_upgrades import (
+    CATALOG_VERSION,
+    CONTENTS,
+    DELEGATES,
+    MANDATES,
+    SENDERS,
+    UPGRADES,
+)
 from grange_client.orders.reputations import Reputations
 
 MAX_KEPT_MANIFEST_BYTES = 64 << 20
@@ -210,6 +217,17 @@ class Catalog:
         query = "INSERT OR IGNORE INTO delegates VALUES (?)"
         self.file.change(lambda db: db.executemany(query, rows))
 
+    def mandates(self) -> list[int]:
+        """The mandates that the account has given, as far as this home has seen it."""
+        query = "SELECT number FROM mandates ORDER BY number"
+        return [int(one) for (one,) in self.file.read(lambda db: db.execute(query).fetchall())]
+
+    def note_mandates(self, numbers: Iterable[int]) -> None:
+        """Remember which."""
+        rows = [(one,) for one in numbers]
+        query = "INSERT OR IGNORE INTO mandates VALUES (?)"
+        self.file.change(lambda db: db.executemany(query, rows))
+
     def block_of(self, order: OrderId) -> int | None:
         """In which block an order was placed; None of one that was never seen."""
         query = "SELECT block FROM orders WHERE id = ?"
@@ -278,7 +296,7 @@ def _begin(
             if int(old) >= int(version):
                 for statement in statements:
                     db.execute(statement, {"renter": about["renter"]} if ":renter" in statement else {})
-    for statement in (_ABOUT, CONTENTS, SENDERS, DELEGATES):
+    for statement in (_ABOUT, CONTENTS, SENDERS, DELEGATES, MANDATES):
         db.execute(statement)
     create_tables(db)
     db.executemany("INSERT OR REPLACE INTO about (key, value) VALUES (?, ?)", about.items())

@@ -2,15 +2,16 @@
 
 Decides the version of a catalog. Until version 3 it had what farmers did as well, which is in `reputations`
 now; until version 4 it had orders as they were placed, without the events that they follow from; until
-version 5 it did not know what farmers may ask for reading, until version 6 which key placed an order, and
-until version 7 whom the account has authorized. These are read from the chain once more.
+version 5 it did not know what farmers may ask for reading, until version 6 which key placed an order, until
+version 7 whom the account has authorized, and until version 8 which mandates it gave. These are read from
+the chain once more.
 """
 
 from typing import Final
 
 from grange.chain.order_tables import SCHEMA
 
-CATALOG_VERSION: Final = 8
+CATALOG_VERSION: Final = 9
 CONTENTS: Final = (
     "CREATE TABLE IF NOT EXISTS contents (sealed_as BLOB PRIMARY KEY, name TEXT, created INTEGER,"
     " files INTEGER, size_bytes INTEGER, manifest BLOB)"
@@ -19,6 +20,7 @@ SENDERS: Final = (
     "CREATE TABLE IF NOT EXISTS senders (sealed_as BLOB PRIMARY KEY, sender TEXT NOT NULL) WITHOUT ROWID"
 )
 DELEGATES: Final = "CREATE TABLE IF NOT EXISTS delegates (address TEXT PRIMARY KEY) WITHOUT ROWID"
+MANDATES: Final = "CREATE TABLE IF NOT EXISTS mandates (number INTEGER PRIMARY KEY)"
 UPGRADES: Final = {
     "3": (
         "DROP TABLE IF EXISTS farmers",
@@ -50,5 +52,6 @@ UPGRADES: Final = {
     ),
     "6": (SENDERS,),
     "7": (DELEGATES,),
+    "8": (MANDATES,),
 }
 """By the version that is left behind, the oldest first: statements. `:renter` is whose catalog it is."""

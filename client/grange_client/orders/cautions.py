@@ -2,13 +2,19 @@
 sentences out."""
 
 from collections.abc import Iterable
+from typing import Final
 
+from grange.token_unit import TokenUnit
 from grange.transfer.selection import Choice, Requirements, contender
 from grange.transfer.spread import TRIED_EPOCHS, Trust
+from grange.units import GIB, rate_rounded_up
 from grange_client.orders.catalog import Known
 from grange_client.orders.lookup import SHOWN_ID_CHARACTERS
 from grange_client.orders.placements import NOT_MINED, Placement
 from grange_client.orders.plan import SMALL_CODE
+
+ROUNDED_PART: Final = 10
+"""A tenth that rounding adds is said."""
 
 
 def code_text(k: int, n: int, size: str) -> str:
@@ -72,6 +78,29 @@ def cut_short_text(noted: Placement | None) -> str:
             f"placed, and be paid for, until block {noted.last_block}."
         )
     return f"Order {short} is placed and paid, in block {noted.order.block}; no later ones were waited for."
+
+
+def rounding(
+    rates: Iterable[tuple[int, int]], slot_bytes: int, epochs: int, unit: TokenUnit
+) -> tuple[str, ...]:
+    """That more than a tenth is paid beyond what farmers ask, since rates are whole base units. `rates` has
+    the asked price of a GiB and the rate of each slot. Where a base unit is next to nothing, nothing is
+    said."""
+    slots = [(price, rate) for price, rate in rates if not unit.is_free(rate)]
+    added = sum(
+        rate * GIB - price * slot_bytes
+        for price, rate in slots
+        # Any other rate was agreed to otherwise.
+        if rate == max(1, rate_rounded_up(price, slot_bytes))
+    )
+    cost = sum(rate for _, rate in slots)
+    if added * (ROUNDED_PART + 1) <= cost * GIB:
+        return ()
+    more = added * epochs // GIB
+    return (
+        f"{unit.number(more)} of the {unit.exact(cost * epochs)} come from rounding: in each epoch a slot "
+        f"costs whole base units, {unit.exact(1)} at least. The larger an order, the less of it that is.",
+    )
 
 
 def cautions(choice: Choice, needed: Requirements) -> tuple[str, ...]:

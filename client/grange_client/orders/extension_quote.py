@@ -10,10 +10,12 @@ from hashlib import sha256
 
 from grange.chain import Receipt
 from grange.chain.orders import OrderState
+from grange.token_unit import TokenUnit
 from grange.transfer.acceptance import Keeper
-from grange.types import Epoch, OrderId, Parameters
+from grange.types import Epoch, FarmerId, OrderId, Parameters
 from grange.units import format_count
 from grange_client.errors import CannotExtend
+from grange_client.orders.cautions import rounding
 from grange_client.orders.store import Ticket
 
 
@@ -35,12 +37,19 @@ class ExtensionQuote:
     """The newest block when it was quoted."""
     allows_hand_over: bool = True
     """As the order that goes on does."""
+    away: frozenset[FarmerId] = frozenset()
+    """Who of its farmers did not answer, and may be back before it ends."""
     ticket: Ticket = field(default_factory=Ticket, repr=False, compare=False)
 
     @property
     def epochs(self) -> int:
         """For how long."""
         return self.end - self.order.end
+
+    def cautions(self, unit: TokenUnit) -> tuple[str, ...]:
+        """What to know before one agrees."""
+        asked = ((one.farmer.offer.price_per_gib_epoch, one.rate) for one in self.keepers)
+        return rounding(asked, self.order.geometry.slot_bytes, self.epochs, unit)
 
     @property
     def moved(self) -> dict[int, Keeper]:

@@ -32,7 +32,9 @@ class RenterMarket(MarketClient):
     def __init__(self, sender: Sender, *, account: Address | None = None) -> None:
         super().__init__(sender, account=account)
         self._source = RenterEvents(self, self.account)
-        self._follower = EventFollower(self._source, log_blocks=self.log_blocks)
+        self._follower = EventFollower(
+            self._source, read=self._source.logs_and_hashes, log_blocks=self.log_blocks
+        )
         self._following = asyncio.Lock()
 
     async def request_withdrawal(self, amount: int) -> Receipt:
@@ -47,9 +49,10 @@ class RenterMarket(MarketClient):
             calls.authorize(delegate, per_epoch=per_epoch, in_all=in_all, until_epoch=until_epoch)
         )
 
-    async def delegates(self, since: int) -> list[Address]:
-        """Whom this account has authorized in block `since` or later, those that were revoked too."""
-        told = await self.logs(since, None, ["DelegateAuthorized"], {"account": self.account})
+    async def delegates(self, since: int, account: Address | None = None) -> list[Address]:
+        """Whom this account, or another, has authorized in block `since` or later, those that were revoked
+        too."""
+        told = await self.logs(since, None, ["DelegateAuthorized"], {"account": account or self.account})
         return list(dict.fromkeys(event.args["delegate"] for event in told))
 
     async def placed_by_delegates(

@@ -78,7 +78,7 @@ class OrderKeys:
         return [one for one in orders if senders.get(one.order.sealed_as) == own]
 
     async def note_placed(self, order: OrderId) -> None:
-        """In a delegate's home: it has just placed this."""
-        if self.identity.delegate_of is not None:
+        """In a home whose key acts for another account: it has just placed this."""
+        if not self.identity.is_account:
             sender: Address = self.identity.wallet.address
             await self.executors.in_database(self.catalog.note_senders, {order: sender})

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from grange.chain import Head, Receipt, TransactionReverted
+from grange.chain.errors import ASK_TOKEN, TOKEN_REFUSED
 from grange.chain.orders import OrderState
 from grange.chain.outbox import OnMined
 from grange.errors import Category
@@ -203,9 +204,16 @@ def refused(error: TransactionReverted) -> PlaceFailed:
         f"{name} {value.hex()[:8] if isinstance(value, bytes) else value}"
         for name, value in error.args_by_name.items()
     )
+    nothing = "Nothing was placed and nothing is paid"
+    nothing += "." if error.tx_hash is None else ", but for the gas of the transaction."
+    if error.is_by_token:
+        return PlaceFailed(
+            "The order was refused when it was to be paid.",
+            detail=f"{TOKEN_REFUSED} {nothing}",
+            hint=f"{ASK_TOKEN} What is in the vault can be spent as before.",
+        )
     return PlaceFailed(
         f"The market refused the order: {error.name}{f' ({values})' if values else ''}.",
-        detail="Nothing was placed and nothing is paid"
-        + ("." if error.tx_hash is None else ", but for the gas of the transaction."),
+        detail=nothing,
         hint="Try again.",
     )

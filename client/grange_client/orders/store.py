@@ -41,7 +41,7 @@ from grange_client.files.manifest_document import NAME_RULE, is_name
 from grange_client.files.scan import Scan, scan, shown
 from grange_client.files.stream import ContentStream
 from grange_client.keys.recovery_phrase import Identity
-from grange_client.orders.cautions import cautions, unfinished_attempts
+from grange_client.orders.cautions import cautions, rounding, unfinished_attempts
 from grange_client.orders.farmer_choice import choose_farmers
 from grange_client.orders.market import RenterMarket
 from grange_client.orders.pending import PendingOrders, Stored
@@ -188,6 +188,12 @@ class Storing:
             cautions=(
                 *unfinished_attempts(self.placements.abandoned(), manifest.name, clock.block),
                 *cautions(choice, needed),
+                *rounding(
+                    ((one.farmer.offer.price_per_gib_epoch, one.rate) for one in choice.ranked[: needed.n]),
+                    needed.slot_bytes,
+                    end - start,
+                    self.market.unit,
+                ),
             ),
             cost=cost,
             missing=missing,
@@ -201,7 +207,7 @@ class Storing:
         Raises SourceChanged, NotEnoughFarmers, NotEnoughMoney, PlaceFailed and the errors of the chain;
         whatever was staged is then given up. The quote's ticket was used for it.
         """
-        key = self.identity.secret.order_key(quote.order)
+        key = self.identity.sealing_secret.order_key(quote.order)
         with _stream(quote) as stream:
             order = _NewOrder(self, quote, stream)
             encoder = SegmentEncoder(stream, quote.geometry, key)
@@ -263,7 +269,7 @@ class Storing:
 
     async def funds(self) -> Funds:
         """What there is to pay with."""
-        if self.identity.delegate_of is not None:
+        if not self.identity.is_account:
             return await self._limited_funds()
         account, market = self.identity.account, self.market
         vault, wallet, native = await together(

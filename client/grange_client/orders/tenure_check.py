@@ -2,18 +2,27 @@
 
 The catalog has what the events said when it read them. An endpoint may have told a root wrong, or kept a
 repair to itself; but the contract keeps a hash of an order's slots, and what has that hash is right. What has
-not is not believed: nobody is asked for it or paid. Decides when the contract is asked, and when an order's
-events are read again.
+not is not believed: nobody is asked for it or paid. Where no endpoint gives
+the events any more, the order's farmers are asked for its slots. Decides when the contract is asked, when an
+order's events are read again, and when its farmers are asked.
 """
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
-from grange.chain.connection import Connection
+from grange.chain.another_endpoint import read_unless_refused
+from grange.chain.errors import AnswerTooLong, BlocksMissing, RpcError
 from grange.chain.orders import OrderState, OrderUnreadable
+from grange.errors import GrangeError
 from grange.executors import Executors
+from grange.peer import Peer
+from grange.peer.errors import FarmerUnreachable
 from grange.storage.optional_database import FileBusy
+from grange.transfer.directory import FarmerDirectory
+from grange.transfer.order_slots import ask_for_slots
+from grange.types import FarmerId
 from grange_client.errors import OrderMissing
 from grange_client.orders.catalog import Catalog
 from grange_client.orders.lookup import SHOWN_ID_CHARACTERS
@@ -30,9 +39,15 @@ class TenureCheck:
     """Says of the orders of a catalog who keeps them now."""
 
     def __init__(
-        self, market: RenterMarket, catalog: Catalog, executors: Executors, now: Callable[[], float]
+        self,
+        market: RenterMarket,
+        catalog: Catalog,
+        executors: Executors,
+        now: Callable[[], float],
+        directory: FarmerDirectory,
     ) -> None:
         """`now` gives seconds."""
+        self._directory = directory
         self._market = market
         self._catalog = catalog
         self._executors = executors
@@ -76,20 +91,47 @@ class TenureCheck:
     async def look(self, order: OrderState) -> OrderState:
         """The order with those who keep its slots now: one request, two if that is not what was known.
 
-        An order that is over may be closed, and what is known of it stays. Raises OrderMissing where no
-        endpoint shows slots that have the contract's hash, and the errors of the chain.
+        An order that is over may be closed, and what is known of it stays. Raises OrderMissing where neither
+        an endpoint nor a farmer of the order shows slots that have the contract's hash, and the errors of the
+        chain.
         """
-        rpc, left = self._market.rpc, list[Connection]()
-        for _ in rpc.connections[1:]:
-            try:
-                found = await self._look(order)
-            except OrderMissing:
-                left += [one for one in [rpc.ask_another()] if one is not None]
-            else:
-                for connection in left:
-                    rpc.accuse(connection, f"did not show who keeps order {_short(order)}, and another does")
-                return found
-        return await self._look(order)
+        try:
+            return await self._by_endpoints(order)
+        except (OrderMissing, AnswerTooLong, BlocksMissing, RpcError):
+            found = await self._by_farmers(order)
+            if found is None:
+                raise
+            return found
+
+    async def _by_endpoints(self, order: OrderState) -> OrderState:
+
+        def missing(error: GrangeError) -> GrangeError | None:
+            return error if isinstance(error, OrderMissing) else None
+
+        def reason(_: GrangeError) -> str:
+            return f"did not show who keeps order {_short(order)}, and another does"
+
+        return await read_unless_refused(self._market.rpc, lambda: self._look(order), missing, reason)
+
+    async def _by_farmers(self, order: OrderState) -> OrderState | None:
+        """The order as its farmers show it, of those that we know; None if none of them shows what the
+        contract keeps. Raises the errors of the chain."""
+        kept = await self._market.order(order.id)
+        if kept is None:
+            return None
+        peers: dict[FarmerId, Peer] = {}
+        for farmer in (await self._directory.by_id(slot.farmer for slot in order.slots)).values():
+            with suppress(FarmerUnreachable):
+                peers[farmer.id] = self._directory.peer(farmer)
+        shown = await ask_for_slots(order.id, kept, peers)
+        if shown is None:
+            return None
+        order = replace(order, slots=shown.slots)
+        self._checked[order.id] = kept.slots_hash, self._now()
+        # What can't be noted now is asked for again the next time.
+        with suppress(FileBusy):
+            await self._executors.in_database(self._catalog.index.learn_slots, order)
+        return order
 
     async def _look(self, order: OrderState) -> OrderState:
         for _ in range(MAX_LOOKS):
@@ -132,6 +174,6 @@ def _short(order: OrderState) -> str:
 def _unclear(order: OrderState, means: str) -> OrderMissing:
     return OrderMissing(
         f"The endpoint does not show who keeps order {_short(order)} now.",
-        detail=f"{means} It is behind, or it lies. No farmer of the order was asked or paid.",
+        detail=f"{means} It is behind, or it lies. No farmer of the order was paid.",
         hint="Run this again in a minute, or use another endpoint: `rpc` in config.json.",
     )

@@ -8,19 +8,20 @@ Decided here: that one is signed at a time, so that stake never backs two; how m
 ask the chain for it, at once; that a slot of an order is accepted for one renter, repairer or giver only;
 and when an acceptance is repeated or lasts longer. Left to others: the terms (`terms`), what can be afforded
 (`terms_check`), what is extended, by mandate or not, or taken over (`extension`, `mandate`, `takeover`,
-`hand_over`), and the bytes (`uploads`).
+`hand_over`, `giver_limits`), and the bytes (`uploads`).
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Final
 
 from grange.chain import ChainError, ChainTimeout, Mandate, Order, Wallet
+from grange.chain.witnesses import find_fitting_order, find_known_order
 from grange.executors import Executors
 from grange.messages import (
     NO_GIVER,
@@ -29,13 +30,14 @@ from grange.messages import (
     order_id,
     sign_acceptance,
     sign_takeover,
+    slots_hash,
     tenure_word,
 )
 from grange.types import EXTENDED, NO_FARMER, Acceptance, Address, FarmerId, Held, OrderId, Takeover
 from grange_node.acceptance.extension import check_same, start_of
+from grange_node.acceptance.giver_limits import GiverLimits
 from grange_node.acceptance.hand_over import check_giver, check_hand_over
 from grange_node.acceptance.mandate import check_prices, end_of
-from grange_node.acceptance.renter_lists import RenterLists
 from grange_node.acceptance.takeover import TAKEOVER_LIFE_BLOCKS, terms_of
 from grange_node.acceptance.terms import (
     ACCEPTANCE_LIFE_BLOCKS,
@@ -62,6 +64,8 @@ from grange_node.ledger.ledger import Ledger
 from grange_node.limits.fair_shares import Allowance, FairShares
 from grange_node.limits.networks import Network
 from grange_node.limits.turns import Turns
+from grange_node.lists.farmer_lists import FarmerLists
+from grange_node.lists.renter_lists import RenterLists
 from grange_node.pieces.slot_locks import SlotLocks
 from grange_node.pieces.store import Store
 from grange_node.records import SlotRecord, SlotState, SlotTerms
@@ -79,7 +83,14 @@ REQUESTS_PER_SECOND: Final = 8.0
 """Of all; likewise shared. A slot of one leaf costs next to nothing, and anyone who has one here could make
 us ask the chain without end."""
 MAX_ORDERS_ASKED_AT_ONCE: Final = 4
+"""Of those that we keep a slot of, and as many of others."""
+COMPARISONS_IN_A_ROW: Final = 40
+COMPARISONS_PER_SECOND: Final = 1.0
+"""So often all endpoints are asked about an order that only who asks us tells of."""
 FEW_PIECES: Final = 64
+
+Judge = Callable[[SlotRecord, SlotTerms, View], Awaitable[None]]
+"""Raises what is against accepting a slot on these terms."""
 
 log = logging.getLogger("grange.farm")
 
@@ -100,6 +111,7 @@ class AcceptanceService:
         locks: SlotLocks,
         is_to_go: Callable[[OrderId, int], bool],
         renters: RenterLists,
+        farmers: FarmerLists,
         clock: Callable[[], float],
         executors: Executors,
     ) -> None:
@@ -116,6 +128,7 @@ class AcceptanceService:
         self._locks = locks
         self._is_to_go = is_to_go
         self._renters = renters
+        self._farmers = farmers
         self._terms_check = TermsCheck(
             config=config,
             operator=wallet.address,
@@ -124,8 +137,12 @@ class AcceptanceService:
             follower=follower,
             executors=executors,
         )
+        self._giver_limits = GiverLimits()
         self._signing = Turns(1, ChainDown)
         self._asking = Turns(MAX_ORDERS_ASKED_AT_ONCE, ChainTimeout)
+        self._asking_of_ours = Turns(MAX_ORDERS_ASKED_AT_ONCE, ChainTimeout)
+        self._comparing = Turns(MAX_ORDERS_ASKED_AT_ONCE, ChainTimeout)
+        self._comparisons = Allowance(COMPARISONS_IN_A_ROW, COMPARISONS_PER_SECOND, clock)
         self._waiting: Counter[Address] = Counter()
         self._line = FairShares(MAX_WAITING)
         self._requests = Allowance(REQUESTS_IN_A_ROW, REQUESTS_PER_SECOND, clock)
@@ -192,21 +209,38 @@ class AcceptanceService:
         self, key: SlotKey, terms: SlotTerms, previous: OrderId, network: Network
     ) -> Acceptance:
         view = await self._follower.recent()
+        kept = await self._executors.in_database(self._ledger.acceptance, previous, key.slot)
+        epoch, grid = view.head.epoch, self._config.parameters.grid_epochs
         try:
-            async with self._asking.turn():
-                order = await self._market.order(previous)
+            if kept is not None and kept.is_running(epoch):
+                async with self._asking_of_ours.turn():
+                    order = await find_known_order(self._market, previous)
+            else:
+                order = await self._find_told_order(
+                    previous, network, lambda shown: shown.renter == key.renter and shown.end > epoch
+                )
         except ChainError as error:
             raise ChainDown.because(error) from error
-        epoch, grid = view.head.epoch, self._config.parameters.grid_epochs
         start = start_of(order, key.renter, key.slot, epoch=epoch, grid_epochs=grid)
         terms = replace(terms, previous=previous, start=start)
-        kept = await self._executors.in_database(self._ledger.acceptance, previous, key.slot)
         if kept is None or kept.state is not SlotState.PLACED:
             return await self._accept(key, terms)
         check_same(kept, terms)
         await self._require_to_stay(kept)
         async with self._keeping_on(kept, key, network):
             return await self._accept(key, terms)
+
+    async def _find_told_order(
+        self, order: OrderId, network: Network, fits: Callable[[Order], bool]
+    ) -> Order | None:
+        """An order that somebody names, who may have made it up: one question, and others only out of an
+        allowance of their own and in turns of their own. Raises ChainError."""
+        async with self._asking.turn():
+            found = await self._market.order(order)
+        if found is not None or self._market.rpc.is_alone or not self._comparisons.may_use(network):
+            return found
+        async with self._comparing.turn():
+            return await find_fitting_order(self._market, order, fits)
 
     async def _require_to_stay(self, kept: SlotRecord) -> None:
         """A farm that hands a slot over does not go on with it: else it would never be rid of it where a term
@@ -235,16 +269,19 @@ class AcceptanceService:
         """Accept a slot that we keep for longer, by a mandate of its renter; `extender` has the fee.
 
         Everybody who asks gets the same terms, at our price: only one of them can use it, so it binds stake
-        once. Raises NotFound for a slot that we do not keep or an order that cannot be extended so, and what
-        `extend` raises.
+        once. But nobody whom the owner's lists leave out: an extender may leave farmers out as well, and so
+        make room for others. Raises NotFound for a slot that we do not keep or an order that cannot be
+        extended so, and what `extend` raises.
         """
         kept = await self._executors.in_database(self._ledger.acceptance, previous, slot)
         if kept is None or kept.state is not SlotState.PLACED:
             raise NotFound("nothing of this slot is here")
         await self._require_to_stay(kept)
+        if await self._farmers.refusal(extender):
+            raise TermsRefused("this farm signs extensions only for those that its owner chose")
         with self._in_line(extender, network):
             view = await self._follower.recent()
-            order, mandate = await self._mandate(previous)
+            order, mandate = await self._mandate(kept, view)
             await self._renters.require(order.renter)
             renter, grid = order.renter, self._config.parameters.grid_epochs
             start = start_of(order, renter, slot, epoch=view.head.epoch, grid_epochs=grid)
@@ -262,11 +299,15 @@ class AcceptanceService:
             async with self._keeping_on(kept, key, network):
                 return terms, await self._accept(key, terms, extender=extender)
 
-    async def _mandate(self, previous: OrderId) -> tuple[Order, Mandate | None]:
-        """An order, and the mandate that covers it. Raises NotFound, TermsRefused, ChainDown."""
+    async def _mandate(self, kept: SlotRecord, view: View) -> tuple[Order, Mandate | None]:
+        """The order of a slot that we keep, and the mandate that covers it. Raises NotFound, TermsRefused,
+        ChainDown."""
         try:
-            async with self._asking.turn():
-                order = await self._market.order(previous)
+            async with self._asking_of_ours.turn():
+                if kept.is_running(view.head.epoch):
+                    order = await find_known_order(self._market, kept.key.order)
+                else:
+                    order = await self._market.order(kept.key.order)
                 if order is None:
                     raise NotFound("there is no such order on chain, or it is closed")
                 if order.mandate == EXTENDED:
@@ -289,7 +330,11 @@ class AcceptanceService:
             if not await self._market.is_vacant(key.order, key.slot, slot):
                 raise Conflict("this slot is not vacant", farmer=slot.farmer, block=view.head.number)
 
-        return await self._take_over(key, held, network, require_vacant, repairer=key.renter)
+        async def judge(record: SlotRecord, terms: SlotTerms, view: View) -> None:
+            check_egress_price(terms, self._config.offer)
+            await self._terms_check.check_own(record, terms, view, highest_factor=None)
+
+        return await self._take_over(key, held, network, require_vacant, judge, repairer=key.renter)
 
     async def receive_hand_over(
         self, key: SlotKey, held: Held, network: Network
@@ -297,8 +342,10 @@ class AcceptanceService:
         """Take over a slot from the farmer that has it, which brought its pieces and hands it over.
 
         Repeated and refused like `take_over`, and besides: Foreign when it is not that farmer who asks,
-        Conflict when the order or one of the farmers is not one of which slots are handed over.
+        Conflict when the order or one of the farmers is not one of which slots are handed over, or this slot
+        was signed for long enough, TooBusy when too much is signed for that farmer and not handed over.
         """
+        keys: set[Address] = set()
 
         async def require_giver(order: Order, view: View) -> None:
             slot = held.slots[key.slot]
@@ -306,13 +353,27 @@ class AcceptanceService:
                 raise Conflict("this slot began vacant: it is for repairers")
             giver, loss = await self._market.holder(key.order, key.slot, slot)
             check_giver(giver, key.renter, is_lost=loss is not None)
+            keys.update((giver.operator, giver.owner))
             grid = self._config.parameters.grid_epochs
             check_hand_over(order, view.farmer, epoch=view.head.epoch, grid_epochs=grid)
 
+        async def judge(record: SlotRecord, terms: SlotTerms, view: View) -> None:
+            check_egress_price(terms, self._config.offer)
+            await self._terms_check.check_own(record, terms, view, highest_factor=HIGHEST_HAND_OVER_FACTOR)
+            others = await self._executors.in_database(self._open_acceptances, keys, key)
+            epochs = self._config.parameters.collateral_epochs
+            stake = view.farmer.stake
+            self._giver_limits.check_stake(terms, others, stake=stake, collateral_epochs=epochs)
+            self._giver_limits.check_life(record, view.head.number)
+
         giver = held.slots[key.slot].farmer if key.slot < len(held.slots) else NO_GIVER
-        return await self._take_over(
-            key, held, network, require_giver, giver=giver, highest_factor=HIGHEST_HAND_OVER_FACTOR
-        )
+        return await self._take_over(key, held, network, require_giver, judge, giver=giver)
+
+    def _open_acceptances(self, keys: Iterable[Address], but: SlotKey) -> list[SlotRecord]:
+        """What we accepted for these, and do not keep yet."""
+        block = self._ledger.cursor().block
+        known = [one for key in keys for one in self._ledger.open_acceptances(key, block)]
+        return [one for one in known if one.key != but]
 
     async def _take_over(
         self,
@@ -320,16 +381,16 @@ class AcceptanceService:
         held: Held,
         network: Network,
         require: Callable[[Order, View], Awaitable[None]],
+        judge: Judge,
         *,
         repairer: Address = NOBODY,
         giver: FarmerId = NO_GIVER,
-        highest_factor: int | None = None,
     ) -> tuple[SlotTerms, Takeover]:
-        """`require` says whether the slot of the order may be taken from the farmer that has it; it may pay
-        `highest_factor` times what we ask."""
+        """`require` says whether the slot of the order may be taken from the farmer that has it, `judge`
+        whether we want it."""
         await self._require_begun(key)
         with self._in_line(key.renter, network):
-            terms, deadline_block = await self._commit_takeover(key, held, require, highest_factor)
+            terms, deadline_block = await self._commit_takeover(key, held, network, require, judge)
         replaced = tenure_word(held.slots[key.slot].start)
         message = self._message(key, terms, deadline_block, previous=replaced, repairer=repairer, giver=giver)
         return terms, sign_takeover(self._config.domain, self._wallet.private_key, message)
@@ -338,13 +399,15 @@ class AcceptanceService:
         self,
         key: SlotKey,
         held: Held,
+        network: Network,
         require: Callable[[Order, View], Awaitable[None]],
-        highest_factor: int | None,
+        judge: Judge,
     ) -> tuple[SlotTerms, int]:
         view = await self._follower.recent()
         try:
+            shown = slots_hash(held.leaf_count, held.piece_leaves, held.slots)
+            order = await self._find_told_order(key.order, network, lambda one: one.slots_hash == shown)
             async with self._asking.turn():
-                order = await self._market.order(key.order)
                 terms = terms_of(order, held, key.slot, self._config.farmer)
                 check_shape(terms)
                 assert order is not None, "terms follow from an order"
@@ -352,10 +415,6 @@ class AcceptanceService:
                 await require(order, view)
         except ChainError as error:
             raise ChainDown.because(error) from error
-
-        async def judge(record: SlotRecord, terms: SlotTerms, view: View) -> None:
-            check_egress_price(terms, self._config.offer)
-            await self._terms_check.check_own(record, terms, view, highest_factor=highest_factor)
 
         async with self._signing.turn():
             with self._locks.using(key):
@@ -411,7 +470,7 @@ class AcceptanceService:
         self,
         key: SlotKey,
         terms: SlotTerms,
-        judge: Callable[[SlotRecord, SlotTerms, View], Awaitable[None]],
+        judge: Judge,
         *,
         is_takeover: bool,
     ) -> int:

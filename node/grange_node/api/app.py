@@ -18,7 +18,7 @@ from grange.executors import Executors
 from grange_node.api.auth import Gatekeeper
 from grange_node.api.openapi import publish
 from grange_node.api.refusals import add_error_handlers
-from grange_node.api.routes import account, data, info, slots
+from grange_node.api.routes import account, data, info, orders, slots
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.config import Config
 from grange_node.errors import EndsNode
@@ -71,7 +71,7 @@ def create_app(
         redirect_slashes=False,
     )
     # Not `include_router`, which has every request go through one router more.
-    for router in (data.router, info.router, account.router, slots.router):
+    for router in (data.router, info.router, account.router, orders.router, slots.router):
         app.router.routes.extend(router.routes)
     publish(app, steady)
     add_error_handlers(app, steady)

@@ -6,8 +6,12 @@ request taken off the wire is of no use for another path, farmer, chain or marke
 are remembered until they expire. They are kept in memory only; what could be replayed within five minutes of
 a restart repeats what the renter itself asked for: the same bytes stored again, read again, or dropped again.
 
+A renter without a key of its own, a contract wallet, is asked whether the signature is its own (ERC-1271): a
+request that no key signed is refused with what to ask, and checked again with the answer.
+
 Decided here: whether the request is genuine. Left to others: what the signer may do (`routes`,
-`uploads`, `acceptance_service`), and whether it is a delegate of the account that it names (`delegates`).
+`uploads`, `acceptance_service`), whether it is a delegate of the account that it names (`delegates`), and
+what a contract wallet says (`wallet_signatures`).
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from dataclasses import dataclass
 
 from grange.errors import BadSignature
 from grange.messages import Domain, recover, request_digest
-from grange.types import ADDRESS_BYTES, Address, FarmerId
+from grange.types import ADDRESS_BYTES, Address, FarmerId, address_from
 from grange.wire.headers import Authorization
 from grange.wire.limits import MAX_REQUEST_LIFE_SECONDS
 from grange_node.errors import TooBusy, Unauthorised
@@ -52,6 +56,16 @@ class Signed:
     def payer(self) -> Payer:
         """Who pays for what is read."""
         return payer_of(self.renter, self.signer)
+
+
+class SignatureUnknown(Unauthorised):
+    """The renter's key did not sign the request. If the renter is a contract wallet, it may say yes."""
+
+    def __init__(self, message: str, *, farmer: FarmerId, renter: Address, digest: bytes, signature: bytes):
+        super().__init__(message, reason="signature", farmer=farmer)
+        self.renter = renter
+        self.digest = digest
+        self.signature = signature
 
 
 class NonceMemory:
@@ -114,10 +128,20 @@ class Gatekeeper:
         self._clock = clock
         self._nonces = nonces or NonceMemory()
 
-    def check(self, method: str, path: str, authorization: str | None, network: Network) -> Signed:
+    def check(
+        self,
+        method: str,
+        path: str,
+        authorization: str | None,
+        network: Network,
+        *,
+        approved: bytes | None = None,
+    ) -> Signed:
         """The signer of a request with this method and raw path (query included), from this network.
+        `approved`: the digest that a contract wallet at the renter's address has called its own.
 
-        Raises Unauthorised, with `reason` one of unsigned, expired, too_long, signature, replayed; TooBusy.
+        Raises Unauthorised, with `reason` one of unsigned, expired, too_long, signature, replayed;
+        SignatureUnknown among them, and nothing is remembered of the request then. TooBusy.
         """
         if authorization is None:
             raise Unauthorised("this request must be signed by the renter", reason="unsigned")
@@ -143,18 +167,22 @@ class Gatekeeper:
             nonce=asked.nonce,
             content=asked.content,
         )
-        try:
-            signer = recover(digest, asked.signature)
-        except BadSignature as error:
-            raise Unauthorised(f"the signature cannot be read: {error}", reason="signature") from error
-        if signer.lower() != asked.renter.lower():
-            raise Unauthorised(
-                "the signature is not the renter's for this method, path, farmer, market and time",
-                reason="signature",
-                farmer=self._farmer,
-            )
+        renter = address_from(bytes.fromhex(asked.renter[2:]))
+        if digest != approved:
+            self._require_key(renter, digest, asked.signature)
         self._nonces.remember(bytes.fromhex(asked.renter[2:]), asked.nonce, asked.expires, now, network)
-        return Signed(renter=signer, content=asked.content, network=network)
+        return Signed(renter=renter, content=asked.content, network=network)
+
+    def _require_key(self, renter: Address, digest: bytes, signature: bytes) -> None:
+        message = "the signature is not the renter's for this method, path, farmer, market and time"
+        try:
+            if recover(digest, signature) == renter:
+                return
+        except BadSignature as error:
+            message = f"the signature cannot be read: {error}"
+        raise SignatureUnknown(
+            message, farmer=self._farmer, renter=renter, digest=digest, signature=signature
+        )
 
 
 def require_content(signed: Signed, content: bytes) -> None:

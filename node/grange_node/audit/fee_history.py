@@ -24,8 +24,6 @@ CHEAP_PERCENT: Final = 25
 LEAST_SIGHTINGS: Final = 20
 """Who has seen fewer fees does not know what is cheap."""
 MAX_SIGHTINGS: Final = 4_096
-DEAREST_TIMES: Final = 32
-"""What must be done early is done at so many times the usual fee, and not at more."""
 
 
 class FeeHistory:
@@ -62,11 +60,6 @@ class FeeHistory:
         """Whether gas costs little now, as far as one can tell."""
         cheap = self._fee_at(CHEAP_PERCENT)
         return cheap is None or self._fee(head) <= cheap
-
-    def is_bearable(self, head: Head) -> bool:
-        """Whether gas costs so little that what must be done early is done."""
-        usual = self._fee_at(50)
-        return usual is None or self._fee(head) <= max(1, usual) * DEAREST_TIMES
 
     def _fee(self, head: Head) -> int:
         return head.base_fee_wei + self.data_fee_wei

@@ -2,8 +2,9 @@
 
 An epoch that outlasts the chain's history has another seed with each stretch in which nobody records it
 (`grange.seeds`). One honest caller in the first 8,191 blocks is enough. So farms do it in the first blocks,
-whatever gas costs within reason, in turns: in each epoch another farm comes first, and more of them with each
-16 blocks in which it is not done. In short epochs there is nothing to do.
+whatever gas costs below the cap that the owner set for all transactions, in turns: in each epoch another farm
+comes first, and more of them with each 16 blocks in which it is not done. In short epochs there is nothing to
+do.
 
 A farm that keeps nothing in an epoch leaves it to those that do. What is recorded is asked of the chain until
 it is buried: a reorganisation may have dropped it.
@@ -19,7 +20,7 @@ from grange.chain.orders import REORG_BLOCKS
 from grange.executors import Executors
 from grange.seeds import RECORDING_DOUBLING_BLOCKS, is_long, recording_block
 from grange.types import Epoch
-from grange_node.audit.fee_history import DEAREST_TIMES, FeeHistory
+from grange_node.audit.fee_history import FeeHistory
 from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.config import Config
@@ -37,7 +38,6 @@ class Recording(Enum):
     """Nothing of ours is audited in this epoch."""
     NOT_YET = auto()
     """It is not our turn."""
-    TOO_DEAR = auto()
     LEFT_TO_PROOF = auto()
     """It is late: our proof is sent now, whatever gas costs, and records it for less."""
     SENT = auto()
@@ -68,7 +68,6 @@ class SeedRecorder:
         self._recorded: tuple[Epoch, int] | None = None
         """The epoch whose seed is recorded, and the block in which that was seen first."""
         self._turn: tuple[Epoch, int] | None = None
-        self._said_dear: Epoch | None = None
         self._late: tuple[Epoch, int] | None = None
         """The epoch whose seed was not recorded when waiting was over, and the block that showed it."""
 
@@ -84,7 +83,7 @@ class SeedRecorder:
 
     async def step(self, view: View) -> Recording:
         """Do what is to be done about the seed of the view's epoch, and say what it was. Raises
-        ChainError; a later step tries again."""
+        ChainError, FeesAboveCap with it; a later step tries again."""
         if not is_long(self._epoch_blocks):
             return Recording.SHORT_EPOCHS
         self._fees.note(view.head)
@@ -96,9 +95,6 @@ class SeedRecorder:
             return Recording.LEFT_TO_PROOF
         if view.head.number + 1 < await self._turn_block(view.head.epoch):
             return Recording.NOT_YET
-        if not self._fees.is_bearable(view.head):
-            self._say_dear(view.head.epoch)
-            return Recording.TOO_DEAR
         return await self._record(view)
 
     async def _is_found_recorded(self, view: View) -> bool:
@@ -145,12 +141,3 @@ class SeedRecorder:
         log.info("epoch %d: seed recorded in block %d, %d gas", epoch, receipt.block, receipt.gas_used)
         self._recorded = epoch, receipt.block
         return Recording.SENT
-
-    def _say_dear(self, epoch: Epoch) -> None:
-        if self._said_dear != epoch:
-            log.warning(
-                "epoch %d: gas costs more than %d times as usual; its seed is left to others, or to later",
-                epoch,
-                DEAREST_TIMES,
-            )
-            self._said_dear = epoch

@@ -131,7 +131,7 @@ class Agreement:
     async def _beginnings(self) -> list[Cursor]:
         """From where to read again: a chain is long, and what is missing is mostly new."""
         cursor = await self._executors.in_database(self._ledger.cursor)
-        every = Cursor(start=cursor.start)
+        every = cursor.begun_again()
         if self._agreed_block is None or self._held is not None:
             return [every]
         since = cursor.rolled_back(self._agreed_block)
@@ -214,6 +214,13 @@ class Agreement:
             "again from time to time. If this lasts, the RPC endpoint lags, lies or serves another chain: "
             "use another one"
         )
+        if self._held is not None and not self._anchored:
+            # A farm that began to read by a lie about all blocks can't tell the right chain from another.
+            content += (
+                ". If all endpoints that you trust show the same, and it is the right chain: stop the farm, "
+                "move ledger.sqlite3 and the files whose names begin with that away, and start it again; it "
+                "learns from the chain what is placed with it, and keeps the pieces"
+            )
         before = await self._executors.in_database(self._ledger.doubt)
         if before is None or before[0] != content:
             log.error("%s", content)

@@ -173,7 +173,8 @@ class ChainFollower:
         try:
             changes = await self._executors.in_database(self._ledger.apply, steps, figures)
         except HistoryDoubtful as error:
-            self._agreement.hold(error, anchored=bool(steps and steps[0].cursor.anchors))
+            anchored = all(step.is_anchored for step in steps if isinstance(step, Rollback))
+            self._agreement.hold(error, anchored=anchored)
         else:
             self._agreement.release()
             await self._tell(changes)

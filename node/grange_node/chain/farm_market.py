@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
 from grange.chain import (
@@ -27,10 +28,15 @@ from grange.chain import (
     Timeouts,
     Wallet,
     calls,
+    read_block_clock,
 )
 from grange.chain.gas_value import GasValue, GasValuer
 from grange.chain.market import MarketClient
+from grange.chain.order_index import OrderIndex
 from grange.chain.rpc import Rpc
+from grange.chain.wallet_signatures import is_approved
+from grange.chain.witnesses import do_two_say_yes
+from grange.executors import Executors
 from grange.tasks import together
 from grange.types import NO_FARMER, Address, Epoch, FarmerId, Held, OrderId, Parting, Slot, Voucher
 from grange_node.chain.funding import GasReserve, read_gas_reserve
@@ -45,7 +51,15 @@ TIMEOUTS: Final = Timeouts(connect_seconds=3.0, request_seconds=10.0, retries=1)
 class FarmMarket(MarketClient):
     """One farmer's view of its market. All methods raise `grange.chain.ChainError`."""
 
-    def __init__(self, config: Config, sender: Sender) -> None:
+    def __init__(
+        self,
+        config: Config,
+        sender: Sender,
+        *,
+        known: OrderIndex | None = None,
+        executors: Executors | None = None,
+    ) -> None:
+        """`known` keeps the slots of orders that were looked up, in a database thread of `executors`."""
         super().__init__(sender)
         self._config = config
         farmer = {"farmer": config.farmer}
@@ -57,7 +71,7 @@ class FarmMarket(MarketClient):
         )
         # One is kept: it has learned how many blocks the endpoint gives at once.
         self._follower = EventFollower(self, filters, read=self.logs_and_hashes, log_blocks=self.log_blocks)
-        self._orders = OrderLookup(self)
+        self._orders = OrderLookup(self, known, executors)
         self._valuer = GasValuer(self.rpc, config.fees, token_units=self.unit.one)
         self.data_fee = 0
         """What a rollup charges for the data of a proof, in wei for each unit of its gas, when the reserve
@@ -65,7 +79,14 @@ class FarmMarket(MarketClient):
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, config: Config, wallet: Wallet) -> AsyncIterator[FarmMarket]:
+    async def open(
+        cls,
+        config: Config,
+        wallet: Wallet,
+        *,
+        known: OrderIndex | None = None,
+        executors: Executors | None = None,
+    ) -> AsyncIterator[FarmMarket]:
         """The market of a farm, which connects when it is first asked."""
         domain = config.domain
         async with Rpc(config.rpc_url, TIMEOUTS, expected(config), notes=endpoint_notes(config)) as rpc:
@@ -76,7 +97,8 @@ class FarmMarket(MarketClient):
                 parameters=config.parameters,
                 unit=config.unit,
             )
-            yield cls(config, Sender(chain, wallet, policy=config.fees.policy))
+            sender = Sender(chain, wallet, policy=config.fees.policy)
+            yield cls(config, sender, known=known, executors=executors)
 
     async def own_farmer(self) -> Farmer:
         """This farmer as the contract has it."""
@@ -96,11 +118,12 @@ class FarmMarket(MarketClient):
         """The same with what the account has earned in the market and not claimed yet."""
         return sum(await together(self.funds(account), self.earnings(account)))
 
-    async def order_state(self, order: OrderId) -> ReadableOrder | None:
+    async def order_state(self, order: OrderId, *, is_running: bool = True) -> ReadableOrder | None:
         """How a placed order stands, to decide who may read it; None if it does not exist, or no longer does.
 
-        By its events and the contract; what was read of the events is remembered."""
-        return await self._orders.state(order)
+        By its events and the contract; what was read of the events is remembered. `is_running` is whether we
+        know that it was placed and is not over."""
+        return await self._orders.state(order, is_running=is_running)
 
     async def holder(self, order: OrderId, index: int, slot: Slot) -> tuple[Farmer, Loss | None]:
         """The farmer that has a slot, as if it were settled now, and whether it declared it lost."""
@@ -146,14 +169,32 @@ class FarmMarket(MarketClient):
         return delegation.left_for_vouchers > delegation.left_for_orders
 
     async def is_delegate(self, account: Address, signer: Address) -> bool:
-        """Whether a key may act for an account now."""
+        """Whether a key may act for an account now; of several endpoints two must say so. Raises ChainError,
+        also when no two agree."""
         delegation, head = await together(self.delegation(account, signer), self.head())
-        return head.epoch < delegation.until_epoch and delegation.in_all > 0
+        is_open = delegation.is_open(head.epoch)
+        if not is_open or self.rpc.is_alone:
+            return is_open
+        return await do_two_say_yes(
+            self.rpc,
+            [self.delegation_question(account, signer)],
+            lambda answers: self.decode_delegation(answers[0]).is_open(head.epoch),
+            f"the delegates of {account}",
+        )
+
+    async def is_approved(
+        self, wallet: Address, digest: bytes, signature: bytes, *, by_two: bool = False
+    ) -> bool:
+        """Whether a contract wallet says now that a signature is its own; with `by_two`, by two endpoints."""
+        return await is_approved(self.rpc, wallet, digest, signature, by_two=by_two)
 
     async def gas_reserve(self) -> GasReserve:
         """What our account has for gas, and what a proof costs at the fees of now."""
         reserve = await read_gas_reserve(self, self.address, self.sender.policy)
         self.data_fee = reserve.data_fee_wei
+        if reserve.is_low:
+            # It is spoken of then, and people count in days.
+            reserve = replace(reserve, epoch_seconds=(await read_block_clock(self)).epoch_seconds)
         return reserve
 
     async def gas_value(self) -> GasValue:
@@ -195,7 +236,7 @@ class FarmMarket(MarketClient):
         passings = [passing for parting in partings for passing in parting.passings]
         last_block = min([last_block, *(passing.takeover.deadline_block for passing in passings)])
         call = calls.hand_over(self._config.farmer, partings)
-        return await self.sender.send(call, last_block=last_block, paid_tries=1)
+        return await self.sender.send(call, last_block=last_block)
 
     async def release(self, taker: FarmerId, epoch: Epoch) -> Receipt:
         """Have what is bound by what we handed over to a farmer in an epoch returned."""

@@ -15,6 +15,7 @@ from grange.chain.call_sizes import PROOF, SETUP
 from grange.chain.fees import read_fee_level
 from grange.chain.gas_cost import GasPrices, read_data_prices
 from grange.tasks import together
+from grange.times import format_duration
 from grange.types import Address
 from grange.units import format_count, format_gas_tokens, format_gwei
 from grange_node.errors import NotFunded
@@ -38,11 +39,20 @@ class GasReserve:
     """What a rollup charges for a proof's data, for each unit of its gas."""
     base_wei: int = 0
     cap_wei: int | None = None
+    epoch_seconds: float = 0.0
+    """How long an epoch takes, so that it can be said until when there is enough; 0 if that is not known."""
 
     @property
     def epochs(self) -> int | None:
         """How many proofs it pays for; None where gas costs nothing."""
         return self.held_wei // self.proof_wei if self.proof_wei else None
+
+    @property
+    def lasting_seconds(self) -> int | None:
+        """For how long these are; None where that is not known, or gas costs nothing."""
+        return (
+            None if self.epochs is None or not self.epoch_seconds else int(self.epochs * self.epoch_seconds)
+        )
 
     @property
     def is_low(self) -> bool:
@@ -80,9 +90,10 @@ class GasReserve:
     def describe(self) -> str:
         """For a table: how much there is, and for how long that is enough."""
         held = f"{format_gas_tokens(self.held_wei)} gas tokens"
-        return (
-            held if self.epochs is None else f"{held}, enough for about {format_count(self.epochs, 'proof')}"
-        )
+        if self.epochs is None:
+            return held
+        lasting = f" ({format_duration(self.lasting_seconds)})" if self.lasting_seconds else ""
+        return f"{held}, enough for about {format_count(self.epochs, 'proof')}{lasting}"
 
     def warning(self, operator: Address) -> str:
         """What is wrong with a low reserve, and what to do."""

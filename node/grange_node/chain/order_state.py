@@ -2,9 +2,11 @@
 
 The contract keeps only a hash of an order's slots. The slots themselves are in the order's events, which are
 read from the block in which it was placed, and no further than to the slots that have that hash: so they
-cannot be made up, and cost one or two requests as long as no slot was refilled. Who lapsed and which slots
-were declared lost is asked of the contract. Decides what of this is remembered. Leaves how often to ask to
-`readers`.
+cannot be made up, and cost one or two requests as long as no slot was refilled. What was found is kept in a
+file: of what happened since, the newest events are read first, so that an endpoint without old ones is
+enough.
+Who lapsed and which slots were declared lost is asked of the contract. Decides what of this is remembered.
+Leaves how often to ask to `readers` and `known_orders`.
 """
 
 from __future__ import annotations
@@ -15,7 +17,11 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from grange.chain import Chain, Event, Farmer, Head, Loss, Order
+from grange.chain.errors import AnswerTooLong, RpcError
+from grange.chain.order_index import OrderIndex
 from grange.chain.orders import REORG_BLOCKS, OrderIncomplete, OrderMisshapen, OrderState, fold
+from grange.chain.witnesses import find_known_order
+from grange.executors import Executors
 from grange.messages import NO_ORDER
 from grange.repair import counted_on, is_eager
 from grange.tasks import together
@@ -102,22 +108,28 @@ class OrderLookup:
     """Looks orders up on one chain. All methods raise ChainError; OrderIncomplete where the endpoint does not
     show all events of an order."""
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(
+        self, chain: Chain, known: OrderIndex | None = None, executors: Executors | None = None
+    ) -> None:
+        """`known` keeps what is found, in a database thread of `executors`."""
         self._chain = chain
+        self._known = known
+        self._executors = executors
         self._histories: OrderedDict[OrderId, _History] = OrderedDict()
 
     async def order(self, order: OrderId) -> OrderState | None:
         """An order with those who keep its slots now, which are those that the contract has a hash of; None
         if it was never placed, is closed, or has a shape that no client writes."""
-        found = await self._look(order)
+        found = await self._look(order, is_running=True)
         if found is None:
             return None
         state, losses = found.state, found.losses
         return replace(state, lost=frozenset(slot for slot, loss in enumerate(losses) if loss is not None))
 
-    async def state(self, order: OrderId) -> ReadableOrder | None:
-        """How a placed order stands, to decide who may read it; None where `order` gives None."""
-        found = await self._look(order)
+    async def state(self, order: OrderId, *, is_running: bool = True) -> ReadableOrder | None:
+        """How a placed order stands, to decide who may read it; None where `order` gives None. `is_running`
+        is whether we know that it was placed and is not over: then an endpoint that denies it is doubted."""
+        found = await self._look(order, is_running=is_running)
         if found is None:
             return None
         there = {slot.farmer for slot in found.state.slots} - {NO_FARMER}
@@ -130,8 +142,9 @@ class OrderLookup:
             extensions=await self._extensions(order, found.known, found.head.number),
         )
 
-    async def _look(self, order: OrderId) -> _Found | None:
-        known, head = await together(self._chain.order(order), self._chain.head())
+    async def _look(self, order: OrderId, *, is_running: bool) -> _Found | None:
+        find = find_known_order(self._chain, order) if is_running else self._chain.order(order)
+        known, head = await together(find, self._chain.head())
         if known is None:
             return None
         try:
@@ -142,11 +155,47 @@ class OrderLookup:
         return _Found(known=known, head=head, state=state, losses=losses)
 
     async def _present(self, order: OrderId, known: Order, head: int) -> OrderState:
-        """The order as its present slots make it. Raises OrderMisshapen."""
+        """The order as its present slots make it; kept for later. Raises OrderMisshapen."""
+        state = await self._as_shown(order, known, head)
+        if self._known is not None and self._executors is not None:
+            remembered = await self._executors.in_database(self._known.order, order)
+            if remembered is None or remembered.slots_hash != state.slots_hash:
+                await self._executors.in_database(self._known.note, state)
+        return state
+
+    async def _from_memory(
+        self, order: OrderId, known: Order, head: int, state: OrderState | None
+    ) -> OrderState | None:
+        """The order as it was when it was looked up before, with what happened since; None if that does not
+        lead to its present slots, or an endpoint refuses events that are too old."""
+        if state is None and self._known is not None and self._executors is not None:
+            state = await self._executors.in_database(self._known.order, order)
+        if state is None or state.slots_hash == known.slots_hash:
+            return state
+        events: list[Event] = []
+        last = head
+        for _ in range(MAX_SPANS_PER_LOOK):
+            first = max(state.block, last - MAX_SPAN_BLOCKS + 1)
+            try:
+                events = await self._events(order, first, last) + events
+            except (AnswerTooLong, RpcError):
+                return None
+            refilled = state.refilled(events)
+            if refilled.slots_hash == known.slots_hash:
+                return refilled
+            if first <= state.block:
+                return None
+            last = first - 1
+        return None
+
+    async def _as_shown(self, order: OrderId, known: Order, head: int) -> OrderState:
         history = self._history(order)
         if history.state is not None and history.state.slots_hash == known.slots_hash:
             return history.state
         if not history.events:
+            if (state := await self._from_memory(order, known, head, history.state)) is not None:
+                history.state = state
+                return state
             history.events, history.read_to = await self._placement(order, known, head)
             history.state = _folded(history.events)
         for _ in range(MAX_SPANS_PER_LOOK):

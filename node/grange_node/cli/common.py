@@ -2,6 +2,7 @@
 
 GUIDANCE    what to correct, for errors of the chain
 Home        --home of a farm, and how to say it in another command
+names_of_farm    what its owner calls farmers and renters
 key_passphrase   what a new key is locked with; relock_keys: a home's keys get another passphrase
 """
 
@@ -9,16 +10,19 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from grange.allow_lists import FARMERS, RENTERS, AllowLists, ListFiles
 from grange.chain.confirmations import DEVNET_CHAIN_IDS
 from grange.chain.key_file import open_key, relock_key
 from grange.cli.passphrase_options import command_passphrases, new_passphrase, passphrase_for_new
 from grange.cli.presenter import Guidance
+from grange.listed_names import ListedNames
+from grange_node.config import REPAIRS_NAME
 
 GUIDANCE = Guidance(
     fees="grange farm fees --max-fee-gwei (of a repairer: grange repair fees)",
@@ -70,9 +74,42 @@ def home_option(home: Path | None) -> str:
     return f" --home {home}" if home else ""
 
 
+class _NamesInLogs(logging.Filter):
+    """Puts the names that a person has for farmers and renters into each line."""
+
+    def __init__(self, names: Callable[[], ListedNames]) -> None:
+        super().__init__()
+        self._names = names
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Lets every line through."""
+        record.msg, record.args = self._names().within(record.getMessage()), ()
+        return True
+
+
+def name_in_logs(names: Callable[[], ListedNames]) -> None:
+    """From now on lines say what farmers and renters are called."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_NamesInLogs(names))
+
+
 def start_logging() -> None:
     """One line per event on standard error; the server's own chatter only from warnings on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", LOG_TIME))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("grange.farm").setLevel(logging.INFO)
+
+
+def names_of_farm(data_folder: Path) -> ListedNames:
+    """What the farm's owner calls farmers and renters, by its lists of both. Raises ListInvalid."""
+    lists = [
+        ListFiles(folder=data_folder, of=RENTERS).read(),
+        ListFiles(folder=data_folder / REPAIRS_NAME, of=FARMERS).read(),
+    ]
+    return ListedNames(
+        AllowLists(
+            allowed=tuple(one for each in lists for one in each.allowed),
+            denied=tuple(one for each in lists for one in each.denied),
+        )
+    )

@@ -57,9 +57,13 @@ from grange_node.cli.common import (
     Home,
     home_option,
     key_passphrase,
+    name_in_logs,
+    names_of_farm,
     relock_keys,
     start_logging,
 )
+from grange_node.cli.earnings import AmountOption, tell_paid_out
+from grange_node.cli.farm_farmers_command import farmers
 from grange_node.cli.hand_over_command import hand_over
 from grange_node.cli.key_rotation import NEXT_KEY_NAME, former_keys, rotate_key
 from grange_node.cli.operator_limits import (
@@ -106,6 +110,7 @@ OwnerKey = Annotated[
 
 app.command("hand-over")(hand_over)
 app.add_typer(renters, name="renters")
+app.add_typer(farmers, name="farmers")
 
 
 @app.command()
@@ -128,6 +133,7 @@ def init(
     reserve: Annotated[str, typer.Option(help="Room on the disk that is never used.")] = str(
         DEFAULT_RESERVE_BYTES
     ),
+    max_fee_gwei: MaxFeeOption = None,
     home: Home = None,
 ) -> None:
     """Make a key, register on chain with a stake, and write the settings. Can be repeated."""
@@ -146,6 +152,7 @@ def init(
             capacity_bytes=parse_size(capacity),
             longest_term_epochs=longest_term,
             reserve_bytes=parse_size(reserve),
+            max_fee_gwei=max_fee_gwei,
         )
         folder = home_folder(home)
         done = asyncio.run(
@@ -173,7 +180,7 @@ def address(home: Home = None) -> None:
     with explained(GUIDANCE):
         folder = home_folder(home)
         make_key(folder, lambda: key_passphrase(OPERATORS_KEY, None, "farm", home))
-        typer.echo(load_address(folder, command_passphrases()))
+        typer.echo(load_address(folder, command_passphrases(), is_checked=True))
 
 
 @app.command()
@@ -233,7 +240,9 @@ def run(
         )
         if not is_known_market(config):
             config = asyncio.run(_look_at_market(folder, config))
+        names = names_of_farm(config.data_folder)
         start_logging()
+        name_in_logs(lambda: names)
         logging.getLogger("grange.repair").setLevel(logging.INFO)
         keep_freed_memory(KEPT_MEMORY_BYTES)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -256,7 +265,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object; amounts in base units.")] = False,
 ) -> None:
     """Show what is stored, earned and missed, also while the farm runs. Exit code 5 if no proof can be paid
-    for."""
+    for or the next miss is too much for the stake, 17 if it has slots that it did not sign for."""
     with explained(GUIDANCE, as_json=as_json):
         folder = home_folder(home)
         config = load_config(folder)
@@ -267,7 +276,9 @@ def status(
             typer.echo(json.dumps(shown.to_json()))
         else:
             Console(markup=False, emoji=False).print(status_table(shown))
-    if shown.cannot_prove:
+    if shown.unsigned_warning is not None:
+        raise typer.Exit(ExitCode.KEY_USED)
+    if shown.needs_money:
         raise typer.Exit(ExitCode.MONEY)
 
 
@@ -304,7 +315,7 @@ def fees(
 def withdraw(
     *,
     home: Home = None,
-    amount: Annotated[str | None, typer.Option(help="Tokens; all there are if not given.")] = None,
+    amount: AmountOption = None,
     to: Annotated[str | None, typer.Option(help="Who gets them; the owner if not given.")] = None,
     owner_key: OwnerKey = None,
 ) -> None:
@@ -313,16 +324,10 @@ def withdraw(
         folder = home_folder(home)
         config = load_config(folder)
         wallet = load_owner_wallet(folder, config, owner_key, command_passphrases())
-        paid, receipt = asyncio.run(
-            registration.withdraw(
-                config,
-                wallet,
-                address_from(to) if to else None,
-                config.unit.parse(amount) if amount else None,
-            )
-        )
-        typer.echo(f"Paid out {config.unit.exact(paid)} to {to or wallet.address}.")
-        typer.echo(f"  transaction  0x{receipt.tx_hash.hex()}")
+        receiver = address_from(to) if to else wallet.address
+        wanted = config.unit.parse(amount) if amount else None
+        paid, receipt = asyncio.run(registration.withdraw(config, wallet, receiver, wanted))
+        tell_paid_out(config.unit, paid, receiver, receipt)
 
 
 @app.command()

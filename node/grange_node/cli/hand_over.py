@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
+from grange.allow_lists import FARMERS, ListFiles
 from grange.chain import Chain, Order
 from grange.chain.call_sizes import RELEASE, hand_over
 from grange.chain.gas_cost import read_offered_prices
@@ -18,11 +19,12 @@ from grange.chain.gas_value import WEI, GasPriceFeed
 from grange.errors import Category
 from grange.tasks import together
 from grange.token_unit import TokenUnit
+from grange.transfer.listed import refusal_of
 from grange.types import NO_LIMIT, Epoch, FarmerId, OrderId
 from grange.units import LEAF_BYTES, format_count, format_gas_tokens, format_size, format_usd
 from grange_node.chain.farm_market import TIMEOUTS
 from grange_node.chain.ownership import check_not_lapsed, check_owner
-from grange_node.config import HAND_OVERS_NAME, LEDGER_NAME, Config, connect
+from grange_node.config import HAND_OVERS_NAME, LEDGER_NAME, REPAIRS_NAME, Config, connect
 from grange_node.errors import NodeMisuse
 from grange_node.hand_over.list_file import HandOver, HandOverList
 from grange_node.ledger.ledger import Ledger
@@ -122,7 +124,7 @@ async def plan_hand_over(
         )
         check_owner(farmer, config)
         await check_not_lapsed(chain, farmer)
-        await _check_takers(chain, config.farmer, takers)
+        await _check_takers(chain, config, takers)
         known = await _read_orders(chain, [one.order for one in wanted])
         operator = farmer.operator
         held = await together(chain.vault(operator), chain.token_balance(operator), chain.earnings(operator))
@@ -154,7 +156,7 @@ def describe_plan(plan: Plan, takers: Collection[FarmerId], unit: TokenUnit) -> 
     """Sentences for a person who is to agree."""
     wanted, lines = plan.wanted, list[str]()
     size = format_size(sum(slot.size_bytes for slot in wanted))
-    to = f"farmer {', '.join(map(str, sorted(takers)))}" if takers else "farmers that take them"
+    to = ", ".join(f"farmer {taker}" for taker in sorted(takers)) or "farmers that take them"
     lines.append(f"{format_count(len(wanted), 'slot')}, {size}, to be handed over to {to}.")
     for obstacle, slots in _by_obstacle(plan.slots).items():
         names = ", ".join(slot.order.hex()[:ID_CHARACTERS] for slot in slots[:MAX_NAMED])
@@ -290,13 +292,20 @@ def _find_order(text: str, known: Collection[OrderId]) -> OrderId:
     )
 
 
-async def _check_takers(chain: Chain, own: FarmerId, takers: Collection[FarmerId]) -> None:
+async def _check_takers(chain: Chain, config: Config, takers: Collection[FarmerId]) -> None:
     count = await chain.farmer_count() if takers else 0
     for taker in takers:
-        if not 0 < taker <= count or taker == own:
+        if not 0 < taker <= count or taker == config.farmer:
             raise NothingToHandOver(
                 f"Farmer {taker} cannot take anything from this farm: it is this farm, or not registered.",
                 hint="Give the number of another farmer with --to.",
+            )
+    lists = ListFiles(folder=config.data_folder / REPAIRS_NAME, of=FARMERS).read()
+    for farmer in await chain.farmers_by_id(sorted(takers)) if takers else []:
+        if reason := refusal_of(lists, farmer):
+            raise NothingToHandOver(
+                f"Farmer {farmer.id} {reason} of this farm, so it is given no slot.",
+                hint=f"Allow it: `grange farm farmers allow {farmer.id}`.",
             )
 
 

@@ -13,7 +13,7 @@ from grange.cli.confirm import confirm
 from grange.cli.presenter import explained
 from grange.types import FarmerId
 from grange.units import format_count
-from grange_node.cli.common import GUIDANCE, Home, home_option
+from grange_node.cli.common import GUIDANCE, Home, home_option, names_of_farm
 from grange_node.cli.hand_over import (
     ask_for,
     describe_plan,
@@ -66,10 +66,13 @@ def hand_over(
         if not order and not every:
             under_way = read_under_way(config)
             shown = json.dumps([one.to_json() for one in under_way])
-            typer.echo(shown if as_json else describe_under_way(under_way))
+            names = names_of_farm(config.data_folder)
+            typer.echo(shown if as_json else names.within(describe_under_way(under_way)))
             return
         plan = asyncio.run(plan_hand_over(config, orders, takers))
-        typer.echo(json.dumps(plan.to_json()) if as_json else describe_plan(plan, takers, config.unit))
+        names = names_of_farm(config.data_folder)
+        described = names.within(describe_plan(plan, takers, config.unit))
+        typer.echo(json.dumps(plan.to_json()) if as_json else described)
         if dry_run or not plan.wanted:
             return
         if not yes:

@@ -17,6 +17,7 @@ from grange.chain.allowance import Permissions, allow
 from grange.chain.fee_settings import FeeSettings
 from grange.chain.network_file import Network, open_network
 from grange.chain.sender import burying_sender
+from grange.cli.fees import FeeChoice, changed_fees
 from grange.cli.parameter_words import describe_cautions
 from grange.json_text import parse_json
 from grange.keystore.passphrases import NO_PASSPHRASES, Passphrases
@@ -24,6 +25,7 @@ from grange.storage.home_lock import HomeLock
 from grange.types import Address, FarmerId, Offer
 from grange_node.chain.funding import check_funds
 from grange_node.chain.ownership import accepted_owners, check_not_lapsed, find_farmer, read_ours
+from grange_node.cli.earnings import pay_out
 from grange_node.cli.stake import describe_coverage
 from grange_node.config import (
     CONFIG_NAME,
@@ -47,7 +49,7 @@ from grange_node.pieces.volume import begin_volume
 
 PENDING_NAME = "registering.json"
 """Where the chain stood when the registration was sent; gone once farm.json is there."""
-KEPT_SETTINGS = ("fees", "redeem_at", "unplaced_bytes_per_renter", "unplaced_percent")
+KEPT_SETTINGS = ("redeem_at", "unplaced_bytes_per_renter", "unplaced_percent")
 """What `set_up` is not told: a farm that has it otherwise keeps it."""
 
 
@@ -67,6 +69,8 @@ class FarmPlan:
     capacity_bytes: int
     longest_term_epochs: int | None
     reserve_bytes: int
+    max_fee_gwei: str | None = None
+    """What is offered for a unit of gas at most; as it is if None."""
 
     def offer(self, calendar_epochs: int) -> Offer:
         """The offer to announce."""
@@ -105,6 +109,7 @@ async def set_up(
     KeyInvalid, FarmerForeign, Lapsed, ChainError, and what `grange.keystore` raises for a passphrase.
     """
     split_endpoint(plan.endpoint)
+    changed_fees(FeeSettings(), FeeChoice(max_fee_gwei=plan.max_fee_gwei))
     make_home(home)
     # Else two at once would both find no farmer, and register two.
     lock = HomeLock.in_home(home, on_wait=lambda: tell("Another `farm init` is running; waiting for it."))
@@ -117,6 +122,7 @@ async def _set_up(
 ) -> SetUp:
     known = load_config(home) if (home / CONFIG_NAME).exists() else None
     fees = known.fees if known else FeeSettings()
+    fees = changed_fees(fees, FeeChoice(max_fee_gwei=plan.max_fee_gwei))
     network = plan.network
     if known and known.market == network.market and known.genesis_hash is not None:
         network = network.model_copy(update={"genesis_hash": known.genesis_hash})
@@ -153,6 +159,7 @@ async def _set_up(
         config = _config(chain, plan, farmer, start_block, network)
         if known is not None:
             config = config.model_copy(update={name: getattr(known, name) for name in KEPT_SETTINGS})
+        config = config.model_copy(update={"fees": fees})
         save_config(home, config)
         if farmer.committed_rate == 0:
             # There is nothing to lose yet. Else an empty folder may be that of a disk that is not mounted.
@@ -197,20 +204,7 @@ async def withdraw(
     """
     _check_owner(config, wallet)
     async with connect(config) as chain:
-        held = await chain.earnings(wallet.address)
-        wanted = held if amount is None else amount
-        if wanted > held:
-            raise NotFunded(
-                f"The earnings are {chain.unit.exact(held)}, not {chain.unit.exact(wanted)}.",
-                hint="Ask for less, or leave --amount out: then all there are is paid out.",
-            )
-        if wanted == 0:
-            raise NotFunded(
-                "There is nothing to withdraw.", detail="Nothing was earned or freed since the last time."
-            )
-        return wanted, await burying_sender(chain, wallet, policy=config.fees.policy).send(
-            calls.claim(to or wallet.address, wanted)
-        )
+        return await pay_out(chain, wallet, config.fees, to or wallet.address, amount)
 
 
 async def unstake(

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from grange.allow_lists import RENTERS, ListFiles
+from grange.allow_lists import FARMERS, RENTERS, ListFiles
 from grange.cli.list_words import lists_text, put_on_list, take_off_lists
 from grange.cli.presenter import explained
 from grange_node.cli.common import GUIDANCE, Home
-from grange_node.config import home_folder, load_config
+from grange_node.config import REPAIRS_NAME, home_folder, load_config
 from grange_node.pieces.volume import find_volume
 
 renters = typer.Typer(
@@ -18,6 +18,10 @@ renters = typer.Typer(
 )
 
 Renter = Annotated[str, typer.Argument(metavar="ADDRESS", help="The renter's account.")]
+STILL_OPEN = (
+    "Repairers and other farmers still read what is kept here while a slot of its order is vacant: "
+    "`grange farm farmers allow` leaves all but some of them out."
+)
 OwnName = Annotated[str, typer.Argument(metavar="[NAME]", help="A name of your own for it.")]
 
 
@@ -25,7 +29,10 @@ OwnName = Annotated[str, typer.Argument(metavar="[NAME]", help="A name of your o
 def allow(renter: Renter, name: OwnName = "", home: Home = None) -> None:
     """Take data from this renter, and from no other that is not allowed too. A running farm follows."""
     with explained(GUIDANCE):
-        typer.echo(put_on_list(_files(home), renter, name, is_allowed=True))
+        files = _files(home)
+        typer.echo(put_on_list(files, renter, name, is_allowed=True))
+        if not ListFiles(folder=files.folder / REPAIRS_NAME, of=FARMERS).read().allowed:
+            typer.echo(STILL_OPEN)
 
 
 @renters.command()

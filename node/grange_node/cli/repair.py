@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from grange.chain import Chain, Sender, Wallet
+from grange.chain import Chain, Receipt, Sender, Wallet
 from grange.chain.call_sizes import EVICT, extend, refill_of_order, refilled_slot
 from grange.chain.endpoint_notes import ENDPOINTS_NAME, EndpointNotes
 from grange.chain.market_check import open_market
@@ -51,16 +51,18 @@ from grange.cli.passphrase_options import (
 from grange.cli.presenter import explained
 from grange.memory import keep_freed_memory
 from grange.token_unit import PLAIN_UNIT, TokenUnit
-from grange.types import address_from
+from grange.types import Address, address_from
 from grange.units import format_size
 from grange_node.chain.farm_market import TIMEOUTS
 from grange_node.cli.common import (
     GUIDANCE,
     KEPT_MEMORY_BYTES,
     key_passphrase,
+    name_in_logs,
     relock_keys,
     start_logging,
 )
+from grange_node.cli.earnings import AmountOption, pay_out, tell_paid_out
 from grange_node.cli.repair_farmers_command import farmers
 from grange_node.cli.repair_home import (
     CONFIG_NAME,
@@ -202,6 +204,31 @@ def fees(
 
 @app.command()
 @opens_keys
+def withdraw(
+    *,
+    home: Home = None,
+    amount: AmountOption = None,
+    to: Annotated[str | None, typer.Option(help="Who gets them; the repairer if not given.")] = None,
+) -> None:
+    """Pay out what the repairer has earned. It may run meanwhile."""
+    with explained(GUIDANCE):
+        folder = repair_home(home)
+        config, wallet = load_repair_config(folder), load_repair_key(folder, command_passphrases())
+        receiver = address_from(to) if to else wallet.address
+        wanted = config.unit.parse(amount) if amount else None
+        paid, receipt = asyncio.run(_withdraw(folder, config, wallet, receiver, wanted))
+        tell_paid_out(config.unit, paid, receiver, receipt)
+
+
+async def _withdraw(
+    folder: Path, config: RepairConfig, wallet: Wallet, to: Address, amount: int | None
+) -> tuple[int, Receipt]:
+    async with connected(config, folder) as chain:
+        return await pay_out(chain, wallet, config.fees, to, amount)
+
+
+@app.command()
+@opens_keys
 def status(
     home: Home = None,
     as_json: Annotated[
@@ -268,6 +295,7 @@ async def _run(folder: Path, config: RepairConfig, wallet: Wallet, ready_file: P
         connected(config, folder) as chain,
         Repairer.open(config.settings(folder), Sender(chain, wallet, policy=config.fees.policy)) as repairer,
     ):
+        name_in_logs(lambda: repairer.names)
         if chain.pins != config.market_pins:
             save_repair_config(folder, config.model_copy(update={"market_pins": chain.pins}))
         if ready_file is not None:

@@ -39,7 +39,7 @@ def allow(farmer: Farmer, name: OwnName = "", home: Home = None) -> None:
 
 @farmers.command()
 def deny(farmer: Farmer, name: OwnName = "", home: Home = None) -> None:
-    """Give this farmer no slot."""
+    """Give this farmer no slot, and read from it only where the others are not enough."""
     with explained(GUIDANCE):
         typer.echo(f"{put_on_list(_files(home), farmer, name, is_allowed=False)}\n{AT_START}")
 

@@ -5,8 +5,9 @@ Works while the node runs and while it does not, and without a chain, then with 
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from grange.chain import (
@@ -23,6 +24,7 @@ from grange.chain.gas_value import GasPriceFeed
 from grange.times import BlockClock, format_time
 from grange.token_unit import TokenUnit
 from grange.types import Address, Epoch
+from grange.units import format_count
 from grange_node.chain.farm_market import TIMEOUTS
 from grange_node.chain.funding import GasReserve, read_gas_reserve
 from grange_node.chain.ownership import (
@@ -32,6 +34,7 @@ from grange_node.chain.ownership import (
     other_operator,
     unknown_farmer,
 )
+from grange_node.chain.stake_cover import StakeCover
 from grange_node.cli.hand_over import read_under_way
 from grange_node.cli.stake import covered_bytes
 from grange_node.config import DAMAGED_PIECES_NAME, LEDGER_NAME, Config, connect, endpoint_notes
@@ -41,8 +44,17 @@ from grange_node.ledger.ledger import Ledger
 from grange_node.records import Earnings, SlotState
 from grange_node.self_repair.damaged_pieces import Damage, DamagedPieces
 from grange_node.self_repair.self_repairer import SCRUBBED
+from grange_node.slot_key import SlotKey
 
-AMOUNTS: Final = ("stake", "committed_rate", "unclaimed", "gas_money", "proof_gas_money", "earned")
+AMOUNTS: Final = (
+    "stake",
+    "stake_missing",
+    "committed_rate",
+    "unclaimed",
+    "gas_money",
+    "proof_gas_money",
+    "earned",
+)
 """Fields in base units or wei."""
 
 
@@ -79,6 +91,8 @@ class Status:
     """In wei."""
     gas_proofs: int | None
     """For how many proofs it is enough; None also where gas costs nothing."""
+    gas_seconds: int | None
+    """For how long that is, at the chain's pace of now."""
     proof_gas_money: int | None
     """What a proof costs at the fees of now, in wei."""
     gas_token_microusd: int | None
@@ -117,6 +131,21 @@ class Status:
     """What follows from fees that are above the cap, and for which epoch."""
     key_warning: str | None = None
     """What to do about the operator's key, if the chain names another."""
+    slots_unsigned: int = 0
+    """Placed with the farm without its signature, and in its books still."""
+    unsigned_warning: str | None = None
+    """What they mean, and what to do."""
+    stake_missing: int | None = None
+    """What the stake is short of the collateral, after misses; None where only the chain knows."""
+    stake_warning: str | None = None
+    """What follows from that, and what to do."""
+    lapses_next: bool = False
+    """Whether the stake is so small that the farm lapses with the next miss."""
+
+    @property
+    def needs_money(self) -> bool:
+        """Whether no proof can be sent, or the next miss is one too many for the stake."""
+        return self.cannot_prove or self.lapses_next
 
     @property
     def cannot_prove(self) -> bool:
@@ -151,6 +180,7 @@ async def read_status(config: Config, operator: Address, data_error: str | None 
     stored_bytes = slots_lost = 0
     earnings = Earnings(proven_epochs=0, missed_epochs=0, earned=0, last_proven_epoch=None)
     doubt: tuple[str, int] | None = None
+    unsigned: list[tuple[SlotKey, Address]] = []
     committed = seen.farmer.committed_rate if seen else 0
     with ExitStack() as stack:
         path = config.data_folder / LEDGER_NAME
@@ -164,6 +194,7 @@ async def read_status(config: Config, operator: Address, data_error: str | None 
             doubt = ledger.doubt()
             earnings = ledger.earnings()
             ended = Epoch(max(0, read_to) // config.parameters.epoch_blocks)
+            unsigned = ledger.unsigned(ended)
             slots_lost = sum(entry.lost and entry.taker is None for entry in ledger.entries(ended))
             if seen is None:
                 committed = ledger.committed_rate(ended)
@@ -174,6 +205,7 @@ async def read_status(config: Config, operator: Address, data_error: str | None 
     next_audit = (seen.head.epoch + 1) * epoch_blocks if seen else None
     covered, free_covered = _coverage(config, seen)
     microusd = await GasPriceFeed(config.fees).microusd() if config.fees.has_price else None
+    cover = StakeCover.of(seen.farmer, config.parameters) if seen and not seen.farmer.lapsed else None
     foreign_key = seen is not None and seen.farmer.operator != operator
     return Status(
         farmer=config.farmer_id,
@@ -198,6 +230,7 @@ async def read_status(config: Config, operator: Address, data_error: str | None 
         unclaimed=seen.unclaimed if seen else None,
         gas_money=seen.gas.held_wei if seen else None,
         gas_proofs=seen.gas.epochs if seen else None,
+        gas_seconds=seen.gas.lasting_seconds if seen else None,
         proof_gas_money=seen.gas.proof_wei if seen else None,
         gas_token_microusd=microusd,
         misses=seen.farmer.misses if seen else None,
@@ -224,6 +257,11 @@ async def read_status(config: Config, operator: Address, data_error: str | None 
         chain_doubt_since=doubt[1] if doubt else None,
         gas_warning=seen.gas.warning(operator) if seen and seen.gas.is_low else None,
         fee_warning=_fee_warning(config, seen) if seen else None,
+        slots_unsigned=len(unsigned),
+        unsigned_warning=_unsigned_warning(unsigned, {damage.key for damage in damaged}, operator),
+        stake_missing=cover.missing if cover else None,
+        stake_warning=cover.warning(config.unit) if cover else None,
+        lapses_next=cover is not None and cover.is_last,
         key_warning=str(other_operator(seen.farmer, operator)) if seen and foreign_key else None,
     )
 
@@ -238,6 +276,39 @@ def _fee_warning(config: Config, seen: _Seen) -> str | None:
     last = (epoch + 1) * config.parameters.epoch_blocks - 1
     when = format_time(int(seen.clock.time_of_block(last)))
     return f"{warning}. Epoch {epoch} is not proven yet, and has to be by block {last}, about {when}"
+
+
+def _unsigned_warning(
+    unsigned: Sequence[tuple[SlotKey, Address]], damaged: Collection[SlotKey], operator: Address
+) -> str | None:
+    """What slots mean that the farm did not sign for, while its key is still the one that somebody used, or
+    what they hold is not here; and what to do."""
+    now = [key for key, used in unsigned if used == operator]
+    before = [key for key, used in unsigned if used != operator and key in damaged]
+    give_up = (
+        "What nobody can rebuild of them the farm declares lost by itself; if that is more than its owner "
+        "lets the operator give up: grange farm limit-operator --give-up all"
+    )
+    if now:
+        is_urgent = any(key in damaged for key in now)
+        harm = (
+            "make the farm miss until it lapses, which costs all that its slots have at stake"
+            if is_urgent
+            else "fill its room at a price of their own"
+        )
+        sentences = [
+            f"{format_count(len(now), 'slot')} in its books that this farm did not sign for: somebody else "
+            "may have the operator's key",
+            f"With it they can {harm}",
+            "Change the key now: grange farm rotate-key --now, then start the farm again",
+            *([give_up] if is_urgent else []),
+            "If an old copy of the data folder was put back, they may be its own",
+        ]
+        return ". ".join(sentences)
+    if before:
+        slots = format_count(len(before), "slot")
+        return f"{slots} that were signed for with a key that was changed since are not here. {give_up}"
+    return None
 
 
 def _coverage(config: Config, seen: _Seen | None) -> tuple[int | None, int | None]:
@@ -279,12 +350,16 @@ def _endpoint_reports(config: Config) -> tuple[str, ...]:
 async def _look(config: Config, operator: Address) -> tuple[_Seen | None, str | None]:
     try:
         async with connect(config, TIMEOUTS) as chain:
+            gas, clock = (
+                await read_gas_reserve(chain, operator, config.fees.policy),
+                await read_block_clock(chain),
+            )
             return _Seen(
                 head=await chain.head(),
                 farmer=await _read_farmer(chain, config),
                 unclaimed=await chain.earnings(Address(config.owner)),
-                gas=await read_gas_reserve(chain, operator, config.fees.policy),
-                clock=await read_block_clock(chain),
+                gas=replace(gas, epoch_seconds=clock.epoch_seconds),
+                clock=clock,
             ), None
     except ChainReplaced as error:
         return None, f"{error}. {START_OVER}"

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from grange.chain.gas_value import WEI
-from grange.times import format_time
+from grange.times import format_duration, format_time
 from grange.units import GIB, format_count, format_gas_tokens, format_size, format_usd
 from grange_node.cli.status import Status
 from grange_node.errors import Lapsed
@@ -31,8 +31,12 @@ def _warnings(status: Status) -> list[tuple[str, str]]:
     if status.lapsed_from_epoch is not None:
         since = f"epoch {status.lapsed_from_epoch}, about {_time(status.lapsed_at)}"
         rows.append(("lapsed", str(Lapsed(status.farmer, since))))
+    if status.unsigned_warning is not None:
+        rows.append(("not signed", f"{status.unsigned_warning}."))
     if status.key_warning is not None:
         rows.append(("key", status.key_warning))
+    if status.stake_warning is not None:
+        rows.append(("short", f"{status.stake_warning}."))
     if status.gas_warning is not None:
         rows.append(("gas", f"{status.gas_warning}."))
     if status.fee_warning is not None:
@@ -97,7 +101,8 @@ def _gas(status: Status) -> str:
     if status.gas_proofs is None or status.proof_gas_money is None:
         return held
     each = f"each costs up to {_gas_tokens(status, status.proof_gas_money)}"
-    return f"{held}, enough for about {format_count(status.gas_proofs, 'proof')}: {each}"
+    lasting = f" ({format_duration(status.gas_seconds)})" if status.gas_seconds else ""
+    return f"{held}, enough for about {format_count(status.gas_proofs, 'proof')}{lasting}: {each}"
 
 
 def _gas_tokens(status: Status, amount_wei: int) -> str:

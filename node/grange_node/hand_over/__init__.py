@@ -4,6 +4,5 @@ giver       goes through what is to be handed over, again and again
 transfer    one slot's bytes on their way to its taker
 bonds       what the farm still answers for, and letting go of what it kept
 takers      the farmers, as far as a giver deals with them
-passing     which slots may pass in one transaction, and how the market wants them shown: pure
 list_file   what is to be handed over, and how far each is: a file
 """

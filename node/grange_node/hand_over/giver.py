@@ -22,6 +22,7 @@ from grange.audit import BookState
 from grange.chain import ChainUnavailable, TransactionReverted
 from grange.chain.orders import OrderState
 from grange.chain.sender import OVERTAKEN_IN_BLOCK
+from grange.chain.witnesses import find_known_order
 from grange.errors import GrangeError
 from grange.tasks import all_of
 from grange.types import Epoch, OrderId, Takeover
@@ -30,13 +31,14 @@ from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.errors import EndsNode, HandOverStopped, NotTaken
 from grange_node.hand_over.list_file import HandOver
-from grange_node.hand_over.passing import MAX_HANDED_OVER, partings_of, passable, passing_of
 from grange_node.hand_over.takers import TakerDirectory, Takers
 from grange_node.hand_over.transfer import Setting, Transfer
+from grange_node.leaving.book_front import BookFront, may_hand_over
+from grange_node.leaving.passing import partings_of, passable, passing_of
+from grange_node.leaving.remainder import MAX_HANDED_OVER, left_to_lose
 from grange_node.ledger.books import books_from
 from grange_node.ledger.ledger import Ledger
 from grange_node.records import SlotRecord
-from grange_node.self_repair.loss_declaration import LossDeclarer, left_to_lose
 
 GIVER_SECONDS: Final = 5.0
 MAX_LOOKED_AT: Final = 200
@@ -100,7 +102,7 @@ class Giver:
         follower: ChainFollower,
         takers: Takers,
         order_of: Callable[[OrderId], Awaitable[OrderState | None]],
-        declarer: LossDeclarer,
+        front: BookFront,
         steady: Callable[[], float],
     ) -> None:
         """`order_of` gives an order as its events tell it; `steady` seconds by a clock that nobody sets."""
@@ -110,7 +112,7 @@ class Giver:
         self._follower = follower
         self._takers = takers
         self._order_of = order_of
-        self._declarer = declarer
+        self._front = front
         self._steady = steady
         self._executors = setting.executors
         self._rests: dict[Place, tuple[float, float]] = {}
@@ -134,8 +136,10 @@ class Giver:
             # It has passed, or it has not begun.
             self._rests[place] = self._steady() + NOT_HERE_SECONDS, 0.0
         for book in {id(one.book): one.book for one in found}.values():
-            await self._declarer.cut_front(book, view.head.epoch)
+            await self._front.cut(book, view.head.epoch)
         chosen = _within(_passable(found, books, view), MAX_HANDED_OVER, MAX_BROUGHT_BYTES)
+        if not chosen and await self._clear(found, books, view):
+            return True
         if view.farmer.strikes or not chosen:
             # Takers are not to keep room for days.
             await self._wait_all(found, HAS_STRIKES if view.farmer.strikes else TOO_MUCH_AT_ONCE)
@@ -161,6 +165,15 @@ class Giver:
                 book = books[entry.end, entry.extension]
                 found.append(_Found(hand_over=hand_over, record=record, book=book, index=entry.index))
         return found, list(books.values())
+
+    async def _clear(self, found: Sequence[_Found], books: Sequence[BookState], view: View) -> bool:
+        """Where none of these may pass: move what stays, or finds no taker, out of their way."""
+        most = left_to_lose(view.farmer, books, view.head.epoch)
+        for book in books:
+            going = [one.index for one in found if one.book is book]
+            if await self._front.clear(book, going, view, most=most):
+                return True
+        return False
 
     def _rest_ends(self, hand_over: HandOver) -> float:
         """Until when it is left alone."""
@@ -238,7 +251,7 @@ class Giver:
     async def _forbidden(self, order: OrderId) -> str:
         """Why no slot of an order may be handed over now; empty if it may. Raises ChainError."""
         parameters, view = self._market.parameters, self._follower.view
-        known = await self._market.order(order)
+        known = await find_known_order(self._market, order)
         if known is None or view is None or known.hand_overs_left(view.head.epoch, parameters.grid_epochs):
             return ""
         if not known.allows_hand_over:
@@ -254,13 +267,13 @@ class Giver:
         try:
             async with asyncio.timeout(LONGEST_WAIT_SECONDS):
                 while True:
-                    while not _may_pass(view):
+                    while not may_hand_over(view):
                         if view.farmer.lapsed:
                             return None
                         view = await self._follower.newer_than(view)
                     # With all our events read: books are shown to the market as they are.
                     view = await self._follower.newest()
-                    if _may_pass(view):
+                    if may_hand_over(view):
                         return view
         except TimeoutError:
             return None
@@ -335,11 +348,6 @@ class Giver:
                 await one.transfer.decline(NotTaken(f"the market does not take it: {error.name}"))
             else:
                 await one.transfer.note(f"the market refuses it: {error.name}")
-
-
-def _may_pass(view: View) -> bool:
-    """Whether the market lets us hand anything over."""
-    return view.farmer.settled_epoch >= view.head.epoch and not view.farmer.strikes
 
 
 def _passable(found: Sequence[_Found], books: Sequence[BookState], view: View) -> list[_Found]:

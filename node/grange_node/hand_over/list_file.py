@@ -32,11 +32,18 @@ CREATE TABLE hand_overs (
     taker INTEGER NOT NULL DEFAULT 0,
     declined TEXT NOT NULL DEFAULT '[]',
     note TEXT NOT NULL DEFAULT '',
+    unsigned TEXT NOT NULL DEFAULT '[]',
     PRIMARY KEY (order_id, slot)
 ) WITHOUT ROWID;
 """
-_SCHEMA: Final = Schema(version=1, create=_TABLES)
-_COLUMNS: Final = "order_id, slot, wanted, taker, declined, note"
+_SCHEMA: Final = Schema(
+    version=2,
+    create=_TABLES,
+    upgrades={1: "ALTER TABLE hand_overs ADD COLUMN unsigned TEXT NOT NULL DEFAULT '[]';"},
+)
+_COLUMNS: Final = "order_id, slot, wanted, taker, declined, note, unsigned"
+MAX_UNSIGNED: Final = 2
+"""How often one may have all the bytes of a slot and not sign for it. It is sent them no more then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +60,13 @@ class HandOver:
     """Farmers that were to have it and did not take it: others are asked first."""
     note: str = ""
     """Why it does not go on at the moment."""
+    unsigned: tuple[FarmerId, ...] = ()
+    """Farmers that had all the bytes and did not sign for the slot, once for each time."""
+
+    @property
+    def avoided(self) -> frozenset[FarmerId]:
+        """Farmers that are not asked again, though nobody else takes it."""
+        return frozenset(one for one in self.unsigned if self.unsigned.count(one) >= MAX_UNSIGNED)
 
     @property
     def place(self) -> tuple[OrderId, int]:
@@ -101,7 +115,7 @@ class HandOverList:
 
     def add(self, places: Iterable[tuple[OrderId, int]], wanted: Collection[FarmerId]) -> None:
         """These are to be handed over, to one of the farmers that are named if any is. Of what was asked for
-        before, what is under way goes on if it may."""
+        before, what is under way goes on if it may; those who did not sign may be asked again."""
         named = json.dumps(sorted(wanted))
         known = {hand_over.place: hand_over for hand_over in self.all()}
 
@@ -120,11 +134,12 @@ class HandOverList:
             hand_over.taker,
             json.dumps(hand_over.declined),
             hand_over.note,
+            json.dumps(hand_over.unsigned),
             hand_over.order,
             hand_over.slot,
         )
-        query = "UPDATE hand_overs SET taker = ?, declined = ?, note = ? WHERE order_id = ? AND slot = ?"
-        return self._write(query, [values]) > 0
+        changes = "taker = ?, declined = ?, note = ?, unsigned = ?"
+        return self._write(f"UPDATE hand_overs SET {changes} WHERE order_id = ? AND slot = ?", [values]) > 0
 
     def remove(self, places: Iterable[tuple[OrderId, int]]) -> None:
         """These are not to be handed over, or have been."""
@@ -137,7 +152,7 @@ class HandOverList:
 
 
 def _hand_over(row: tuple[Any, ...]) -> HandOver:
-    order, slot, wanted, taker, declined, note = row
+    order, slot, wanted, taker, declined, note, unsigned = row
     return HandOver(
         order=OrderId(order),
         slot=slot,
@@ -145,4 +160,5 @@ def _hand_over(row: tuple[Any, ...]) -> HandOver:
         taker=FarmerId(taker),
         declined=tuple(FarmerId(one) for one in parse_json(declined)),
         note=note,
+        unsigned=tuple(FarmerId(one) for one in parse_json(unsigned)),
     )

@@ -27,6 +27,7 @@ from grange.transfer.events import ignore_progress
 from grange.transfer.push import SlotPush
 from grange.transfer.slot_upload import Candidates, Piece
 from grange.types import FarmerId, Takeover
+from grange.wire.codes import ErrorCode
 from grange_node.errors import HandOverStopped
 from grange_node.hand_over.list_file import NO_TAKER, HandOver, HandOverList
 from grange_node.hand_over.takers import TakerDirectory
@@ -70,6 +71,7 @@ class Transfer:
         self._key = key
         self._directory = directory
         self._setting = setting
+        self._has_sent = False
 
     async def send(self) -> None:
         """See that a taker has all pieces. Raises HandOverStopped when none takes it; ChainError,
@@ -97,8 +99,7 @@ class Transfer:
         )
         if slot in failed:
             error = failed[slot]
-            if not _lost_pieces(error):
-                await self.decline(error)
+            await self._see_unsigned(error)
             raise HandOverStopped(error.message) from error
         return takeovers[0]
 
@@ -108,6 +109,16 @@ class Transfer:
         log.info("%s: farmer %d does not take it: %s", self.hand_over, taker, error.message)
         declined = (*self.hand_over.declined, taker)
         await self._save(replace(self.hand_over, taker=NO_TAKER, declined=declined, note=error.message))
+
+    async def _see_unsigned(self, error: UserError) -> None:
+        """The taker had all of it and does not sign. One that says that it lost pieces is sent these again,
+        once: else it could have us send them without end. One that has them still, and has signed for as much
+        of ours as it will, may sign when that has passed."""
+        taker = self.hand_over.taker
+        if self._has_sent or not _is_busy(error):
+            await self._save(replace(self.hand_over, unsigned=(*self.hand_over.unsigned, taker)))
+        if taker in self.hand_over.avoided or not _lost_pieces(error):
+            await self.decline(error)
 
     async def note(self, why: str) -> None:
         """It does not go on at the moment."""
@@ -119,10 +130,11 @@ class Transfer:
             self.order_state,
             self.hand_over.slot,
             wanted=self.hand_over.wanted,
-            but=self.hand_over.declined,
+            but={*self.hand_over.declined, *self.hand_over.avoided},
         )
         if taker is None:
-            # The next time those are asked again who declined before.
+            # The next time those are asked again who declined before, but for those that had it all and did
+            # not sign.
             await self._save(replace(self.hand_over, declined=(), note=self.hand_over.note or NO_TAKERS))
             raise HandOverStopped(NO_TAKERS)
         await self._save(replace(self.hand_over, taker=taker, note=""))
@@ -147,6 +159,7 @@ class Transfer:
 
     async def _read(self, segment: int, slots: Sequence[int]) -> list[Piece]:
         """A piece out of our store: none goes out that is not what it was."""
+        self._has_sent = True
         store = self._setting.store
         async with self._setting.reading(self._key, segment):
             data = await self._setting.executors.on_disk(store.read_verified, self._key, segment)
@@ -168,3 +181,8 @@ class Transfer:
 def _lost_pieces(error: UserError) -> bool:
     """Whether the taker has not all pieces any more, and is to get them again."""
     return isinstance(error, FarmerRefused) and error.status == HTTPStatus.NOT_FOUND
+
+
+def _is_busy(error: UserError) -> bool:
+    """Whether it may sign later."""
+    return isinstance(error, FarmerRefused) and error.code == ErrorCode.LIMIT_REACHED

@@ -106,7 +106,7 @@ class Ledger(SlotTable, EntryTable, ProofTable):
             return Changes()
         known = bool(self.cursor().anchors)
         rollback = next((step for step in steps if isinstance(step, Rollback)), None)
-        anchored = rollback is None or not known or bool(rollback.cursor.anchors)
+        anchored = rollback is None or not known or rollback.is_anchored
 
         def carry_out(write: sqlite3.Connection) -> Changes:
             before = live_entries(write, figures.epoch) if figures and rollback else set()

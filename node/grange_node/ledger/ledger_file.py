@@ -118,6 +118,12 @@ _RELEASED = """
 ALTER TABLE entries ADD COLUMN released_block INTEGER;
 """
 """In which block the collateral was released that was bound by a hand-over."""
+_UNSIGNED = """
+ALTER TABLE slots ADD COLUMN unsigned_operator TEXT;
+CREATE TABLE begun (block INTEGER NOT NULL);
+"""
+"""Of a slot that was placed without our signature, whose key there was then; and the newest block when this
+ledger began to look for such."""
 _FROM_1 = f"""
 ALTER TABLE slots ADD COLUMN previous BLOB NOT NULL DEFAULT x'';
 ALTER TABLE slots ADD COLUMN start INTEGER NOT NULL DEFAULT 0;
@@ -151,6 +157,7 @@ _STEPS: Final = {
     8: _READ_PRICES,
     9: _TAKERS,
     10: _RELEASED,
+    11: _UNSIGNED,
 }
 """What each version lacks of the next."""
 

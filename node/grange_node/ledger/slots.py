@@ -121,14 +121,42 @@ class SlotTable(Tables):
         )
         return [_record(row) for row in rows]
 
-    def adopt(self, key: SlotKey, terms: SlotTerms, block: int, ends_at: float | None = None) -> None:
-        """Take a slot in that was placed with us in a block and of which no acceptance is known here."""
+    def begun_block(self, head: int) -> int:
+        """The newest block when this was asked first, which is `head` if it is now."""
+        rows = self._read("SELECT block FROM begun", ())
+        if not rows:
+            self._note(lambda write: write.execute("INSERT INTO begun VALUES (?)", (head,)))
+            return head
+        return int(rows[0][0])
+
+    def unsigned(self, after: Epoch) -> list[tuple[SlotKey, Address]]:
+        """Slots that are in our books after an epoch and that were placed without our signature, each with
+        the operator of that time."""
+        rows = self._read(
+            "SELECT DISTINCT slots.renter, slots.order_id, slots.slot, unsigned_operator FROM slots"
+            " JOIN entries ON entries.order_id = slots.order_id AND entries.slot = slots.slot"
+            " WHERE unsigned_operator IS NOT NULL AND entries.end > ? AND entries.lost_epoch IS NULL",
+            (after,),
+        )
+        return [(slot_key(row[:3]), Address(row[3])) for row in rows]
+
+    def adopt(
+        self,
+        key: SlotKey,
+        terms: SlotTerms,
+        block: int,
+        ends_at: float | None = None,
+        *,
+        unsigned_operator: Address | None = None,
+    ) -> None:
+        """Take a slot in that was placed with us in a block and of which no acceptance is known here; with
+        `unsigned_operator`, the operator of now, it is one that we cannot have signed for."""
         self._note(
             lambda write: write.execute(
                 "INSERT OR REPLACE INTO slots (renter, order_id, slot, state, staged_at, pieces,"
                 " piece_leaves, root, rate, end, deadline_block, placed_block, previous, start,"
-                " was_placed, ends_at, max_egress_price)"
-                " VALUES (?, ?, ?, 'placed', 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
+                " was_placed, ends_at, max_egress_price, unsigned_operator)"
+                " VALUES (?, ?, ?, 'placed', 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?)",
                 (
                     key.renter,
                     key.order,
@@ -144,6 +172,7 @@ class SlotTable(Tables):
                     terms.start,
                     ends_at,
                     str(terms.max_egress_price_per_gib),
+                    unsigned_operator,
                 ),
             )
         )

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from grange.errors import GrangeError
 from grange.storage.schema import Schema
-from grange.units import format_count
+from grange.units import HASH_BYTES, format_count
 from grange_node.database import Database, connected
 from grange_node.payer import Payer, payer_from
 from grange_node.payments.vouchers import PayerAccount
@@ -41,6 +41,7 @@ CREATE TABLE redemptions (payer TEXT PRIMARY KEY, block INTEGER NOT NULL, hash B
 """
 _SCHEMA = Schema(version=1, create=_TABLES)
 _COLUMNS = "payer, cumulative, r, vs, spent, redeemed"
+"""The signature stands in two columns, as it did when it was always a key's: 32 bytes, and what follows."""
 _ONE = f"SELECT {_COLUMNS} FROM accounts WHERE payer = ?"
 
 log = logging.getLogger("grange.farm")
@@ -103,9 +104,10 @@ class Accounts:
             if known is None:
                 _write(db, account)
                 return
-            higher = account if account.cumulative > known.cumulative else known
+            # The later of two signatures for one total: a contract wallet may have another owner.
+            higher = account if account.cumulative >= known.cumulative else known
             spent = max(account.spent, known.spent)
-            _write(db, replace(known, cumulative=higher.cumulative, r=higher.r, vs=higher.vs, spent=spent))
+            _write(db, replace(known, cumulative=higher.cumulative, signature=higher.signature, spent=spent))
 
         self._database.note(change)
 
@@ -172,8 +174,8 @@ def _write(db: sqlite3.Connection, account: PayerAccount) -> None:
         (
             account.payer,
             str(account.cumulative),
-            account.r,
-            account.vs,
+            account.signature[:HASH_BYTES],
+            account.signature[HASH_BYTES:],
             str(account.spent),
             str(account.redeemed),
             account.open > 0,
@@ -186,8 +188,7 @@ def _account(row: tuple[Any, ...]) -> PayerAccount:
     return PayerAccount(
         payer=Payer(payer),
         cumulative=int(cumulative),
-        r=r,
-        vs=vs,
+        signature=r + vs,
         spent=int(spent),
         redeemed=int(redeemed),
     )

@@ -10,8 +10,11 @@ So a kill loses nothing that flowed, and a payer loses at most the requests that
 is served when the highest total that its payer signed, less what all its requests before cost, covers its
 price. Requests of one payer may come at once and in any order: what one has set aside is not another's.
 
-Decided here: who has credit. Leaves the vault to `vault_funds`, vouchers to `vouchers`, redeeming to
-`redeemer`.
+A contract wallet is asked at each request whether what counts is signed by it. It may say yes to us and no to
+the chain, so what it has read and the chain has not paid is bounded too: by `wallet_credit` and one step.
+
+Decided here: who has credit. Leaves the vault to `vault_funds`, vouchers to `vouchers`, wallets' words to
+`wallet_signatures`, redeeming to `redeemer`.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from grange.units import egress_rounded_up
 from grange.wire.headers import parse_voucher
 from grange.wire.limits import STEP_BYTES
 from grange_node.chain.vault_funds import VaultFunds
+from grange_node.chain.wallet_signatures import WalletSignatures
 from grange_node.errors import Malformed, PaymentNeeded, RangeInvalid, TooBusy
 from grange_node.limits.fair_shares import FairShares
 from grange_node.limits.networks import Network
@@ -77,14 +81,19 @@ class PaymentGate:
         price_per_gib: int,
         accounts: Accounts,
         vaults: VaultFunds,
+        wallets: WalletSignatures,
+        wallet_credit: Callable[[], int],
         executors: Executors,
     ) -> None:
+        """`wallet_credit`: what contract wallets may have read, in base units, that was not redeemed yet."""
         self._domain = domain
         self._farmer = farmer
         self._price_per_gib = price_per_gib
         self._accounts = accounts
         self._executors = executors
         self._vaults = vaults
+        self._wallets = wallets
+        self._wallet_credit = wallet_credit
         self._live: dict[Payer, _Live] = {}
         self._guest_bytes: Counter[Payer] = Counter()
         self._guest_shares = FairShares(MAX_GUEST_BYTES)
@@ -108,7 +117,7 @@ class PaymentGate:
         `network` is that of the reader, `is_own` says whether the slot is its own; it costs `most_per_gib` at
         most, which is what was signed for it. Raises RangeInvalid for
         more than one step, PaymentNeeded, VaultTooSmall, Unauthorised, Malformed, ChainDown; TooBusy where
-        others read for nothing.
+        others read for nothing, and where a contract wallet's vouchers are to be redeemed first.
         """
         price = egress_rounded_up(min(self._price_per_gib, most_per_gib), size_bytes)
         if (price or not is_own) and size_bytes > STEP_BYTES:
@@ -145,27 +154,42 @@ class PaymentGate:
         return live.account if live and live.account.cumulative else self._accounts.account(payer)
 
     async def _set_aside(self, live: _Live, voucher: Voucher | None, price: int, network: Network) -> None:
-        total = live.account.cumulative
-        if voucher is not None and voucher.cumulative > total:
-            check_signer(voucher, signer_of(live.account.payer), self._domain, self._farmer)
-            total = voucher.cumulative
+        counted = live.account.voucher
+        if voucher is not None and _replaces(voucher, counted):
+            counted = voucher
+            self._check_signer(voucher, live.account.payer)
+        total = counted.cumulative
         _require(live, total, price)
+        if counted.is_of_wallet:
+            # Each time, and not only a new one: it may have changed its mind since.
+            await self._wallets.require(counted, network)
         vault = await self._vaults.require(live.account.payer, network, total)
         if not live.account.cumulative:
             # What the chain has paid us was served, though we may have lost the account: an old voucher opens
             # nothing a second time.
             live.account = replace(live.account, spent=vault.redeemed, redeemed=vault.redeemed)
         # Others of the same payer may have come by in the meantime.
-        if voucher is not None and voucher.cumulative > live.account.cumulative:
-            live.account = replace(live.account, cumulative=voucher.cumulative, r=voucher.r, vs=voucher.vs)
+        if voucher is not None and _replaces(voucher, live.account.voucher):
+            live.account = replace(live.account, cumulative=voucher.cumulative, signature=voucher.signature)
         _require(live, live.account.cumulative, price)
+        if counted.is_of_wallet and live.used - vault.redeemed >= self._wallet_credit():
+            raise TooBusy(
+                "this wallet's vouchers are redeemed before it reads on; try again in a minute",
+                unpaid=live.used - vault.redeemed,
+            )
         live.reserved += price
+
+    def _check_signer(self, voucher: Voucher, payer: Payer) -> None:
+        """By the payer's key. A contract wallet without one is asked later; a delegate's vouchers are its
+        own."""
+        if not voucher.is_of_wallet or signer_of(payer) != account_of(payer):
+            check_signer(voucher, signer_of(payer), self._domain, self._farmer)
 
     @asynccontextmanager
     async def _entered(self, payer: Payer) -> AsyncIterator[_Live]:
         live = self._live.get(payer)
         if live is None:
-            empty = PayerAccount(payer=payer, cumulative=0, r=b"", vs=b"", spent=0)
+            empty = PayerAccount(payer=payer, cumulative=0, signature=b"", spent=0)
             live = self._live[payer] = _Live(account=empty)
         # Here before its account is read: what another request spends meanwhile must not be overlooked.
         live.users += 1
@@ -203,6 +227,14 @@ def _read_voucher(header: str, payer: Payer) -> Voucher:
         return parse_voucher(header, account_of(payer))
     except ValueError as error:
         raise Malformed(f"the Voucher header is {error}") from error
+
+
+def _replaces(voucher: Voucher, standing: Voucher) -> bool:
+    """Whether a voucher counts in place of the one before: if it is higher. Of a contract wallet, one that is
+    as high counts too, if it is signed otherwise: the wallet may have another owner now."""
+    if voucher.cumulative == standing.cumulative:
+        return voucher.is_of_wallet and voucher.signature != standing.signature
+    return voucher.cumulative > standing.cumulative
 
 
 def _require(live: _Live, total: int, price: int) -> None:

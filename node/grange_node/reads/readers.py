@@ -9,7 +9,12 @@ Everybody else costs questions to it, so these are bounded:
                                      what was answered counts for all who ask, those who are refused too
     all orders together              MAX_LOOKS_AT_ONCE at a time; MAX_WAITING requests wait, of which each
                                      network has a share (`fair_shares`); more get 429
+    whose an order is that is not    one question, from the strangers' allowance, in a line and turns of their
+    kept here                        own: anyone can name any
     money of a reader                asked for only while a slot is vacant (`account_funds`)
+
+Whom the owner's lists leave out reads nothing, be it a farmer of the order: anyone who pays for the gas can
+put a farmer of their own into a vacant slot of it, without the bytes.
 
 Answers are kept for MAX_ORDERS orders.
 """
@@ -18,24 +23,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
-from grange.chain import ChainError, ChainTimeout
+from grange.chain import ChainError, ChainTimeout, Order
+from grange.chain.witnesses import find_known_order
 from grange.reads import Reader, Share, is_open, open_epoch, share_of
 from grange.types import Address, Epoch, OrderId
 from grange_node.chain.account_funds import AccountFunds
 from grange_node.chain.chain_follower import MAX_VIEW_AGE_SECONDS, ChainFollower, View
 from grange_node.chain.farm_market import FarmMarket
+from grange_node.chain.funds_cache import QUESTIONS_IN_A_ROW, QUESTIONS_PER_SECOND
 from grange_node.chain.order_state import ReadableOrder
 from grange_node.elapsed import elapsed
 from grange_node.errors import ChainDown, ClosedUntilEpoch, NotAReader, TooBusy, VaultTooSmall
-from grange_node.limits.fair_shares import FairShares
+from grange_node.limits.fair_shares import Allowance, FairShares
 from grange_node.limits.networks import Network
 from grange_node.limits.turns import Turns
+from grange_node.lists.farmer_lists import FarmerLists
 from grange_node.records import SlotRecord
 
 MAX_ORDERS: Final = 1_000
@@ -95,10 +104,16 @@ class Readers:
     """The readers of one farm's slots."""
 
     def __init__(
-        self, market: FarmMarket, follower: ChainFollower, funds: AccountFunds, clock: Callable[[], float]
+        self,
+        market: FarmMarket,
+        follower: ChainFollower,
+        funds: AccountFunds,
+        farmers: FarmerLists,
+        clock: Callable[[], float],
     ) -> None:
         """`clock` gives seconds."""
         self._market = market
+        self._farmers = farmers
         self._follower = follower
         self._clock = clock
         self._funds = funds
@@ -110,12 +125,15 @@ class Readers:
         self._renter_locks: WeakValueDictionary[OrderId, asyncio.Lock] = WeakValueDictionary()
         self._looking = Turns(MAX_LOOKS_AT_ONCE, ChainTimeout)
         self._line = FairShares(MAX_WAITING)
+        self._stranger_turns = Turns(MAX_LOOKS_AT_ONCE, ChainTimeout)
+        self._stranger_line = FairShares(MAX_WAITING)
+        self._stranger_allowance = Allowance(QUESTIONS_IN_A_ROW, QUESTIONS_PER_SECOND, clock)
 
     async def access(self, record: SlotRecord, signer: Address, network: Network) -> Access:
         """What the signer of a request, who asks from a network, may read of a placed slot. Raises NotAReader
         for nothing; ChainDown and TooBusy while that cannot be found out."""
         order = record.key.order
-        if record.key.renter == signer and (record.renter_proven or await self._is_renter(order, signer)):
+        if record.key.renter == signer and (record.renter_proven or await self._is_renter(record, signer)):
             return AS_RENTER
         with self._queued(network):
             view = await self._follower.recent()
@@ -123,13 +141,15 @@ class Readers:
                 # Else two thirds are open to those who ask as soon as an epoch has begun: that of the last
                 # one at farmers that have not seen it, and its own.
                 view = await self._follower.newest()
-        state = await self._state(order, view, network)
+        state = await self._state(order, view, network, is_running=record.is_running(view.head.epoch))
         reader = await self._reader(record, state, signer, network, view)
         share = share_of(
             reader,
             is_vacant=state is not None and state.is_vacant,
             is_eager=state is not None and state.is_eager,
         )
+        if share is not Share.NOTHING and reader is not Reader.RENTER and await self._farmers.refusal(signer):
+            raise NotAReader("this farm is read only by farmers and repairers that its owner chose")
         if share is Share.NOTHING:
             raise NotAReader(
                 "only the order's renter, the farmers that keep it, and, while a slot of it is vacant, "
@@ -137,40 +157,61 @@ class Readers:
             )
         return Access(reader=reader, share=share, epoch=view.head.epoch)
 
+    async def look_again(self, network: Network) -> None:
+        """Read what the chain says at this moment, for who asks from a network. Raises ChainDown, TooBusy."""
+        with self._queued(network):
+            await self._follower.newest()
+
     async def renter_of(self, order: OrderId, network: Network) -> Address | None:
         """Whose an order is, for who asks from a network; None if the chain shows no such order. Raises
         ChainDown and TooBusy while that cannot be found out."""
         renter = self._renters.get(order)
         if renter is not None:
             return renter
-        with self._queued(network):
+        with self._stranger_line.held(network, 1, TooBusy("too many ask at once; try again in a minute")):
             view = await self._follower.recent()
             async with self._renter_locks.setdefault(order, asyncio.Lock()):
+                if order in self._renters or self._is_hidden(order, view):
+                    return self._renters.get(order)
+                if not self._stranger_allowance.may_use(network):
+                    raise TooBusy(
+                        "too many bring pieces of orders that are not kept here; try again in a minute"
+                    )
                 try:
-                    async with self._looking.turn():
-                        return self._renters.get(order) or await self._ask_renter(order, view)
+                    async with self._stranger_turns.turn():
+                        # The id is a stranger's: no reason to doubt the endpoint that denies it.
+                        return await self._ask_renter(order, view, self._market.order)
                 except ChainError as error:
                     raise ChainDown.because(error) from error
 
-    async def _is_renter(self, order: OrderId, signer: Address) -> bool:
+    async def _is_renter(self, record: SlotRecord, signer: Address) -> bool:
         """Whether who sent us the slot is the order's renter: a slot that was taken over came from a
         repairer. While the chain is away the sender is believed: it had the bytes."""
+        order = record.key.order
         renter = self._renters.get(order)
         if renter is None:
             view = self._follower.view
             if view is None or elapsed(view.seen_at, self._clock()) > MAX_VIEW_AGE_SECONDS:
                 return True
+            find = self._market.order
+            if record.is_running(view.head.epoch):
+                find = partial(find_known_order, self._market)
             # Not in line with others: they must not keep a renter from its own.
             async with self._renter_locks.setdefault(order, asyncio.Lock()):
-                renter = self._renters.get(order) or await self._ask_renter(order, view)
+                renter = self._renters.get(order)
+                if renter is None and not self._is_hidden(order, view):
+                    renter = await self._ask_renter(order, view, find)
         return renter is None or renter == signer
 
-    async def _ask_renter(self, order: OrderId, view: View) -> Address | None:
+    def _is_hidden(self, order: OrderId, view: View) -> bool:
+        return self._hidden.get(order) == view.head.number
+
+    async def _ask_renter(
+        self, order: OrderId, view: View, find: Callable[[OrderId], Awaitable[Order | None]]
+    ) -> Address | None:
         """Whose an order is by the chain; None if it does not say."""
-        if self._hidden.get(order) == view.head.number:
-            return None
         try:
-            placed = await self._market.order(order)
+            placed = await find(order)
         except ChainError:
             placed = None
         if placed is None:
@@ -188,7 +229,7 @@ class Readers:
         if signer in state.operators:
             return Reader.FARMER
         for relative in state.family:
-            other = await self._state(relative, view, network)
+            other = await self._state(relative, view, network, is_running=False)
             if other is not None and signer in other.operators:
                 return Reader.FARMER
         if state.is_vacant and await self._has_money(signer, network, record.agreed.rate):
@@ -202,13 +243,15 @@ class Readers:
             return False
         return True
 
-    async def _state(self, order: OrderId, view: View, network: Network) -> ReadableOrder | None:
+    async def _state(
+        self, order: OrderId, view: View, network: Network, *, is_running: bool
+    ) -> ReadableOrder | None:
         answer = self._known(order, view)
         if answer is None:
             lock = self._locks.setdefault(order, asyncio.Lock())
             with self._queued(network):
                 async with lock:
-                    answer = self._known(order, view) or await self._ask(order, view)
+                    answer = self._known(order, view) or await self._ask(order, view, is_running=is_running)
         if answer.failure is not None:
             raise ChainDown.because(answer.failure)
         return answer.state
@@ -225,12 +268,12 @@ class Readers:
         is_current = answer.block == view.head.number and answer.failure is None
         return answer if is_current or is_young else None
 
-    async def _ask(self, order: OrderId, view: View) -> _Answer:
+    async def _ask(self, order: OrderId, view: View, *, is_running: bool) -> _Answer:
         state: ReadableOrder | None = None
         failure: str | None = None
         try:
             async with self._looking.turn():
-                state = await self._market.order_state(order)
+                state = await self._market.order_state(order, is_running=is_running)
         except ChainError as error:
             failure = str(error)
         answer = _Answer(

@@ -22,13 +22,13 @@ def sources(
     live: Iterable[int],
     farmers: Mapping[FarmerId, Farmer],
     *,
-    at_fault: Collection[FarmerId] = (),
+    last: Collection[FarmerId] = (),
 ) -> list[int]:
-    """Live slots in the order in which to read from them: the cheapest first, and last those of farmers that
-    sent wrong bytes before."""
+    """Live slots in the order in which to read from them: the cheapest first, and at the end those of the
+    farmers that come `last`: they sent wrong bytes before, or are denied."""
 
     def rank(slot: int) -> tuple[bool, int, int]:
-        return order_state.slots[slot].farmer in at_fault, _egress(order_state, slot, farmers), slot
+        return order_state.slots[slot].farmer in last, _egress(order_state, slot, farmers), slot
 
     return sorted(live, key=rank)
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import aiohttp
 
-from grange.allow_lists import FARMERS, AllowLists, ListFiles, ListInvalid
+from grange.allow_lists import FARMERS, AllowLists, Listed, ListFiles, ListInvalid
 from grange.chain import Farmer
 from grange.executors import Executors
 from grange.peer import Meter, Peer, Signer, open_session
@@ -22,8 +22,9 @@ from grange.peer.payment_channels import PaymentChannels
 from grange.peer.read_payments import Budget, ReadPayments
 from grange.transfer.aging import Freshness
 from grange.transfer.directory import FarmerDirectory
+from grange.transfer.listed import is_denied
 from grange.transfer.retry import RetryPolicy
-from grange.types import FarmerId
+from grange.types import Address, FarmerId
 from grange_node.config import CHANNELS_NAME
 from grange_node.errors import StoreFailed
 from grange_node.files import FOLDER_MODE
@@ -43,6 +44,16 @@ class FollowedDirectory(FarmerDirectory):
     def learn(self, farmers: Mapping[FarmerId, Farmer]) -> None:
         """The farmers as the chain has them now."""
         self.farmers = farmers
+
+    def operator_of(self, farmer: FarmerId) -> Address | None:
+        """As the chain was read last."""
+        known = self.farmers.get(farmer)
+        return super().operator_of(farmer) if known is None else known.operator
+
+    def denied(self) -> frozenset[FarmerId]:
+        """Those on the deny list: they get nothing, and are read from only where the others are not
+        enough."""
+        return frozenset(one.id for one in self.farmers.values() if is_denied(self.lists, one))
 
     def taker(self, farmer: FarmerId) -> Peer:
         """A farmer to hand pieces to."""
@@ -65,16 +76,18 @@ async def open_directory(
     *,
     policy: RetryPolicy | None = None,
     freshness: Freshness = AS_FOLLOWED,
+    own: FarmerId | None = None,
 ) -> AsyncIterator[FollowedDirectory]:
     """The farmers for the key of `market`, which signs and pays; what it signed away is kept in `folder`.
 
     That is made if it is not there, but not what is above it, which may be the place of a disk that is not
-    mounted. Lists of farmers that are allowed or denied, if there are any, are in it too, and read now.
+    mounted. Lists of farmers that are allowed or denied, if there are any, are in it too, and read now;
+    a farm of our `own` need not be on them.
     Raises StorageFull, StoreFailed.
     """
     wallet, policy = market.sender.wallet, policy or RetryPolicy()
     _make(folder)
-    lists = _read_lists(folder)
+    lists = _with_own(_read_lists(folder), own)
     async with AsyncExitStack() as stack:
         channels = stack.enter_context(
             PaymentChannels.open(folder / CHANNELS_NAME, domain=market.domain, payer=wallet.address)
@@ -96,6 +109,12 @@ def _read_lists(folder: Path) -> AllowLists:
         return ListFiles(folder=folder, of=FARMERS).read()
     except ListInvalid as error:
         raise StoreFailed(error.message, detail=error.detail, hint=error.hint) from error
+
+
+def _with_own(lists: AllowLists, own: FarmerId | None) -> AllowLists:
+    if own is None or not lists.allowed:
+        return lists
+    return replace(lists, allowed=(*lists.allowed, Listed(who=own)))
 
 
 class Reading:

@@ -3,8 +3,9 @@
 An order is due in the last grid period of its time, if a mandate covers it, pays for the transaction and has
 enough left, and the renter's vault has the money. Then its farmers are asked, each for the slot that it
 keeps; what all of them sign is sent. In the second half of the period a few may be missing: their slots begin
-vacant. Several repairers take turns: who is first is another for each order, and more of them may with every
-block.
+vacant. Who is only silent is waited for, as `grange.mandates` has it, and asked again several times in
+an epoch; the others are asked once it answers. Several repairers take turns: who is first is another for each
+order, and more of them may with every block.
 Decides which orders are due and when it is our turn. Leaves asking to `grange.transfer.acceptance`, and who
 keeps a slot that began vacant to repairs.
 """
@@ -12,19 +13,22 @@ keeps a slot that began vacant to repairs.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeGuard
 
 from grange.chain import Farmer, Head, Mandate, TransactionReverted
 from grange.chain.call_sizes import extend
 from grange.chain.gas_value import GasValue
 from grange.chain.orders import OrderState
+from grange.chain.witnesses import find_known_order
 from grange.errors import UserError
+from grange.mandates import may_leave_out
 from grange.messages import extension_id
 from grange.repair import first_block, most_bounty_rounded_down
 from grange.tasks import together
 from grange.transfer.acceptance import AcceptanceTerms, Keeper, SlotRequest, collect
+from grange.transfer.retry import is_away
 from grange.types import EXTENDED, NO_FARMER, Acceptance, Epoch, FarmerId, OrderId, Parameters
 from grange.units import GIB, format_count
 from grange_node.repair.directory import FollowedDirectory
@@ -36,8 +40,13 @@ MIN_LIFE_BLOCKS: Final = 5
 MAX_PER_TICK: Final = 4
 MAX_LOOKED_AT: Final = 64
 """Orders that are looked at in a tick: each asks the chain."""
+TRIES_PER_EPOCH: Final = 8
+"""How often farmers that do not answer are asked again."""
 TURN_DOUBLING_BLOCKS: Final = 3
 """In so many blocks twice as many repairers may extend an order as before."""
+
+Answers = dict[int, Acceptance | UserError]
+"""By slot; nothing for a slot that no farmer has, or one that lapsed."""
 
 log = logging.getLogger("grange.repair")
 
@@ -70,6 +79,11 @@ class MandateExtender:
         self._directory = directory
         self._seen: dict[OrderId, int] = {}
         """Orders that were tried and are not extended, and in which block they are looked at again."""
+        self._away: dict[FarmerId, tuple[int, UserError]] = {}
+        """Who was silent, for whatever order, until which block it is left alone, and what was seen."""
+        self._refused: dict[OrderId, tuple[Epoch, int]] = {}
+        """In which epoch all were asked for an order that waits, and how many of its slots were missing for
+        another reason."""
 
     async def tick(self, gas: GasValue) -> list[OrderId]:
         """Extend what is due and pays for `gas`, some orders at a time; the ids of what extends them. Raises
@@ -79,7 +93,11 @@ class MandateExtender:
         date = Epoch((epoch // parameters.grid_epochs + 1) * parameters.grid_epochs)
         self._seen = {order: block for order, block in self._seen.items() if block > head.number}
         extended: list[OrderId] = []
-        ending = [one for one in await self._view.ending(date) if one.id not in self._seen]
+        ending = await self._view.ending(date)
+        ids, farmers = {one.id for one in ending}, self._view.farmers
+        self._refused = {order: one for order, one in self._refused.items() if order in ids}
+        self._away = {farmer: one for farmer, one in self._away.items() if self._keeps(farmers, farmer)}
+        ending = [one for one in ending if one.id not in self._seen]
         for order_state in [one for one in ending if self._is_our_turn(one, head)][:MAX_LOOKED_AT]:
             self._seen[order_state.id] = head.number + parameters.epoch_blocks
             due = await self._due(order_state, gas)
@@ -104,7 +122,7 @@ class MandateExtender:
     async def _due(self, order_state: OrderState, gas: GasValue) -> MandateExtension | None:
         """Whether an order can be extended now, and it pays."""
         market = self._view.market
-        order = await market.order(order_state.id)
+        order = await find_known_order(market, order_state.id)
         if order is None or order.mandate in (0, EXTENDED) or order.slots_hash != order_state.slots_hash:
             return None
         mandate, vault = await together(
@@ -128,17 +146,31 @@ class MandateExtender:
         return due
 
     async def _extend(self, due: MandateExtension, epoch: Epoch) -> bool:
-        """Ask its farmers, and send what they signed."""
+        """Ask its farmers, and send what they signed. Once in an epoch all are asked; between, those that
+        were silent, and the others only if the order need not wait for these any more."""
         order_state, short = due.order_state, due.order_state.id.hex()[:12]
         market = self._view.market
-        signed = await self._collect(due)
-        missing = [slot for slot in range(order_state.n) if not isinstance(signed.get(slot), Acceptance)]
-        half = (market.parameters.grid_epochs + 1) // 2
-        may_miss = (order_state.n - order_state.k) // 2 if epoch + half >= order_state.end else 0
-        if len(missing) > may_miss:
-            why = "; ".join(f"slot {slot}: {signed.get(slot, 'nobody has it')}" for slot in missing[:3])
-            count = format_count(len(missing), "farmer")
+        everything = frozenset(range(order_state.n))
+        silent = frozenset(slot for slot in everything if order_state.slots[slot].farmer in self._away)
+        asked_epoch, refused = self._refused.get(order_state.id, (None, 0))
+        signed: Answers = {}
+        if asked_epoch == epoch:
+            signed = await self._collect(due, silent)
+            if not self._may_extend(due, signed, refused + _count_missing(signed, silent), epoch):
+                self._look_again(due, signed)
+                return False
+        signed |= await self._collect(due, everything - signed.keys())
+        missing = _count_missing(signed, everything)
+        if not self._may_extend(due, signed, missing, epoch):
+            self._refused[order_state.id] = epoch, missing - _count_silent(signed)
+            why = "; ".join(
+                f"slot {slot}: {signed.get(slot, 'nobody has it')}"
+                for slot in everything
+                if not isinstance(signed.get(slot), Acceptance)
+            )
+            count = format_count(missing, "farmer")
             log.info("order %s: %s missing to extend it: %s", short, count, why)
+            self._look_again(due, signed)
             return False
         acceptances = [self._acceptance(due, slot, signed.get(slot)) for slot in range(order_state.n)]
         cost = cost_of(due, acceptances, market.parameters)
@@ -153,16 +185,45 @@ class MandateExtender:
         log.info("order %s extended until epoch %d, in block %d", short, due.end, receipt.block)
         return True
 
-    async def _collect(self, due: MandateExtension) -> Mapping[int, Acceptance | UserError]:
-        farmers = self._view.farmers
+    def _may_extend(self, due: MandateExtension, signed: Answers, missing: int, epoch: Epoch) -> bool:
+        order_state, parameters = due.order_state, self._view.market.parameters
+        return may_leave_out(
+            missing=missing,
+            silent=_count_silent(signed),
+            most=(order_state.n - order_state.k) // 2,
+            left_epochs=order_state.end - epoch,
+            grid_epochs=parameters.grid_epochs,
+            max_misses=parameters.max_misses,
+        )
+
+    def _look_again(self, due: MandateExtension, signed: Answers) -> None:
+        """Sooner than in an epoch if somebody was silent."""
+        if _count_silent(signed):
+            self._seen[due.order_state.id] = self._pause_ends()
+
+    def _pause_ends(self) -> int:
+        """The block in which silent farmers are asked again."""
+        pause = self._view.market.parameters.epoch_blocks // TRIES_PER_EPOCH
+        return self._view.head.number + max(1, pause)
+
+    async def _collect(self, due: MandateExtension, slots: frozenset[int]) -> Answers:
+        """What the farmers of these slots answer. Who was silent a moment ago, for whatever order, is not
+        asked: it would be waited for with each of its orders."""
+        farmers, now = self._view.farmers, self._view.head.number
+        kept = {slot: due.order_state.slots[slot].farmer for slot in sorted(slots)}
+        known: Answers = {
+            slot: self._away[farmer][1]
+            for slot, farmer in kept.items()
+            if farmer in self._away and self._away[farmer][0] > now
+        }
         requests = [
             SlotRequest(
                 slot=slot,
-                root=kept.root,
-                keeper=Keeper(farmer=farmers[kept.farmer], rate=due.highest_rate),
+                root=due.order_state.slots[slot].root,
+                keeper=Keeper(farmer=farmers[farmer], rate=due.highest_rate),
             )
-            for slot, kept in enumerate(due.order_state.slots)
-            if self._keeps(farmers, kept.farmer)
+            for slot, farmer in kept.items()
+            if slot not in known and self._keeps(farmers, farmer)
         ]
         market: RepairMarket = self._view.market
         terms = AcceptanceTerms(
@@ -174,13 +235,19 @@ class MandateExtender:
             repairer=market.address,
             highest_egress_price=due.mandate.highest_egress_price,
         )
-        return await collect(
+        answers = await collect(
             requests,
             terms,
             open_peer=self._directory.peer,
             policy=self._directory.policy,
-            deadline_block=self._view.head.number + MIN_LIFE_BLOCKS,
+            deadline_block=now + MIN_LIFE_BLOCKS,
         )
+        for slot, answer in answers.items():
+            if _is_silent(answer):
+                self._away[kept[slot]] = self._pause_ends(), answer
+            else:
+                self._away.pop(kept[slot], None)
+        return answers | known
 
     @staticmethod
     def _keeps(farmers: Mapping[FarmerId, Farmer], farmer: FarmerId) -> bool:
@@ -201,6 +268,18 @@ class MandateExtender:
             r=bytes(32),
             vs=bytes(32),
         )
+
+
+def _is_silent(answer: Acceptance | UserError) -> TypeGuard[UserError]:
+    return not isinstance(answer, Acceptance) and is_away(answer)
+
+
+def _count_silent(signed: Answers) -> int:
+    return sum(map(_is_silent, signed.values()))
+
+
+def _count_missing(signed: Answers, slots: Collection[int]) -> int:
+    return sum(not isinstance(signed.get(slot), Acceptance) for slot in slots)
 
 
 def cost_of(due: MandateExtension, acceptances: list[Acceptance], parameters: Parameters) -> int:

@@ -21,9 +21,11 @@ from grange.chain import (
     Receipt,
     Rollback,
     Sender,
+    TransactionReverted,
     calls,
 )
 from grange.chain.allowance import Permissions
+from grange.chain.another_endpoint import Shown, read_what_is_shown
 from grange.chain.market import MarketClient
 from grange.chain.order_index import OrderIndex
 from grange.chain.orders import ORDER_EVENTS
@@ -73,18 +75,27 @@ class RepairMarket(MarketClient):
 
     async def follow(self, orders: OrderIndex, start_block: int, executors: Executors) -> None:
         """Bring the index up to the newest block; the market's events begin in `start_block`. Of several
-        endpoints one that shows none of them to a repairer that has read none yet is left for another: who
-        has registered has emitted one."""
+        endpoints one that refuses them, or shows none of them to a repairer that has read none yet, is left
+        for another: who has registered has emitted one."""
         is_new = (await executors.in_database(orders.cursor, start_block)).block < start_block
-        has_shown = await self._read_on(orders, start_block, executors)
-        for _ in self.rpc.connections[1:]:
-            if has_shown or not is_new or not await self.farmer_count():
-                return
-            left = self.rpc.ask_another()
+
+        async def read() -> bool:
+            return await self._read_on(orders, start_block, executors)
+
+        async def lacks(has_shown: bool) -> bool:
+            return is_new and not has_shown and bool(await self.farmer_count())
+
+        async def count(has_shown: bool) -> int:
+            return int(has_shown)
+
+        async def begin_again() -> None:
             await executors.in_database(orders.read_again)
-            has_shown = await self._read_on(orders, start_block, executors)
-            if left is not None and has_shown:
-                self.rpc.accuse(left, "did not show the market's events, which others show")
+
+        def events(_: int) -> str:
+            return "the market's events, which others show"
+
+        shown = Shown(read=read, lacks=lacks, count=count, begin_again=begin_again, what=events)
+        await read_what_is_shown(self.rpc, shown)
 
     async def _read_on(self, orders: OrderIndex, start_block: int, executors: Executors) -> bool:
         """Whether there were any events."""
@@ -160,7 +171,20 @@ class RepairMarket(MarketClient):
                 f"reading costs {self.unit.exact(missing)} more than the vault of {self.address} holds: "
                 "send it tokens"
             )
-        if held < missing:
+        try:
+            await self._move_in(amount, signed, earned if held < missing else 0)
+        except TransactionReverted as error:
+            if not error.is_by_token:
+                raise
+            raise RepairStopped(
+                f"the market's token moves nothing of {self.address} ({error.name}): it may have blocked "
+                "this account, and reading has to be paid. `withdraw --to ADDRESS` pays what was earned to "
+                "another one; go on with another key"
+            ) from error
+
+    async def _move_in(self, amount: int, signed: Mapping[FarmerId, int], earned: int) -> None:
+        """Move what the vault lacks in from the wallet, after what was `earned`."""
+        if earned:
             await self.sender.send(calls.claim(self.address, earned))
 
         async def make() -> Call:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from grange.chain import ChainError, Farmer, Head
 from grange.chain.order_index import OrderIndex
 from grange.chain.orders import REORG_BLOCKS, OrderState
+from grange.chain.witnesses import find_known_order
 from grange.executors import Executors
 from grange.types import Address, Epoch, FarmerId, OrderId
 from grange_node.chain.heads import Heads
@@ -88,7 +89,7 @@ class MarketView:
         if found is not None:
             return found
         if not end:
-            kept = await self.market.order(order)
+            kept = await find_known_order(self.market, order)
             end = Epoch(0) if kept is None else kept.end
         if self.next_epoch + 1 >= end:
             return None
@@ -109,8 +110,13 @@ class MarketView:
             head = await self.market.head()
             await self._check_head(head)
             if self._is_behind or self._head is None or head.hash != self._head.hash:
+                asked = self.market.rpc.in_use
                 await self.market.follow(self.orders, self._start_block, self.executors)
-                self._is_behind = False
+                self._is_behind = self.market.rpc.in_use is not asked
+                if self._is_behind:
+                    # What the other called the newest block may not be there.
+                    self._epoch_seconds = None
+                    head = await self.market.head()
                 self.directory.learn(await self.market.farmers_of(head.epoch))
                 if self._head is None or head.epoch != self._head.epoch:
                     await self.executors.in_database(

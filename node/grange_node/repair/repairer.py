@@ -24,6 +24,7 @@ from grange.chain.order_index import OrderIndex
 from grange.chain.orders import OrderState
 from grange.errors import GrangeError
 from grange.executors import Executors
+from grange.listed_names import ListedNames
 from grange.reads import READ_THIRDS
 from grange.repair import Wait, decide, doubling_blocks, first_block, paying_since
 from grange.transfer.retry import RetryPolicy
@@ -120,6 +121,11 @@ class Repairer:
         self._hopeless = {job.order: job.end for job in self.jobs.done() if job.outcome is Outcome.HOPELESS}
         """Orders that nobody can rebuild, and when they end."""
 
+    @property
+    def names(self) -> ListedNames:
+        """What its owner calls farmers."""
+        return self.view.directory.names
+
     @classmethod
     @asynccontextmanager
     async def open(
@@ -139,7 +145,7 @@ class Repairer:
             orders = stack.enter_context(OrderIndex.open(settings.folder / ORDERS_NAME, domain=market.domain))
             executors = stack.enter_context(Executors.open())
             directory = await stack.enter_async_context(
-                open_directory(settings.folder, market, executors, policy=policy)
+                open_directory(settings.folder, market, executors, policy=policy, own=settings.own_farmer)
             )
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             repairer = cls(settings, market, directory, orders, executors=executors, clock=clock, tasks=tasks)

@@ -19,6 +19,7 @@ from typing import Final
 
 from grange.chain import Farmer, TransactionReverted
 from grange.chain.orders import OrderState
+from grange.chain.sender import OVERTAKEN_IN_BLOCK
 from grange.errors import GrangeError, UserError
 from grange.peer import FarmerRefused, OverBudget, Peer
 from grange.peer.read_payments import Budget
@@ -88,6 +89,8 @@ class RepairRun:
         self._worth = worth
         self._seed = assessment.order_state.id + bytes.fromhex(view.market.address[2:])
         self._rebuilt: RebuiltPieces | None = None
+        self._one_by_one = False
+        """Whether a refill that rests on several acceptances came to nothing at our cost."""
 
     async def run(self) -> Job:
         """Do it, and say what came of it. Raises RepairStopped or ChainError: it can be gone on with."""
@@ -99,12 +102,18 @@ class RepairRun:
                 f"{self._order_state.k} slots must be read, and of {len(self._live)} that are live "
                 f"{len(readable)} can be, at a price that we pay"
             )
-        slots = sources(self._order_state, readable, farmers, at_fault=self.job.at_fault)
+        denied = self._view.directory.denied()
+        slots = sources(self._order_state, readable, farmers, last={*self.job.at_fault, *denied})
         budget = Budget(self._spendable(slots))
         async with (
             self._view.directory.reading(budget) as reading,
             Sources(
-                self._order_state, slots, reading.source, self._view.directory.policy, self._view.executors
+                self._order_state,
+                slots,
+                reading.source,
+                self._view.directory.policy,
+                self._view.executors,
+                denied=denied,
             ) as pool,
             self._open_push() as push,
         ):
@@ -347,13 +356,20 @@ class RepairRun:
     async def _refill(self, push: SlotPush, takeovers: list[Takeover]) -> bool:
         """Send the transaction. False when it was refused and something can be done about it."""
         order_state = await self._now()
+        if self._one_by_one:
+            takeovers = takeovers[:1]
         try:
             receipt = await self._market.refill(order_state.held, takeovers)
         except TransactionReverted as error:
             log.info("order %s: the refill was refused: %s", order_state.id.hex()[:12], error)
             await self._check(push)
-            for slot, keeper in push.keepers.items():
-                if keeper.farmer.id == error.args_by_name.get("farmer"):
+            faulty = {error.args_by_name.get("farmer")}
+            if error.tx_hash is not None and error.name in OVERTAKEN_IN_BLOCK:
+                # One of those who signed may have made it fail, and may do so again: each for itself now.
+                faulty |= {takeovers[0].farmer} if len(takeovers) == 1 else set()
+                self._one_by_one = True
+            for slot, keeper in list(push.keepers.items()):
+                if keeper.farmer.id in faulty:
                     refusal = FarmerRefused(str(error), status=0, code=error.name)
                     await self._replace(push, slot, refusal)
             return False

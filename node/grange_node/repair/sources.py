@@ -10,7 +10,7 @@ that too few give a piece: that it cannot go on now, or only in the epoch in whi
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Self
 
@@ -43,7 +43,10 @@ class Sources:
         open_peer: OpenPeer,
         policy: RetryPolicy,
         executors: Executors,
+        *,
+        denied: Collection[FarmerId] = (),
     ) -> None:
+        """`denied` are read from only where the others are not enough: they may have the last pieces."""
         verifier = ListedRoots(order_state.id, order_state.geometry, executors)
         sources = [
             Source(
@@ -55,6 +58,7 @@ class Sources:
                     order_state.slots[slot].farmer,
                     order_state.slots[slot].max_egress_price_per_gib,
                 ),
+                is_denied=order_state.slots[slot].farmer in denied,
             )
             for slot in slots
         ]
@@ -68,6 +72,10 @@ class Sources:
 
     async def __aexit__(self, *error: object) -> None:
         await self._fetcher.__aexit__(*error)
+        read = {one.farmer for one in self._fetcher.sources.values() if one.is_denied and one.reads}
+        if read:
+            named = ", ".join(f"farmer {farmer}" for farmer in sorted(read))
+            log.warning("the others were not enough: also read from %s, on the deny list", named)
 
     @property
     def liars(self) -> set[FarmerId]:

@@ -9,6 +9,6 @@ Mender          one slot, mended as far as that can be done now          mender.
 Adoption        slots that are ours by the chain alone, taken in         adoption.py
 Judge           whether that takes too many epochs, or cannot be done    judge.py, thirds.py
 is_dearer       what keeping on would cost, and what giving up does      policy.py
-LossDeclarer    slots -> declared lost, as many as the market takes      loss_declaration.py
+LossDeclarer    slots -> declared lost, in as many calls as it takes     loss_declaration.py
 Recovery        slots that were declared lost and are whole, taken back  recovery.py
 """

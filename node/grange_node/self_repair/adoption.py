@@ -2,7 +2,8 @@
 start with another data folder, or without the ledger.
 
 Terms are taken as the chain tells them; what is not here of such a slot is damage, and is mended like any
-other.
+other. One that was placed when this ledger had long begun, somebody else signed for, with our key, no matter
+whether its bytes are here: that is kept in the ledger and said.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from grange.chain import ChainUnavailable
@@ -20,6 +22,7 @@ from grange.kernel import root_of_hashes
 from grange.messages import NO_ORDER
 from grange.types import OrderId
 from grange.units import format_count
+from grange_node.acceptance.terms import ACCEPTANCE_LIFE_BLOCKS
 from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.config import Config
 from grange_node.errors import EndsNode, PieceDamaged
@@ -73,6 +76,7 @@ class Adoption:
         if view.farmer.owner != self._config.owner:
             # Another chain, on which our number is somebody else's.
             return
+        begun = await self._executors.in_database(self._ledger.begun_block, view.head.number)
         orphans = await self._executors.in_database(self._ledger.orphans, view.head.epoch)
         places = {(entry.order, entry.slot) for entry in orphans}
         self._not_ours = {place: asked for place, asked in self._not_ours.items() if place in places}
@@ -97,7 +101,13 @@ class Adoption:
             lender = await self._executors.in_database(self._ledger.acceptance, terms.previous, key.slot)
             end_block = terms.end * self._config.parameters.epoch_blocks
             ends_at = await self._follower.date_of(end_block, view, attested=False)
-            await self._executors.in_database(self._ledger.adopt, key, terms, entry.block, ends_at)
+            missing = await self._executors.on_disk(self._missing, key, terms)
+            # Also when all of it is here: who has the key can bring the bytes as any renter does.
+            is_unsigned = entry.block > begun + ACCEPTANCE_LIFE_BLOCKS
+            adopt = partial(
+                self._ledger.adopt, unsigned_operator=view.farmer.operator if is_unsigned else None
+            )
+            await self._executors.in_database(adopt, key, terms, entry.block, ends_at)
             self._capacity.forget(key)
             # It may have gone while we asked; then its bytes are ours.
             if lender is not None and self._store.shares and self._capacity.knows(lender.key):
@@ -105,7 +115,13 @@ class Adoption:
             else:
                 self._capacity.add(key, terms.slot_bytes, pieces=terms.pieces)
             self._capacity.set_placed(key, True)
-            missing = await self._executors.on_disk(self._missing, key, terms)
+            if is_unsigned:
+                log.error(
+                    "%s was placed with this farm in block %d, and this farm did not sign for it: somebody "
+                    "else may have the operator's key. What to do says: grange farm status",
+                    key,
+                    entry.block,
+                )
             log.warning(
                 "%s is ours by the chain and was not known; %d of its %s are here",
                 key,

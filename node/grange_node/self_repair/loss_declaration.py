@@ -1,39 +1,33 @@
 """Which of the slots that a farm would give up it can declare lost in one transaction.
 
-The market lets nobody leave a book of which less than a 32nd is alive, by pay, unless nothing is: a proof
-shows every lost slot that it passes over, and has to stay short. What is lost before all that is alive is
-not counted, as it is cut off and drawn no more: so what stands at the front of the book goes first, and a
-book can be given up to the last slot. And the farmer's owner may have limited what its operator gives up in
-an epoch; the rest waits for the next, or for the owner. Decides which go, and has them go; leaves to `judge`
-which are to.
+What is left of a book has to be enough, unless what goes stands at its front (`leaving.remainder` has the
+rule): that goes first, so a book can be given up to the last slot. And the farmer's owner may have limited
+what its operator gives up in an epoch; the rest waits for the next, or for the owner. Decides which go, and
+has them go; leaves to `judge` which are to, and to `leaving.book_front` what stands in their way.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from grange.audit import BookState, loss_words
-from grange.chain import Farmer, TransactionReverted
+from grange.chain import TransactionReverted
 from grange.executors import Executors
 from grange.types import NO_LIMIT, Epoch, OrderId
 from grange.units import format_count
-from grange_node.chain.chain_follower import ChainFollower
+from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.chain.farm_market import FarmMarket
+from grange_node.leaving.book_front import BookFront
+from grange_node.leaving.remainder import Remainder, left_to_lose
 from grange_node.ledger.books import books_from
 from grange_node.ledger.ledger import Ledger
 from grange_node.self_repair.damaged_pieces import DamagedPieces
 from grange_node.slot_key import SlotKey
 
-MAX_DEAD_SHARE: Final = 32
-"""As in contracts/modules/Books.sol."""
-
 MAX_DECLARED: Final = 100
 """In one transaction: at about 70,000 gas a slot it has room in any block."""
-
-MAX_CUT: Final = 1000
-"""In one transaction: at about 6,000 gas a slot."""
 
 log = logging.getLogger("grange.farm")
 
@@ -49,19 +43,20 @@ def declarable(book: BookState, wanted: Iterable[int], epoch: Epoch, *, most: in
         for index in wanted
         if index not in book.lost_epochs and book.entries[index].from_epoch <= epoch < book.end
     ]
+    remainder = Remainder(book, epoch)
     if len(candidates) <= MAX_DECLARED:
         rate = sum(book.entries[index].rate for index in candidates)
-        if rate <= most and may_be_lost(book, set(candidates), epoch):
+        if rate <= most and remainder.allows(candidates):
             return sorted(candidates)
     chosen = set(_at_front(book, candidates, most))
-    while chosen and not may_be_lost(book, chosen, epoch):
+    while chosen and not remainder.allows(chosen):
         chosen.remove(max(chosen))
     most -= sum(book.entries[index].rate for index in chosen)
     for index in sorted(candidates, key=lambda index: -book.entries[index].rate):
         rate = book.entries[index].rate
         if len(chosen) == MAX_DECLARED or index in chosen or rate > most:
             continue
-        if may_be_lost(book, chosen | {index}, epoch):
+        if remainder.allows(chosen | {index}):
             most -= rate
             chosen.add(index)
     return sorted(chosen)
@@ -78,34 +73,6 @@ def _at_front(book: BookState, candidates: Sequence[int], most: int) -> list[int
     return front
 
 
-def may_be_lost(book: BookState, more: Set[int], epoch: Epoch) -> bool:
-    """Whether so much more of a book may be lost, of what has begun and of what will have
-    (`Losses._addLost`)."""
-    lost = sum(book.entries[index].rate for index in more | book.lost_epochs.keys())
-    cut = len(book.cut_epochs)
-    while cut in more:
-        cut += 1
-    front = sum(entry.rate for entry in book.entries[:cut])
-    every, begun = book.rate_before + book.rate_added, book.rate_before
-    if lost != every and (every - lost) * MAX_DEAD_SHARE < every - front:
-        return False
-    return book.added_epoch <= epoch or lost == begun or (begun - lost) * MAX_DEAD_SHARE >= begun - front
-
-
-def left_to_lose(farmer: Farmer, books: Iterable[BookState], epoch: Epoch) -> int:
-    """The rate of what the operator may still give up in an epoch, if all that was given up in it was by the
-    operator."""
-    if farmer.owner == farmer.operator:
-        return NO_LIMIT
-    lost = sum(
-        book.entries[index].rate
-        for book in books
-        for index, lost_epoch in book.lost_epochs.items()
-        if lost_epoch == epoch
-    )
-    return farmer.loss_limit - lost
-
-
 class LossDeclarer:
     """Declares slots lost on chain, as many at once as the market takes."""
 
@@ -116,48 +83,54 @@ class LossDeclarer:
         market: FarmMarket,
         follower: ChainFollower,
         damaged_pieces: DamagedPieces,
+        front: BookFront,
         executors: Executors,
     ) -> None:
         self._ledger = ledger
         self._market = market
         self._follower = follower
         self._damaged_pieces = damaged_pieces
+        self._front = front
         self._executors = executors
 
     async def give_up(self, keys: Sequence[SlotKey]) -> list[SlotKey]:
-        """Declare slots lost, those of a book together; gives those that are left."""
+        """Declare slots lost, those of a book together, in as many transactions as it takes; gives those that
+        are left. Raises ChainError."""
         view = self._follower.view
         assert view is not None
         epoch = view.head.epoch
         if (await self._executors.in_database(self._ledger.cursor)).block < view.head.number:
             return list(keys)
         entries = await self._executors.in_database(self._ledger.entries, epoch)
-        named = {(key.order, key.slot): key for key in keys}
-        left = dict(named)
+        left = {(key.order, key.slot): key for key in keys}
         books = books_from(entries)
-        most = left_to_lose(view.farmer, books, epoch)
         for book in books:
-            wanted = [index for index, entry in enumerate(book.entries) if (entry.order, entry.slot) in named]
-            if wanted:
-                await self.cut_front(book, epoch)
-            chosen = declarable(book, wanted, epoch, most=most)
-            if not chosen:
-                continue
-            most -= sum(book.entries[index].rate for index in chosen)
-            if await self._declare(book, [(index, named[_slot_at(book, index)]) for index in chosen]):
-                for index in chosen:
-                    left.pop(_slot_at(book, index), None)
+            most = left_to_lose(view.farmer, books, epoch)
+            await self._give_up_of(book, left, view, most)
         return list(left.values())
 
-    async def cut_front(self, book: BookState, epoch: Epoch) -> None:
-        """Make room for more to be lost, where what was lost has come to the front of a book."""
-        tenures = book.cut_front(epoch)[:MAX_CUT]
-        if not tenures:
+    async def _give_up_of(
+        self, book: BookState, left: dict[tuple[OrderId, int], SlotKey], view: View, most: int
+    ) -> None:
+        """What there is to give up of one book; takes out of `left` what was, and notes it in `book`."""
+        epoch = view.head.epoch
+        wanted = [index for index in range(len(book.entries)) if _slot_at(book, index) in left]
+        if not wanted:
             return
-        try:
-            await self._market.cut_front(book.end, tenures, extension=book.extension)
-        except TransactionReverted as error:
-            log.warning("the front of a book cannot be cut off: %s", error.name)
+        await self._front.cut(book, epoch)
+        if await self._front.clear(book, wanted, view, most=most):
+            return
+        while chosen := declarable(book, wanted, epoch, most=most):
+            named = [(index, left[_slot_at(book, index)]) for index in chosen]
+            if not await self._declare(book, named):
+                return
+            for index, key in named:
+                most -= book.entries[index].rate
+                book.lose(index, epoch)
+                left.pop((key.order, key.slot))
+            if self._follower.view is None or self._follower.view.head.epoch != epoch:
+                return
+            await self._front.cut(book, epoch)
 
     async def _declare(self, book: BookState, lost: Sequence[tuple[int, SlotKey]]) -> bool:
         """Declare entries of a book lost, each with the slot's name here."""

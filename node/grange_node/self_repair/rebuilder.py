@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from grange.chain import Farmer, Head, Sender
+from grange.chain.order_index import OrderIndex
 from grange.chain.orders import OrderIncomplete, OrderState
 from grange.executors import Executors
 from grange.peer.read_payments import Budget
@@ -49,12 +50,14 @@ class Rebuilder(Protocol):
 class LiveRebuilder:
     """Over HTTP, with the operator's key."""
 
-    def __init__(self, folder: Path, sender: Sender, executors: Executors) -> None:
-        """The repairs' folder, and who reads and pays."""
+    def __init__(
+        self, folder: Path, sender: Sender, executors: Executors, known: OrderIndex | None = None
+    ) -> None:
+        """The repairs' folder, and who reads and pays; `known` keeps the slots of orders."""
         self._folder = folder
         self._sender = sender
         self._executors = executors
-        self._orders = OrderLookup(sender.chain)
+        self._orders = OrderLookup(sender.chain, known, executors)
         self._spending = RepairSpending(folder)
 
     async def order(self, order: OrderId) -> OrderState | None:
@@ -87,7 +90,8 @@ class LiveRebuilder:
             left = [piece for piece in pieces if piece not in wanted]
             if not wanted:
                 return left
-            order = sources(order_state, live, directory.farmers)
+            denied = directory.denied()
+            order = sources(order_state, live, directory.farmers, last=denied)
             cost = fetch_cost(order_state, order[: order_state.k], directory.farmers, len(wanted))
             epochs = market.parameters.collateral_epochs + max(0, order_state.end - head.epoch)
             paid = await self._executors.on_disk(self._spending.paid, order_state.id, slot)
@@ -102,7 +106,9 @@ class LiveRebuilder:
 
             async with (
                 directory.reading(budget) as reading,
-                Sources(order_state, order, reading.source, directory.policy, self._executors) as pool,
+                Sources(
+                    order_state, order, reading.source, directory.policy, self._executors, denied=denied
+                ) as pool,
             ):
                 try:
                     for index, piece in enumerate(wanted):

@@ -34,6 +34,7 @@ from grange_node.errors import (
     PieceMissing,
     StoreFailed,
 )
+from grange_node.leaving.book_front import BookFront
 from grange_node.ledger.ledger import Ledger
 from grange_node.pieces.capacity import Capacity
 from grange_node.pieces.store import Store
@@ -71,6 +72,7 @@ class SelfRepairer:
         damaged_pieces: DamagedPieces,
         volume: Volume,
         rebuilder: Rebuilder,
+        front: BookFront,
         clock: Callable[[], float],
         steady: Callable[[], float],
         executors: Executors,
@@ -94,6 +96,7 @@ class SelfRepairer:
             market=market,
             follower=follower,
             damaged_pieces=damaged_pieces,
+            front=front,
             executors=executors,
         )
         self._adoption = Adoption(
@@ -200,8 +203,8 @@ class SelfRepairer:
         self._judge.remember_only(kept)
         ordered = sorted(damages, key=lambda damage: self._rank(kept[damage.key], damage))
         too_slow = await self._too_slow(ordered, kept, view)
-        for first in range(0, len(too_slow), MAX_DECLARED):
-            await self._declarer.give_up(too_slow[first : first + MAX_DECLARED])
+        if too_slow:
+            await self._declarer.give_up(too_slow)
         hopeless: list[SlotKey] = []
         found = 0
         for damage in ordered:

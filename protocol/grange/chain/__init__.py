@@ -1,7 +1,8 @@
 """The one gateway to the contract, for farmers and renters alike.
 
     Chain          typed reads              gateway.py, views.py
-    Sender         transactions             sender.py, wallet.py, calls.py, permit.py, allowance.py
+    Sender         transactions             sender.py, wallet.py, calls.py, permit.py, allowance.py,
+                                            transfers.py
     MarketClient   both, for one account    market.py; who is registered: registry.py
     EventFollower  events, through reorgs   follower.py, events.py, renter_events.py
     OrderState     orders, out of events    orders.py; kept on disk: order_index.py, order_tables.py
@@ -9,6 +10,7 @@
     errors         what can go wrong        errors.py
     Network        which chain and market   network_file.py
     confirmations  when a transaction is final; pace.py: how fast blocks come
+    is_approved    what a contract wallet calls its own   wallet_signatures.py
     deployment     the parts of a market, each by its own transaction, and the code of each
     check_market   whether a market is Grange's own  market_check.py; known again: market_pins.py
     GasValuer      what calls cost and what that is worth   gas_value.py, gas_cost.py, call_sizes.py,
@@ -26,7 +28,8 @@ Everything else in the package is machinery:
     rlp.py         how transactions are written as bytes; key_file.py: a key in a file of its own
     outbox.py      nonces and replacements; fees.py, receipts.py, refusals.py: what becomes of a transaction
     endpoint.py    the URLs of endpoints, and what may be shown of one; endpoint_notes.py: what is remembered
-                   of them; witnesses.py: what several say, compared; log_checks.py: whose logs count
+                   of them; witnesses.py: what several say, compared; log_checks.py: whose logs count;
+                   another_endpoint.py: reading by another one where the first hides something
 """
 
 from grange.chain import calls

@@ -8,6 +8,7 @@ are held against what is measured by tests/chain/test_call_sizes.py. Leaves what
 from typing import Final
 
 from grange.chain.gas_cost import CallSize
+from grange.chain.wallet_signatures import WALLET_GAS
 
 SLOT_BYTES: Final = 160
 """A slot of an order, or what a farmer signs, in a call's data."""
@@ -27,18 +28,27 @@ EVICT: Final = CallSize(gas=110_000, data_bytes=36)
 RELEASE: Final = CallSize(gas=60_000, data_bytes=100)
 _REDEEM: Final = CallSize(gas=40_000, data_bytes=110)
 _REDEEM_VOUCHER: Final = CallSize(gas=50_000, data_bytes=ACCEPTANCE_BYTES)
+WALLET_ANSWER: Final = CallSize(gas=WALLET_GAS + 10_000, data_bytes=ACCEPTANCE_BYTES)
+"""What a contract wallet may cost besides, that is asked for its word."""
 _REFILL: Final = CallSize(gas=150_000, data_bytes=460)
 _REFILL_SLOT: Final = CallSize(gas=200_000, data_bytes=SLOT_BYTES)
 _EXTEND: Final = CallSize(gas=150_000, data_bytes=620)
 _EXTEND_SLOT: Final = CallSize(gas=75_000, data_bytes=ACCEPTANCE_BYTES + SLOT_BYTES)
 _PLACE: Final = CallSize(gas=150_000, data_bytes=430)
 _PLACE_SLOT: Final = CallSize(gas=60_000, data_bytes=ACCEPTANCE_BYTES)
+_MANDATE: Final = CallSize(gas=90_000, data_bytes=370)
+_MANDATE_ORDER: Final = CallSize(gas=35_000, data_bytes=32)
 _HAND_OVER: Final = CallSize(gas=210_000, data_bytes=PASSING_BYTES)
 
 
-def redeem(vouchers: int) -> CallSize:
-    """Vouchers of so many payers."""
-    return _REDEEM + _REDEEM_VOUCHER * vouchers
+def redeem(vouchers: int, *, wallets: int = 0) -> CallSize:
+    """Vouchers of so many payers, of whom some are contract wallets that use up all the gas they may."""
+    return _REDEEM + _REDEEM_VOUCHER * vouchers + WALLET_ANSWER * wallets
+
+
+def redeemed_voucher(*, is_of_wallet: bool) -> CallSize:
+    """Each voucher in such a call."""
+    return _REDEEM_VOUCHER + WALLET_ANSWER if is_of_wallet else _REDEEM_VOUCHER
 
 
 def refill_of_order(slots: int) -> CallSize:
@@ -59,6 +69,11 @@ def place(slots: int) -> CallSize:
 def extend(slots: int) -> CallSize:
     """Extending an order of so many slots, by its renter or by mandate."""
     return _EXTEND + _EXTEND_SLOT * slots
+
+
+def give_mandate(orders: int) -> CallSize:
+    """A mandate over so many orders."""
+    return _MANDATE + _MANDATE_ORDER * orders
 
 
 def hand_over(slots: int) -> CallSize:

@@ -39,6 +39,9 @@ class Call:
     contract: Literal["market", "token"] = "market"
     function: str
     args: tuple[Any, ...] = ()
+    rests_on_others: bool = False
+    """Whether it is made of what others signed for it: they can take away what that rests on in the same
+    block, so that it costs its sender gas and comes to nothing."""
 
 
 def register(
@@ -165,7 +168,8 @@ def extend(
 def extend_by_mandate(previous: Held, acceptances: Sequence[Acceptance], extender: Address) -> Call:
     """Extend somebody's order by its mandate, for the fee, which `extender` gets; an acceptance of farmer 0
     where a slot begins vacant."""
-    return Call(function="extendByMandate", args=(previous, acceptances, extender))
+    args = (previous, acceptances, extender)
+    return Call(function="extendByMandate", args=args, rests_on_others=True)
 
 
 def give_mandate(
@@ -198,7 +202,7 @@ def evict(farmer: FarmerId) -> Call:
 
 def refill(held: Held, repairer: Address, takeovers: Sequence[Takeover]) -> Call:
     """Give vacant slots to the farmers that signed `takeovers`, and the bounties to `repairer`."""
-    return Call(function="refill", args=(held, repairer, takeovers))
+    return Call(function="refill", args=(held, repairer, takeovers), rests_on_others=True)
 
 
 def declare_loss(farmer: FarmerId, end: Epoch, words: Sequence[bytes], *, extension: bool = False) -> Call:
@@ -214,7 +218,7 @@ def cut_front(farmer: FarmerId, end: Epoch, tenures: Sequence[bytes], *, extensi
 
 def hand_over(farmer: FarmerId, partings: Sequence[Parting]) -> Call:
     """Pass slots on to the farmers that signed for them, book by book."""
-    return Call(function="handOver", args=(farmer, partings))
+    return Call(function="handOver", args=(farmer, partings), rests_on_others=True)
 
 
 def release(farmer: FarmerId, taker: FarmerId, epoch: Epoch) -> Call:

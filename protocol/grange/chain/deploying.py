@@ -75,7 +75,7 @@ def size_to_deploy(parameters: Parameters) -> CallSize:
 
 
 async def deploy_token(sender: Sender, supply: int, *, gas: int | None = None) -> Address:
-    """Deploy a token for tests, with 18 decimals and so many base units, which are the sender's. Raises
+    """Deploy a token for one market, with 18 decimals and so many base units, which are the sender's. Raises
     ChainError."""
     code = artifact("GrangeToken").creation_code(supply)
     receipt = await sender.transact("deployment of a token", to=None, data=code, gas=gas)
@@ -87,7 +87,7 @@ async def deploy_token(sender: Sender, supply: int, *, gas: int | None = None) -
 async def find_token(
     sender: Sender, supply: int, parameters_of: Callable[[Address], Parameters], *, factory: Address | None
 ) -> Address | None:
-    """A token for tests that the sender deployed for a market which was not finished, and has all of; None if
+    """Such a token that the sender deployed for a market which was not finished, and has all of; None if
     there is none. Raises ChainError."""
     rpc, before = sender.chain.rpc, await read_deployed(sender)
     for token in before.contracts():

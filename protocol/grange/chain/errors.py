@@ -56,6 +56,12 @@ MOVE_TOKENS: Final = PAY_OUT | {
     "transfer",
 }
 """Functions that call the token."""
+TOKEN_REFUSED: Final = (
+    "The market did not refuse; its token did. It may have blocked this account, or be paused."
+)
+"""What a refusal means that is none of the market's; what to do then is said by `ASK_TOKEN` but for payments
+to others."""
+ASK_TOKEN: Final = "Ask those who run the token, or use another account."
 _HAVE_WANT = re.compile(r"have ([0-9]{1,40})\D+want ([0-9]{1,40})")
 
 

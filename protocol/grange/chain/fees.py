@@ -4,7 +4,8 @@
     fees = await current_fees(rpc, policy)         what to offer; raises FeesAboveCap
 
 Endpoints say what fees are, and may lie. What is signed bounds what can be paid: so more than the policy's
-cap is never offered, and a tip that no chain asks is cut. An endpoint that names more than the cap does not
+cap is never offered, and a tip is cut that is far above the base fee, unless all endpoints name such a one,
+or somebody chose a cap that makes it little. An endpoint that names more than the cap does not
 hold a transaction back by itself: others are asked first. One that names too little has its say until the
 fees are raised, which is by another endpoint's word.
 
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from grange.chain.answers import fields_from, quantity
+from grange.chain.connection import Connection
 from grange.chain.errors import FeesAboveCap, RpcError
 from grange.chain.rpc import Rpc
 from grange.tasks import together
@@ -28,9 +30,13 @@ Fees = dict[str, int]
 DEFAULT_MAX_FEE_WEI: Final = 500 * GWEI
 """More a unit of gas is not offered by anyone who did not choose: a proof is a sixth of a gas token then."""
 MOST_TIP_WEI: Final = 50 * GWEI
+"""No tip is more: it is paid in full, and an endpoint of those who get it may name any."""
 MOST_TIP_TIMES: Final = 10
-"""A tip is cut to so much, or to so many times the base fee if that is more: it is paid in full, and an
-endpoint of those who get it may name any."""
+"""On one endpoint's word it is no more than so many base fees."""
+USUAL_TIP_WEI: Final = 3 * GWEI
+"""But so much always: where the base fee is nearly nothing, the tip is what is paid."""
+CHOSEN_TIP_PART: Final = 10
+"""And such a part of a cap that somebody chose: who allows much for a unit of gas lets tips be higher."""
 LYING_TIMES: Final = 10
 """Two endpoints that are some blocks apart name fees that differ; of so much one is not honest."""
 REPLACEMENT_PERCENT = 10
@@ -87,15 +93,38 @@ async def read_fee_level(rpc: Rpc, policy: SendPolicy | None = None) -> FeeLevel
     """What endpoints say of now: above the cap only if each of them says so. Raises ChainError."""
     policy = policy or SendPolicy()
     level = await _say_fee_level(rpc, policy)
+    most_wei = _most_tip_wei(level.base_wei, policy)
     for _ in rpc.connections[1:]:
-        if level.base_wei < policy.max_fee_wei:
+        if level.base_wei < policy.max_fee_wei and level.tip_wei <= most_wei:
             break
-        suspect, named = rpc.ask_another(), level.base_wei
+        suspect, named = rpc.ask_another(), level
         level = await _say_fee_level(rpc, policy)
-        if suspect is not None and level.base_wei * LYING_TIMES <= named:
-            said, other = format_gwei(named), format_gwei(level.base_wei)
-            rpc.accuse(suspect, f"names a base fee of {said} gwei, and another one {other}")
-    return level
+        if suspect is not None:
+            _accuse_if_dear(rpc, suspect, named, level)
+        usual_wei = _most_tip_wei(level.base_wei, policy)
+        # That all name more is how the chain is.
+        is_agreed = min(named.tip_wei, level.tip_wei) > usual_wei
+        most_wei = max(usual_wei, min(named.tip_wei, MOST_TIP_WEI)) if is_agreed else usual_wei
+    return FeeLevel(base_wei=level.base_wei, tip_wei=min(level.tip_wei, most_wei))
+
+
+def _most_tip_wei(base_wei: int, policy: SendPolicy) -> int:
+    """What is paid for a tip on one endpoint's word."""
+    is_chosen = policy.max_fee_wei != DEFAULT_MAX_FEE_WEI
+    chosen_wei = policy.max_fee_wei // CHOSEN_TIP_PART if is_chosen else 0
+    return min(MOST_TIP_WEI, max(MOST_TIP_TIMES * base_wei, USUAL_TIP_WEI, chosen_wei))
+
+
+def _accuse_if_dear(rpc: Rpc, suspect: Connection, named: FeeLevel, other: FeeLevel) -> None:
+    if other.base_wei * LYING_TIMES <= named.base_wei:
+        what, said_wei, other_wei = "base fee", named.base_wei, other.base_wei
+    elif named.tip_wei > MOST_TIP_WEI and other.tip_wei * LYING_TIMES <= named.tip_wei:
+        # Below that honest endpoints differ: a tip is what each of them advises.
+        what, said_wei, other_wei = "tip", named.tip_wei, other.tip_wei
+    else:
+        return
+    said, other_said = format_gwei(said_wei), format_gwei(other_wei)
+    rpc.accuse(suspect, f"names a {what} of {said} gwei, and another one {other_said}")
 
 
 async def _say_fee_level(rpc: Rpc, policy: SendPolicy) -> FeeLevel:
@@ -106,7 +135,7 @@ async def _say_fee_level(rpc: Rpc, policy: SendPolicy) -> FeeLevel:
     base = quantity(block["baseFeePerGas"] or "0x0", "the base fee")
     if tip is None:
         tip = await _tip_by_gas_price(rpc, base, policy)
-    return FeeLevel(base_wei=base, tip_wei=min(tip, max(MOST_TIP_WEI, MOST_TIP_TIMES * base)))
+    return FeeLevel(base_wei=base, tip_wei=tip)
 
 
 async def current_fees(rpc: Rpc, policy: SendPolicy) -> Fees:

@@ -11,12 +11,13 @@ caller: what events mean, how rollbacks are undone, storing the cursor, when to 
 The cursor remembers hashes of some earlier blocks (anchors): the newest ones densely, older ones at distances
 that double, and the block before the first that matters. After a reorg the highest anchor that is still part
 of the chain is where following goes on; that may be somewhat below the fork, so that a few events are taken
-back and delivered again. If no anchor stands, it is another chain: the rollback's cursor has no anchors then.
+back and delivered again. If no anchor stands, it is another chain, or a lie: the rollback's cursor has no
+anchors then. One block of what was left is remembered (`former`), which tells when it is shown again.
 """
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from grange.chain.errors import AnswerTooLong, BlocksMissing, ChainError, ChainTimeout, RpcError
@@ -30,6 +31,8 @@ MAX_BLOCKS_PER_BATCH = 2_000
 MAX_BATCHES_PER_POLL = 50
 MAX_TRIES_PER_BATCH = 12
 DENSE_ANCHORS = 32
+MAX_FORMER = 16
+"""Histories of which a block is remembered after they were left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +40,15 @@ class Cursor:
     """How far the events were read: up to and including the last anchor's block.
 
     `anchors` are (number, hash) of blocks already read, ascending; `start` is the first block that matters.
+    `former` has the lowest of those of histories that were left since none of their blocks stood: where one
+    of them stands again it is the chain that was read once, and not another. `gaps` are ranges of blocks,
+    both ends included, that were passed over without reading their events.
     """
 
     start: int
     anchors: tuple[tuple[int, bytes], ...] = ()
+    former: tuple[tuple[int, bytes], ...] = ()
+    gaps: tuple[tuple[int, int], ...] = ()
 
     @property
     def block(self) -> int:
@@ -49,24 +57,43 @@ class Cursor:
 
     def advanced(self, number: int, block_hash: bytes, between: Sequence[tuple[int, bytes]] = ()) -> "Cursor":
         """The cursor after reading up to a block; `between` are blocks passed on the way, ascending."""
-        return Cursor(start=self.start, anchors=_thinned((*self.anchors, *between, (number, block_hash))))
+        return replace(self, anchors=_thinned((*self.anchors, *between, (number, block_hash))))
+
+    def passed_over(self, number: int, block_hash: bytes) -> "Cursor":
+        """The cursor that goes on behind a block, where the events up to it can't be had. The gap stays in
+        it until it is rolled back to before it."""
+        gap = (self.block + 1, number)
+        return replace(self.advanced(number, block_hash), gaps=(*self.gaps, gap))
 
     def rolled_back(self, number: int) -> "Cursor":
-        """The cursor with only the anchors up to a block."""
-        return Cursor(start=self.start, anchors=tuple(a for a in self.anchors if a[0] <= number))
+        """The cursor with only the anchors up to a block. What it passed over behind them is read again."""
+        back = replace(self, anchors=tuple(a for a in self.anchors if a[0] <= number))
+        return replace(back, gaps=tuple(gap for gap in self.gaps if gap[1] <= back.block))
+
+    def begun_again(self) -> "Cursor":
+        """The cursor from which all is read again; the history that is left can be told by a block of it."""
+        former = dict.fromkeys((*self.former, *self.anchors[:1]))
+        return Cursor(start=self.start, former=tuple(former)[:MAX_FORMER])
 
     def to_json(self) -> str:
         """For storing."""
-        return json.dumps({"start": self.start, "anchors": [[n, h.hex()] for n, h in self.anchors]})
+        anchors, former = ([[n, h.hex()] for n, h in blocks] for blocks in (self.anchors, self.former))
+        content = {"start": self.start, "anchors": anchors}
+        more = {"former": former, "gaps": [list(gap) for gap in self.gaps]}
+        return json.dumps(content | {name: blocks for name, blocks in more.items() if blocks})
 
     @classmethod
     def from_json(cls, text: str) -> "Cursor":
         """The inverse of `to_json`; raises Misuse if the text is something else."""
         try:
             content = parse_json(text)
-            anchors = tuple((int(number), bytes.fromhex(value)) for number, value in content["anchors"])
-            return cls(start=int(content["start"]), anchors=anchors)
-        except (ValueError, KeyError, TypeError) as error:
+            anchors, former = (
+                tuple((int(number), bytes.fromhex(value)) for number, value in blocks)
+                for blocks in (content["anchors"], content.get("former", []))
+            )
+            gaps = tuple((int(first), int(last)) for first, last in content.get("gaps", []))
+            return cls(start=int(content["start"]), anchors=anchors, former=former, gaps=gaps)
+        except (AttributeError, ValueError, KeyError, TypeError) as error:
             raise Misuse(f"this is not a cursor: {text[:80]!r}") from error
 
 
@@ -76,6 +103,13 @@ class Rollback:
 
     block: int
     cursor: Cursor
+    is_known: bool = False
+    """Whether a block stands of a history that was left before."""
+
+    @property
+    def is_anchored(self) -> bool:
+        """Whether it leads back to a chain that was read once, as far as blocks tell."""
+        return bool(self.cursor.anchors) or self.is_known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +229,11 @@ class EventFollower:
         hashes = await self._chain.block_hashes([number for number, _ in anchors])
         standing = [n for (n, ours), now in zip(anchors, hashes, strict=True) if now == ours]
         if not standing:
-            return Rollback(block=self.cursor.start - 1, cursor=Cursor(start=self.cursor.start))
+            former = self.cursor.former
+            shown = await self._chain.block_hashes([number for number, _ in former]) if former else []
+            is_known = any(ours == now for (_, ours), now in zip(former, shown, strict=True))
+            begun = self.cursor.begun_again()
+            return Rollback(block=begun.block, cursor=begun, is_known=is_known)
         block = max(standing)
         return Rollback(block=block, cursor=self.cursor.rolled_back(block))
 

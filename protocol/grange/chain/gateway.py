@@ -31,6 +31,7 @@ from grange.chain.errors import (
     RpcError,
 )
 from grange.chain.events import Event, EventFilter
+from grange.chain.gathering import Question
 from grange.chain.market_pins import MarketPins
 from grange.chain.permit import PERMIT_LIFE_SECONDS, PermitBasis, unsigned_permit
 from grange.chain.refusals import is_by_contract, translate_revert
@@ -222,6 +223,14 @@ class Chain:
         """What a key may spend from an account's vault, and has spent; all zero for a stranger."""
         return Delegation(**await self.read("delegation", account, delegate))
 
+    def delegation_question(self, account: Address, delegate: Address) -> Question:
+        """What asks an endpoint that."""
+        return self._question("delegation", account, delegate)
+
+    def decode_delegation(self, answer: object) -> Delegation:
+        """The same, out of what an endpoint answered to the question. Raises AnswerUnreadable."""
+        return Delegation(**_decode(market_abi(), "delegation", answer))
+
     async def bound(self, farmer: FarmerId, taker: FarmerId, epoch: Epoch) -> int:
         """What is bound by what a farmer handed over to another in an epoch, in base units."""
         return int(await self.read("bound", farmer, taker, epoch))
@@ -262,6 +271,10 @@ class Chain:
     async def order(self, order: OrderId) -> Order | None:
         """A placed order; None if there is none of this id."""
         return _order(await self.read("order", order))
+
+    def order_question(self, order: OrderId) -> Question:
+        """What asks an endpoint that."""
+        return self._question("order", order)
 
     def decode_order(self, answer: object) -> Order | None:
         """The same, out of what an endpoint answered to the question. Raises AnswerUnreadable."""
@@ -479,16 +492,14 @@ class Chain:
         """Any view of the token."""
         return await self._read(token_abi(), self.token, function, args, block)
 
+    def _question(self, function: str, *args: Any) -> Question:
+        data = "0x" + market_abi().encode_call(function, args).hex()
+        return "eth_call", ({"to": self.market, "data": data}, "latest")
+
     async def _read_many(self, function: str, calls: Sequence[Sequence[Any]]) -> list[Any]:
         """A view of the market for several arguments, in one request; the first refusal is raised."""
         abi = market_abi()
-        requests = [
-            (
-                "eth_call",
-                ({"to": self.market, "data": "0x" + abi.encode_call(function, args).hex()}, "latest"),
-            )
-            for args in calls
-        ]
+        requests = [self._question(function, *args) for args in calls]
 
         async def ask() -> list[Any]:
             try:

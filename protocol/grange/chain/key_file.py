@@ -56,11 +56,18 @@ def open_key(path: Path, passphrases: Passphrases = NO_PASSPHRASES) -> OpenedKey
     return _open(_read(path), passphrases)
 
 
-def address_in_file(path: Path, passphrases: Passphrases = NO_PASSPHRASES) -> Address:
-    """Whose key is in a file. Raises as `key_from_file` does."""
+def address_in_file(
+    path: Path, passphrases: Passphrases = NO_PASSPHRASES, *, is_checked: bool = False
+) -> Address:
+    """Whose key is in a file, as a locked one says of itself. Raises as `key_from_file` does.
+
+    What it says is not under the passphrase. Where money is to be sent there, `is_checked`: then the file is
+    opened if a passphrase was given, and refused if it says something else than it holds.
+    """
     file = _read(path)
-    if file.container is not None and file.container.address is not None:
-        return file.container.address
+    says = None if file.container is None else file.container.address
+    if says is not None and not (is_checked and passphrases.are_given):
+        return says
     return _open(file, passphrases).wallet.address
 
 

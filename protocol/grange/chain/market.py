@@ -65,9 +65,11 @@ class MarketClient(Chain):
         """Everybody who ever registered; of very many a sample. See `read_registered`."""
         return await read_registered(self, known)
 
-    async def unredeemed(self, signed: Mapping[FarmerId, int]) -> int:
-        """What farmers may still redeem of the totals that our key signed to them, in base units."""
-        redeemed = await together(*(self.redeemed(farmer, self.account, self.address) for farmer in signed))
+    async def unredeemed(self, signed: Mapping[FarmerId, int], signer: Address | None = None) -> int:
+        """What farmers may still redeem of the totals that our key signed to them, or `signer` did, in base
+        units."""
+        signer = signer or self.address
+        redeemed = await together(*(self.redeemed(farmer, self.account, signer) for farmer in signed))
         return sum(max(0, total - paid) for total, paid in zip(signed.values(), redeemed, strict=True))
 
     async def deposit(self, amount: int) -> Receipt:

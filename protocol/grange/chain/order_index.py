@@ -41,6 +41,8 @@ from grange.types import Address, Epoch, FarmerId, OrderId
 
 INDEX_VERSION: Final = 2
 MAX_BLOCK: Final = (1 << 63) - 1
+FIRST_MADE_UP: Final = 1 << 32
+"""No block has so many logs: behind it stand events that we made up from what farmers showed."""
 _IS_OPEN: Final = "SELECT 1 FROM orders WHERE id = ? AND gone = 0 AND closed_block IS NULL"
 _COUNT_OPEN: Final = "SELECT count(*) FROM orders WHERE gone = 0 AND closed_block IS NULL"
 
@@ -131,6 +133,21 @@ class OrderIndex:
             if cursor is not None and cursor.block >= order.block > 0:
                 write_cursor(db, cursor.rolled_back(order.block - 1))
             write_order(db, order)
+
+        self.file.change(take_in)
+
+    def learn_slots(self, order: OrderState) -> None:
+        """Take the present slots of an order from somebody else than the chain's events, which are not to be
+        had: they have the hash that the contract keeps. What is known of its past stays."""
+
+        def take_in(db: sqlite3.Connection) -> None:
+            events = read_events(db, order.id)
+            known = fold(events)
+            if known is None:
+                write_order(db, order)
+                return
+            insert_events(db, _as_if_filled(db, order, known, events[-1].block))
+            self._refresh(db, order.id)
 
         self.file.change(take_in)
 
@@ -244,3 +261,29 @@ class OrderIndex:
         else:
             db.execute("DELETE FROM orders WHERE id = ?", (order,))
         return oddity
+
+
+def _as_if_filled(db: sqlite3.Connection, order: OrderState, known: OrderState, block: int) -> list[Event]:
+    """Events by which slots have the farmers that they have now, behind all that is known in a block."""
+    query = "SELECT max(log_index) FROM order_events WHERE block = ?"
+    last = max(FIRST_MADE_UP, db.execute(query, (block,)).fetchone()[0])
+    return [
+        Event(
+            name="SlotFilled",
+            args={
+                "order": order.id,
+                "slot": index,
+                "farmer": slot.farmer,
+                "root": slot.root,
+                "rate": slot.rate,
+                "max_egress_price_per_gib": slot.max_egress_price_per_gib,
+                "from": slot.start,
+            },
+            block=block,
+            block_hash=b"",
+            tx_hash=b"",
+            log_index=last + 1 + index,
+        )
+        for index, slot in enumerate(order.slots)
+        if slot != known.slots[index]
+    ]

@@ -42,6 +42,12 @@ class Preset:
         """The least stake in base units of a token with so many decimals."""
         return self.min_stake_tokens * 10**decimals or 1
 
+    def value_text(self, name: str) -> str:
+        """A parameter's value as a person reads it."""
+        if name in self.values:
+            return f"{self.values[name]:,}"
+        return f"{self.min_stake_tokens} tokens" if self.min_stake_tokens else "1 base unit"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
@@ -127,7 +133,6 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
 _SAME: Final = {
     "max_books": 12,
     "samples": 5,
-    "collateral_epochs": 16,
     "max_misses": 4,
     "penalty": 1,
     "fine": 1,
@@ -137,16 +142,20 @@ _SAME: Final = {
 _SAME_REASONS: Final = {
     "max_books": "Twelve dates ahead are a year of months. With more, settling a farmer costs more gas.",
     "samples": "Five leaves catch a farmer that dropped a tenth in two of five epochs, and cost little gas.",
-    "collateral_epochs": "Half covers all penalties up to the lapse, half is what bounties are paid from.",
     "max_misses": "Four misses, each made good for by a proof, are an outage of some days, and no habit.",
     "penalty": "A renter gets an epoch's pay back, and one more for its trouble: not enough to wish for it.",
     "fine": "What is burnt keeps a farmer that is its own renter from missing for nothing.",
     "auction_epochs": "A slot is refilled within a few epochs, at the least bounty that somebody takes.",
     "withdraw_delay_epochs": "A farmer has an epoch to redeem its vouchers before a renter's money leaves.",
 }
+_LIVE_COLLATERAL_EPOCHS: Final = 30
+"""What docs/durability.md assumes (ADR 185)."""
 _LIVE_REASONS: Final = {
+    "collateral_epochs": "The most that a slot's bounty can be is half of it. 15 days of pay are worth a "
+    "repair's reads and gas; the 7 that the least collateral leaves often are not.",
     "grid_epochs": "Orders end once a month: farmers have twelve books at most, and renewals come together.",
-    MIN_STAKE: "About what a farm of a terabyte has at stake anyhow, where a token is worth about a dollar.",
+    MIN_STAKE: "A month's rent for a terabyte, where a token is worth about a dollar: a farm of a terabyte "
+    "has as much at stake anyhow.",
     "former_operator_blocks": "As long as an acceptance is good for: a new key spoils no order under way.",
 }
 
@@ -156,8 +165,14 @@ def _live(name: str, about: str, *, block_seconds: float, epoch_blocks: int, epo
         name=name,
         about=about,
         block_seconds=block_seconds,
-        values={"epoch_blocks": epoch_blocks, "grid_epochs": 30, "former_operator_blocks": 300, **_SAME},
-        min_stake_tokens=1,
+        values={
+            "epoch_blocks": epoch_blocks,
+            "grid_epochs": 30,
+            "collateral_epochs": _LIVE_COLLATERAL_EPOCHS,
+            "former_operator_blocks": 300,
+            **_SAME,
+        },
+        min_stake_tokens=2,
         reasons={"epoch_blocks": epoch, **_LIVE_REASONS, **_SAME_REASONS},
     )
 
@@ -184,11 +199,19 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
                 name="test",
                 about="a devnet, or a test net: epochs of ten blocks, so that days pass in minutes",
                 block_seconds=1,
-                values={"epoch_blocks": 10, "grid_epochs": 8, "former_operator_blocks": 30, **_SAME},
+                values={
+                    "epoch_blocks": 10,
+                    "grid_epochs": 8,
+                    "collateral_epochs": 16,
+                    "former_operator_blocks": 30,
+                    **_SAME,
+                },
                 min_stake_tokens=0,
                 reasons={
                     "epoch_blocks": "Ten blocks are ten seconds on a devnet: audits can be watched.",
                     "grid_epochs": "Orders end every 80 blocks: in minutes.",
+                    "collateral_epochs": "The least that the contract takes with these rules: half covers "
+                    "all penalties up to the lapse, half is what bounties are paid from.",
                     MIN_STAKE: "One base unit: anyone may try.",
                     "former_operator_blocks": "Three epochs: as long as a test waits.",
                     **_SAME_REASONS,

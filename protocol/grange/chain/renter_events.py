@@ -54,22 +54,36 @@ class RenterEvents:
         return await self._chain.block_hashes(numbers)
 
     async def logs_matching(
-        self, from_block: int, to_block: int, _filters: Sequence[EventFilter]
+        self, from_block: int, to_block: int, filters: Sequence[EventFilter]
     ) -> list[Event]:
-        """All events of the renter's orders in a range of blocks. Two requests if orders were placed in it,
-        else one, and one more for every MAX_ORDERS_PER_REQUEST orders."""
+        """All events of the renter's orders in a range of blocks."""
+        return (await self.logs_and_hashes(from_block, to_block, filters, [to_block]))[0]
+
+    async def logs_and_hashes(
+        self, from_block: int, to_block: int, _filters: Sequence[EventFilter], numbers: Sequence[int]
+    ) -> tuple[list[Event], list[bytes | None]]:
+        """All events of the renter's orders in a range of blocks, and the hashes of some blocks, of which the
+        first is the last of the range. Two requests if orders were placed in it, else one, and one more for
+        every MAX_ORDERS_PER_REQUEST orders.
+
+        That hash is asked for in each request. Behind one URL there may be several nodes, of which one that
+        lags gives no events of blocks that it does not have: unless all show the same one, none is given.
+        """
         known = list(dict.fromkeys((*await self._watched(from_block), *self._turned_up)))
         first, rest = known[:MAX_ORDERS_PER_REQUEST], known[MAX_ORDERS_PER_REQUEST:]
         filters = [self._placed_or_closed, *([_of(first)] if first else [])]
-        events = await self._chain.logs_matching(from_block, to_block, filters)
+        events, hashes = await self._chain.logs_and_hashes(from_block, to_block, filters, numbers)
         placed = [OrderId(event.args["order"]) for event in events if event.name == "OrderPlaced"]
         new = dict.fromkeys(placed).keys() - set(known)
         rest += sorted(new)
         self._turned_up.update(dict.fromkeys(sorted(new)))
         for begin in range(0, len(rest), MAX_ORDERS_PER_REQUEST):
             orders = rest[begin : begin + MAX_ORDERS_PER_REQUEST]
-            events += await self._chain.logs_matching(from_block, to_block, [_of(orders)])
-        return sorted(events, key=lambda event: event.position)
+            more, shown = await self._chain.logs_and_hashes(from_block, to_block, [_of(orders)], [to_block])
+            events += more
+            if shown != hashes[:1]:
+                hashes = [None] * len(hashes)
+        return sorted(events, key=lambda event: event.position), hashes
 
 
 async def _watch_none(_: int) -> Collection[OrderId]:

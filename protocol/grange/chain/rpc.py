@@ -20,6 +20,7 @@ import asyncio
 import logging
 import re
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from itertools import count
@@ -50,10 +51,11 @@ from grange.chain.health import DISTRUST_SECONDS, LONGEST_PAUSE_SECONDS, LONGEST
 from grange.chain.log_checks import questions_besides, what_is_missing
 from grange.chain.refusals import LOGS_METHOD
 from grange.tasks import cancelled
-from grange.types import Parameters
+from grange.types import OrderId, Parameters
 from grange.units import format_count
 
 MAX_BATCH_REQUESTS: Final = 100
+MAX_UNSEEN_ORDERS: Final = 1_000
 BUSY_FACTOR: Final = 3
 """So many times as often as those that do not answer, those are asked again that want fewer questions: they
 say so at once, and one that refuses every second question soon takes this one."""
@@ -100,6 +102,8 @@ class Rpc:
         does not have them, and that it shows none elsewhere says nothing."""
         self.agreed_block: tuple[int, bytes] | None = None
         """Number and hash of a block on which all agreed before: it tells who is right when two differ."""
+        self.unseen_orders: OrderedDict[OrderId, bytes] = OrderedDict()
+        """Orders that we know of and that no endpoint has, and the hash of the newest block then."""
         self._said: set[str] = set()
         self.reports: dict[str, None] = {}
         """What a person should know of the endpoints, in sentences, each once."""
@@ -241,14 +245,18 @@ class Rpc:
     # What they say, compared.
 
     async def ask_everybody(
-        self, questions: Sequence[Question], *, may_refuse: bool = False
+        self, questions: Sequence[Question], *, may_refuse: bool = False, skips_failed: bool = False
     ) -> list[tuple[Connection, Any]]:
         """Each endpoint with its answers to all the questions, or with why it has none. They are asked side
-        by side and once: who does not answer says nothing. With `may_refuse` an RpcError is an answer too."""
+        by side and once: who does not answer says nothing. With `may_refuse` an RpcError is an answer too.
+        With `skips_failed` those that failed lately are not waited for: for what others can make us ask."""
 
         async def ask(connection: Connection) -> Any:
-            if connection.health.rests_until > self._clock():
+            health, now = connection.health, self._clock()
+            if health.rests_until > now:
                 return RateLimited(connection.url, "it wants to be left alone", None)
+            if skips_failed and not health.is_well and health.last_until > now:
+                return ChainUnavailable(connection.url, "it failed a moment ago")
             try:
                 return await self._asked(connection, answers_of)
             except ChainError as error:
@@ -285,6 +293,13 @@ class Rpc:
         connection.health.note_distrust(self._clock())
         self._notes.note_wrong(connection.url)
         self.report(f"The endpoint {connection.name} {reason}. Other endpoints are asked before it for now.")
+
+    def note_unseen(self, order: OrderId, head: bytes) -> None:
+        """Nobody has an order in the block of this hash."""
+        self.unseen_orders[order] = head
+        self.unseen_orders.move_to_end(order)
+        while len(self.unseen_orders) > MAX_UNSEEN_ORDERS:
+            self.unseen_orders.popitem(last=False)
 
     def is_trusted(self, connection: Connection) -> bool:
         """Whether it said nothing lately that is wrong."""

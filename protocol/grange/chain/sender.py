@@ -120,15 +120,14 @@ class Sender:
         confirmations: int | None = None,
         last_block: int | None = None,
         on_mined: OnMined = ignore,
-        paid_tries: int = MAX_PAID_REFUSALS,
     ) -> Receipt:
         """Send a call (see `calls`) or a market function by name and wait until it is mined.
 
         A call that depends on funds or on a permit is given as a function that makes it. The home's lock is
         held from there until the transaction is mined. If somebody with the same key was faster all the same,
         the next block is waited for, and the function asked again; at most MAX_ATTEMPTS times. Any call whose
-        gas was too little for what its block had changed is sent again, `paid_tries` times in all: once where
-        strangers could bring that about each time.
+        gas was too little for what its block had changed is sent again, MAX_PAID_REFUSALS times in all; but
+        never one that rests on what others signed, who could bring that about each time.
 
         `gas` is the gas limit; estimated with a margin if None. `confirmations` blocks must follow on the one
         that holds it: until then a reorg that drops it makes it be sent again; `on_mined` is told of each
@@ -147,9 +146,9 @@ class Sender:
         )
         if not callable(call):
             known = Call(function=call, args=args) if isinstance(call, str) else call
-            return await self._until_not_changed(known, wanted, paid_tries)
+            return await self._until_not_changed(known, wanted)
         make = call
-        return await self._until_not_overtaken(make, wanted, paid_tries)
+        return await self._until_not_overtaken(make, wanted)
 
     async def gas_prices(self) -> GasPrices:
         """What would be offered for gas now, and what a rollup charges besides: the account must have that.
@@ -203,11 +202,11 @@ class Sender:
     async def _send_known(self, call: Call, wanted: Wanted) -> Receipt:
         return await self._ended(await self._call_sent(call, wanted), wanted.confirmations)
 
-    async def _send_made(self, make: Making, wanted: Wanted, looked_at: list[int]) -> Receipt:
-        """`looked_at` is given the block that was the newest when the call was made."""
+    async def _send_made(self, make: Making, wanted: Wanted, made: list[tuple[int, Call]]) -> Receipt:
+        """`made` is given the block that was the newest when the call was made, and the call."""
         async with self._money.held():
             head, call = await together(self.chain.head(), make())
-            looked_at.append(head.number)
+            made.append((head.number, call))
             sent = await self._call_sent(call, wanted)
             receipt = await self._ended(sent, 0)
         # Now others may use what is left; until it is buried it is only looked at.
@@ -221,9 +220,9 @@ class Sender:
                 log.warning("%s; it is sent again", error)
         return await attempt()
 
-    async def _until_not_changed(self, known: Call, wanted: Wanted, paid_tries: int) -> Receipt:
+    async def _until_not_changed(self, known: Call, wanted: Wanted) -> Receipt:
         """A call that depends on nobody's funds: only what others of its block changed can be against it."""
-        for _ in range(paid_tries - 1):
+        for _ in range(0 if known.rests_on_others else MAX_PAID_REFUSALS - 1):
             try:
                 return await self._until_not_replaced(lambda: self._send_known(known, wanted))
             except TransactionReverted as error:
@@ -232,22 +231,25 @@ class Sender:
                 log.info("%s; it is sent again, with gas for what has changed", error)
         return await self._until_not_replaced(lambda: self._send_known(known, wanted))
 
-    async def _until_not_overtaken(self, make: Making, wanted: Wanted, paid_tries: int) -> Receipt:
+    async def _until_not_overtaken(self, make: Making, wanted: Wanted) -> Receipt:
         paid_refusals = 0
-        looked_at: list[int] = []
+        made: list[tuple[int, Call]] = []
         for _ in range(MAX_ATTEMPTS - 1):
-            looked_at.clear()
+            made.clear()
             try:
-                return await self._until_not_replaced(lambda: self._send_made(make, wanted, looked_at))
+                return await self._until_not_replaced(lambda: self._send_made(make, wanted, made))
             except TransactionReverted as error:
                 paid_refusals += error.tx_hash is not None
                 names = OVERTAKEN if error.tx_hash is None else OVERTAKEN | OVERTAKEN_IN_BLOCK
-                if error.name not in names or paid_refusals == paid_tries or not looked_at:
+                if error.name not in names or not made:
+                    raise
+                block, call = made[0]
+                if paid_refusals == (1 if call.rests_on_others else MAX_PAID_REFUSALS):
                     raise
                 log.info("%s; looking again after the next block", error)
-                if not await self.comes_block_after(looked_at[0]):
+                if not await self.comes_block_after(block):
                     raise
-        return await self._until_not_replaced(lambda: self._send_made(make, wanted, looked_at))
+        return await self._until_not_replaced(lambda: self._send_made(make, wanted, made))
 
     async def _call_sent(self, call: Call, wanted: Wanted) -> Sent:
         market = call.contract == "market"

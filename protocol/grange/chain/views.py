@@ -117,6 +117,10 @@ class Delegation:
     left_for_vouchers: int
     """In the current epoch, by the limits before too while these still count."""
 
+    def is_open(self, epoch: Epoch) -> bool:
+        """Whether the delegate may act for the account in an epoch."""
+        return epoch < self.until_epoch and self.in_all > 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Book:

@@ -13,6 +13,7 @@ Decides what counts as agreed. Leaves asking to `rpc`, and what follows to the c
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -20,9 +21,10 @@ from grange.chain.answers import block_hash_from
 from grange.chain.chain_check import BLOCK_METHOD
 from grange.chain.codec import market_abi
 from grange.chain.connection import Connection
-from grange.chain.errors import ChainError
+from grange.chain.errors import ChainError, ChainUnavailable
 from grange.chain.gateway import Chain
 from grange.chain.gathering import Question
+from grange.chain.rpc import Rpc
 from grange.chain.views import Order
 from grange.seeds import is_long, seed_block
 from grange.tasks import together
@@ -59,18 +61,20 @@ def judge(testimonies: Sequence[Said]) -> Verdict[Said]:
     return Verdict(is_agreed=is_agreed, said=tuple(value for value, _ in counted))
 
 
-async def agreed_hash(chain: Chain, number: int) -> Verdict[bytes]:
+async def agreed_hash(chain: Chain, number: int, *, skips_failed: bool = False) -> Verdict[bytes]:
     """The hash of a block, which must be old enough for all of them to have it."""
     if chain.rpc.is_alone:
         value = await chain.block_hash(number)
         return Verdict(is_agreed=value is not None, said=() if value is None else (value,))
-    verdict = await _compare_hashes(chain, number)
+    verdict = await _compare_hashes(chain, number, skips_failed=skips_failed)
     rpc, before = chain.rpc, chain.rpc.agreed_block
     if verdict.is_agreed:
         rpc.agreed_block = number, verdict.value
     elif len(verdict.said) > 1 and before is not None and before[0] != number:
         is_named = False
-        for connection, answers in await rpc.ask_everybody([_block_question(before[0])]):
+        for connection, answers in await rpc.ask_everybody(
+            [_block_question(before[0])], skips_failed=skips_failed
+        ):
             if not isinstance(answers, ChainError) and answers[0] is not None:
                 shown = block_hash_from(answers[0])
                 if shown != before[1]:
@@ -82,17 +86,18 @@ async def agreed_hash(chain: Chain, number: int) -> Verdict[bytes]:
                     is_named = True
         if is_named:
             # Its word comes last now.
-            return await _compare_hashes(chain, number)
+            return await _compare_hashes(chain, number, skips_failed=skips_failed)
     return verdict
 
 
-async def _compare_hashes(chain: Chain, number: int) -> Verdict[bytes]:
+async def _compare_hashes(chain: Chain, number: int, *, skips_failed: bool) -> Verdict[bytes]:
     return await _compare(
         chain,
         f"the hash of block {number}",
         _block_question(number),
         lambda answer: None if answer is None else (block_hash_from(answer),),
         _short,
+        skips_failed=skips_failed,
     )
 
 
@@ -108,14 +113,107 @@ async def agreed_order(chain: Chain, order: OrderId, block_hash: bytes) -> Verdi
     """An order as the contract has it after a block, or None where it has none of this id."""
     if chain.rpc.is_alone:
         return Verdict(is_agreed=True, said=(await chain.order(order),))
+    return await _ask_for_order(chain, order, block_hash)
+
+
+async def _ask_for_order(
+    chain: Chain,
+    order: OrderId,
+    block_hash: bytes,
+    *,
+    is_shown: Callable[[Order | None], bool] | None = None,
+) -> Verdict[Order | None]:
     data = "0x" + market_abi().encode_call("order", [order]).hex()
     return await _compare(
         chain,
         f"order {order.hex()[:12]}",
         ("eth_call", ({"to": chain.market, "data": data}, {"blockHash": "0x" + block_hash.hex()})),
-        lambda answer: (chain.decode_order(answer),),
+        # The market may not have been there yet.
+        lambda answer: None if is_shown is not None and answer == "0x" else (chain.decode_order(answer),),
         lambda value: "no order" if value is None else f"one with slots 0x{value.slots_hash.hex()[:8]}…",
+        is_shown=is_shown,
+        skips_failed=is_shown is not None,
     )
+
+
+async def find_known_order(chain: Chain, order: OrderId) -> Order | None:
+    """An order as the contract has it, of which we have evidence of our own: we keep a slot of it, or have
+    read its events. None where it is not there. Raises ChainError.
+
+    Where the endpoint in use denies it, all are asked as of one block: the newest, and if others do not have
+    that, one that is deep enough. Of two that contradict each other the one counts that has what we know of,
+    and the other is named: so one that denies orders holds up neither reads nor repairs. That nobody has it
+    is remembered until there is a newer block. Never for an id that somebody else brings: an endpoint that
+    makes orders up would then have the honest one named (`find_fitting_order`).
+    """
+    found = await chain.order(order)
+    if found is not None or chain.rpc.is_alone:
+        return found
+    head = await chain.head()
+    if chain.rpc.unseen_orders.get(order) == head.hash:
+        return None
+    if await _is_shown_at(chain, order, head.hash):
+        return await chain.order(order)
+    there = await agreed_hash(chain, max(0, head.number - WITNESSED_DEPTH_BLOCKS), skips_failed=True)
+    if there.said and await _is_shown_at(chain, order, there.value):
+        return await chain.order(order)
+    chain.rpc.note_unseen(order, head.hash)
+    return None
+
+
+async def find_fitting_order(chain: Chain, order: OrderId, fits: Callable[[Order], bool]) -> Order | None:
+    """An order as the contract has it, of which somebody else tells us: what two endpoints say of it, or else
+    what one of them says, if that `fits` what we were told. Raises ChainError.
+
+    Where the endpoint in use denies it, each is asked once, those that failed lately left out. Nobody is
+    named, and nobody is asked later for it: who tells us may have made the order up, with an endpoint.
+    """
+    found = await chain.order(order)
+    if found is not None or chain.rpc.is_alone:
+        return found
+    said: list[Order | None] = []
+    for _, answers in await chain.rpc.ask_everybody([chain.order_question(order)], skips_failed=True):
+        with suppress(ChainError):
+            if not isinstance(answers, ChainError):
+                said.append(chain.decode_order(answers[0]))
+    verdict = judge(said)
+    if verdict.is_agreed:
+        return verdict.value
+    fitting = [one for one in verdict.said if one is not None and fits(one)]
+    if len(fitting) != 1:
+        return None
+    chain.rpc.report(
+        f"The endpoints contradict each other: one shows order {order.hex()[:SHOWN_DIGITS]}, and another has "
+        "no such order. One of them is behind or lies; a third endpoint would tell which."
+    )
+    return fitting[0]
+
+
+async def do_two_say_yes(
+    rpc: Rpc, questions: Sequence[Question], read: Callable[[list[Any]], bool], what: str
+) -> bool:
+    """Whether the endpoints say yes, for what must not hang on the word of one: `read` tells it from what one
+    answers to all the questions, and `what` is what they would say so of. With one endpoint its word counts.
+
+    Each is asked as of its newest block, so nobody is named. Raises ChainError when no two agree: also when
+    all but one fail, since the one may be the one that lies.
+    """
+    if rpc.is_alone:
+        return read(await rpc.batch(questions))
+    said: list[bool] = []
+    for _, answers in await rpc.ask_everybody(questions, skips_failed=True):
+        with suppress(ChainError):
+            if not isinstance(answers, ChainError):
+                said.append(read(answers))
+    verdict = judge(said)
+    if not verdict.is_agreed:
+        raise ChainUnavailable(rpc.url, f"no two of the endpoints say the same of {what}")
+    return verdict.value
+
+
+async def _is_shown_at(chain: Chain, order: OrderId, block_hash: bytes) -> bool:
+    verdict = await _ask_for_order(chain, order, block_hash, is_shown=lambda value: value is not None)
+    return bool(verdict.said) and verdict.value is not None
 
 
 async def audit_seeds(chain: Chain, epoch: Epoch) -> tuple[bytes, ...]:
@@ -141,10 +239,15 @@ async def _compare(
     question: Question,
     read: Callable[[Any], tuple[Said] | None],
     show: Callable[[Said], str],
+    *,
+    is_shown: Callable[[Said], bool] | None = None,
+    skips_failed: bool = False,
 ) -> Verdict[Said]:
-    """Ask everybody, and name those who say otherwise. `read` gives None for an answer that says nothing."""
+    """Ask everybody, or with `skips_failed` all that did not fail lately, and name those who say otherwise.
+    `read` gives None for an answer that says nothing; `is_shown` is whether we have evidence of our own for
+    it, which tells them apart where they contradict each other."""
     testimonies: list[tuple[Connection, Said]] = []
-    for connection, answers in await chain.rpc.ask_everybody([question]):
+    for connection, answers in await chain.rpc.ask_everybody([question], skips_failed=skips_failed):
         if isinstance(answers, ChainError):
             continue
         try:
@@ -161,6 +264,10 @@ async def _compare(
     def those_who_say(value: Said) -> str:
         return " and ".join(connection.name for connection, said in testimonies if said == value)
 
+    if not verdict.is_agreed and is_shown is not None:
+        backed = [value for value in verdict.said if is_shown(value)]
+        others = [value for value in verdict.said if not is_shown(value)]
+        verdict = Verdict(is_agreed=len(backed) == 1, said=(*backed, *others))
     if verdict.is_agreed:
         for connection, said in testimonies:
             if said != verdict.value:

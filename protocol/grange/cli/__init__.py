@@ -9,7 +9,8 @@ list_words   what is said of allow and deny lists
 confirm      asking before something is paid or given up
 passphrase_options  --passphrase-file, --passphrase-fd, --no-encryption
 network_options  --network, or --rpc and --market
-market       `grange market`; market_costs: what gas comes to in a month
+market       `grange market`; market_costs: what gas comes to in a month; market_account: who deploys, and
+             gives members money
 parameter_words  a sentence about a market's parameters
 
 Importing one of them loads nothing that takes time: the command has to begin at once.

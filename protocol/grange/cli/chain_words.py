@@ -7,7 +7,9 @@ not bring their words along, as all others of ours do (`grange.errors.UserError`
 """
 
 from grange.chain.errors import (
+    ASK_TOKEN,
     PAY_OUT,
+    TOKEN_REFUSED,
     BlocksMissing,
     ChainError,
     ChainReplaced,
@@ -93,13 +95,12 @@ def _explain_refusal(error: TransactionReverted, guidance: Guidance) -> tuple[st
             "Nothing was changed on the chain. The name in the message is the contract's reason.",
             guidance.otherwise,
         )
-    means = "The market did not refuse; its token did. It may have blocked this account, or be paused."
     if error.function in PAY_OUT:
         return (
-            f"{means} What is yours stays yours in the market, and nobody else waits for it.",
+            f"{TOKEN_REFUSED} What is yours stays yours in the market, and nobody else waits for it.",
             "Have another account paid, which the token lets have it: the same command with --to ADDRESS.",
         )
-    return f"{means} Nothing was moved.", "Ask those who run the token, or use another account."
+    return f"{TOKEN_REFUSED} Nothing was moved.", ASK_TOKEN
 
 
 def _explain_market(error: ChainError, guidance: Guidance) -> tuple[str, str]:

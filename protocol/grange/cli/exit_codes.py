@@ -34,6 +34,7 @@ class ExitCode(IntEnum):
     LAPSED = 14
     DECLINED = 15
     DIFFERS = 16
+    KEY_USED = 17
     INTERRUPTED = 130
     """128 and the number of SIGINT, as shells have it."""
 

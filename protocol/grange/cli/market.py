@@ -5,6 +5,8 @@
     verify      looks at its code and its origin
     presets     the parameters that `deploy` offers, with a reason for each
     costs       what gas comes to in a month, beside the rent
+    address     whose key is in a file, made if there is none: `market_account`
+    give        money of that account for members of a club: the same
 
 Decides what is asked and shown. Leaves the chain to `chain_probe`, deploying to `deploying`, what a market
 must be to `market_check` and what its parameters mean to `presets`.
@@ -53,6 +55,7 @@ from grange.chain.network_file import (
 from grange.chain.presets import PRESETS, Preset, differences, nearest_preset
 from grange.chain.rpc import Rpc
 from grange.chain.token_facts import TokenFacts
+from grange.cli import market_account
 from grange.cli.confirm import confirm
 from grange.cli.fees import (
     FeeChoice,
@@ -89,7 +92,7 @@ SHOWN_CALLS: Final = {
     "storing with 30 farmers": place(30),
     "extending with 30": extend(30),
 }
-TEST_TOKEN_SUPPLY: Final = 10**27
+NEW_TOKEN_SUPPLY: Final = 10**27
 LEAST_DECIMALS: Final = 6
 """Of a token that is worth about a dollar: with fewer, prices are coarse (docs/live.md)."""
 MEASURABLE_BLOCKS: Final = 100
@@ -98,6 +101,8 @@ MEASURABLE_BLOCKS: Final = 100
 app = typer.Typer(
     help="Deploy a market, describe one, and see whether one is Grange's.", no_args_is_help=True
 )
+app.command()(market_account.address)
+app.command()(market_account.give)
 _out = Console(markup=False, emoji=False, highlight=False)
 Json = Annotated[bool, typer.Option("--json", help="One JSON value, amounts as strings in base units.")]
 
@@ -113,6 +118,10 @@ def deploy(
         str | None,
         typer.Option(help="The token's address. With the preset test a token is made if not given."),
     ] = None,
+    new_token: Annotated[
+        bool,
+        typer.Option("--new-token", help="Make a token for this market: all of it is the account's."),
+    ] = False,
     output: Annotated[Path, typer.Option(help="The network's file to write.")] = Path("network.json"),
     name: Annotated[str, typer.Option(help="What to call the network: small letters, digits and -.")] = "",
     max_fee_gwei: MaxFeeOption = None,
@@ -121,8 +130,13 @@ def deploy(
     """Look whether a market can live on a chain, deploy one, and write its network's file."""
     if not rpc:
         raise typer.BadParameter("Give --rpc.")
-    if token is None and preset != "test":
-        raise typer.BadParameter("Give --token: only for tests a token is made.")
+    if new_token and token is not None:
+        raise typer.BadParameter("Give --token or --new-token, not both.")
+    if token is None and not new_token and preset != "test":
+        raise typer.BadParameter(
+            "Give --token with its address, or --new-token to have one made: it is worth what those who use "
+            "the market make of it."
+        )
     if output.exists():
         raise typer.BadParameter(f"{output} exists already: move it away, or choose another --output.")
     if not os.access(output.absolute().parent, os.W_OK):
@@ -178,7 +192,7 @@ def presets() -> None:
         table = _table("parameter", "value", "reason")
         for one in fields(Parameters):
             if one.name != "token":
-                table.add_row(one.name, _usual(preset, one.name), preset.reasons[one.name])
+                table.add_row(one.name, preset.value_text(one.name), preset.reasons[one.name])
         _out.print(table)
         _out.print()
 
@@ -274,11 +288,11 @@ async def _deploy(
             confirm(f"Deploy a market with the preset {preset.name}?")
         if token is None:
             ours = await find_token(
-                sender, TEST_TOKEN_SUPPLY, lambda one: preset.parameters(one, decimals=18), factory=factory
+                sender, NEW_TOKEN_SUPPLY, lambda one: preset.parameters(one, decimals=18), factory=factory
             )
-            ours = ours or await deploy_token(sender, TEST_TOKEN_SUPPLY)
+            ours = ours or await deploy_token(sender, NEW_TOKEN_SUPPLY)
             parameters = preset.parameters(ours, decimals=18)
-            _say(f"A token for tests is at {parameters.token}: all of it is {wallet.address}'s.")
+            _say(f"A token of its own is at {parameters.token}: all of it is {wallet.address}'s.")
         deployed = await deploy_market(sender, parameters, factory=factory, tell=_say)
         if deployed.gas_used:
             _say(f"It took {deployed.gas_used:,} gas: {format_gas_tokens(deployed.fee_wei)} gas tokens.")
@@ -401,12 +415,6 @@ def _json(
         "preset": preset.name,
         "differences": [{"name": one.name, "meaning": one.meaning} for one in others],
     }
-
-
-def _usual(preset: Preset, name: str) -> str:
-    if name in preset.values:
-        return f"{preset.values[name]:,}"
-    return f"{preset.min_stake_tokens} token" if preset.min_stake_tokens else "1 base unit"
 
 
 def _table(*columns: str) -> Table:

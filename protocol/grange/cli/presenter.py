@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
+    from grange.listed_names import ListedNames
+
 MAX_LISTED: Final = 5
 """Of the farmers that failed; JSON has all."""
 
@@ -107,6 +109,15 @@ def explain(error: GrangeError | OSError, guidance: Guidance | None = None) -> E
     )
 
 
+def put_names(error: UserError, names: ListedNames) -> None:
+    """Put the names that a person has for farmers and accounts into an error's words."""
+    error.message, error.detail = names.within(error.message), names.within(error.detail)
+    error.hint = names.within(error.hint)
+    if failures := getattr(error, "failures", None):
+        named = {names.within(who): names.within(why) for who, why in failures.items()}
+        error.failures = named  # type: ignore[attr-defined]
+
+
 def present(explanation: Explanation, *, as_json: bool = False) -> ExitCode:
     """Say it; returns what to exit with."""
     from rich.console import Console  # noqa: PLC0415
@@ -147,7 +158,7 @@ def error_text(explanation: Explanation) -> Text:
     text = Text(plain_text(explanation.message), style="bold red")
     failures = list(explanation.failures.items())
     lines = [
-        f"  {reason if reason.lower().startswith(name) else f'{name}: {reason}'}"
+        f"  {reason if reason.lower().startswith(name.lower()) else f'{name}: {reason}'}"
         for name, reason in failures[:MAX_LISTED]
     ]
     if len(failures) > MAX_LISTED:

@@ -291,4 +291,5 @@ def _first_line(error: Exception) -> str:
 
 
 def _capital(text: str) -> str:
-    return text if "/" in text.split(maxsplit=1)[0] else text[0].upper() + text[1:]
+    first = text.split(maxsplit=1)[0]
+    return text if "/" in first or "." in first else text[0].upper() + text[1:]

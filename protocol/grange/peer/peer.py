@@ -6,6 +6,7 @@ A farmer that says no raises FarmerRefused, one that does not answer FarmerUnrea
 what cannot be FarmerLied. Leaves retrying, and what an acceptance or a block must be, to those above.
 """
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -36,6 +37,7 @@ from grange.wire.bodies import (
     Listing,
     PiecePath,
     Shortage,
+    ShownOrder,
     StoredPiece,
     format_body,
     parse_answer,
@@ -138,7 +140,7 @@ class Peer:
         """
         end = start + size_bytes
         steps = [
-            await self._step(order, slot, first, min(STEP_BYTES, end - first))
+            await self._step_in_time(order, slot, first, min(STEP_BYTES, end - first))
             for first in range(start, end, STEP_BYTES)
         ]
         return steps[0] if len(steps) == 1 else b"".join(steps)
@@ -152,6 +154,26 @@ class Peer:
             if error.status == HTTPStatus.NOT_FOUND:
                 return None
             raise
+
+    async def order(self, order: OrderId) -> ShownOrder:
+        """The slots of an order of which the farmer keeps one, as the farmer has them; what it says is not
+        checked here. It costs nothing, and is not waited for longer than `info`."""
+        timeout = aiohttp.ClientTimeout(total=self._signer.timeouts.info_seconds)
+        async with self._sent("GET", paths.order_path(order), NO_CONTENT, timeout=timeout) as response:
+            return await self._json(response, ShownOrder)
+
+    async def _step_in_time(self, order: OrderId, slot: int, start: int, size_bytes: int) -> bytes:
+        """A contract wallet is served so much and no more before its vouchers are redeemed, which takes a
+        block or some: until then it waits, and nothing is paid for it."""
+        timeouts = self._signer.timeouts
+        for _ in range(timeouts.wallet_waits):
+            try:
+                return await self._step(order, slot, start, size_bytes)
+            except FarmerRefused as error:
+                if self._signer.contract_wallet is None or error.code != ErrorCode.LIMIT_REACHED:
+                    raise
+            await asyncio.sleep(timeouts.wallet_pause_seconds)
+        return await self._step(order, slot, start, size_bytes)
 
     async def _step(self, order: OrderId, slot: int, start: int, size_bytes: int) -> bytes:
         for _ in range(PAYMENT_TRIES - 1):

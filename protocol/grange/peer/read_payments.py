@@ -114,15 +114,18 @@ class ReadPayments:
         executors: Executors,
         budget: Budget | None = None,
         account: Address | None = None,
+        is_of_wallet: bool = False,
     ) -> None:
         """The channels are asked and changed in the executors' database threads. `account`: whose vault pays,
-        if the wallet is its delegate's."""
+        if the wallet is its delegate's; or with `is_of_wallet` a contract that calls our signatures its
+        own."""
         self.channels = channels
         self.budget = budget or Budget()
         self._domain = domain
         self._executors = executors
         self._wallet = wallet
         self._account = account or wallet.address
+        self._is_of_wallet = is_of_wallet
 
     def within(self, budget: Budget) -> "ReadPayments":
         """The same, for one piece of work that may cost so much."""
@@ -133,7 +136,14 @@ class ReadPayments:
             executors=self._executors,
             budget=budget,
             account=self._account,
+            is_of_wallet=self._is_of_wallet,
         )
+
+    @property
+    def signer(self) -> Address:
+        """Whose totals the vouchers raise, for the market: those of the key, or of the contract for which it
+        signs."""
+        return self._account if self._is_of_wallet else self._wallet.address
 
     async def pay(self, farmer: Farmer, size_bytes: int, most_per_gib: int | None = None) -> Payment | None:
         """Set aside what so many bytes cost; None if they cost nothing. Raises OverBudget.
@@ -181,9 +191,10 @@ class ReadPayments:
 
         Anyone who remembers nothing at all takes the farmer's word for what was spent.
         """
-        voucher = Voucher(renter=self._account, cumulative=account.cumulative, r=account.r, vs=account.vs)
+        voucher = Voucher(renter=self._account, cumulative=account.cumulative, signature=account.signature)
         try:
-            is_ours = voucher_signer(self._domain, voucher, farmer=farmer) == self._wallet.address
+            signer = voucher_signer(self._domain, voucher, farmer=farmer)
+            is_ours = signer == self._wallet.address and voucher.is_of_wallet == self._is_of_wallet
         except BadSignature:
             is_ours = False
         if not is_ours:
@@ -264,5 +275,6 @@ class ReadPayments:
                 farmer=farmer,
                 cumulative=total,
                 renter=self._account,
+                is_of_wallet=self._is_of_wallet,
             )
         )

@@ -24,6 +24,8 @@ class Signer:
     random: Callable[[int], bytes] = secrets.token_bytes
     account: Address | None = None
     """On whose behalf requests are made, if not the wallet's own: its delegate's key signs."""
+    contract_wallet: Address | None = None
+    """In whose own name requests are made, if it is a contract that calls our signatures its own."""
     clocks: Clocks = field(default_factory=Clocks, compare=False)
     """What those who refused a request for its time say of theirs."""
 
@@ -43,7 +45,7 @@ class Signer:
         signature = sign_digest(self.wallet.private_key, digest)
         return str(
             Authorization(
-                renter=self.wallet.address,
+                renter=self.contract_wallet or self.wallet.address,
                 expires=expires,
                 nonce=nonce,
                 content=content,

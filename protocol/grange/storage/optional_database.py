@@ -10,6 +10,8 @@ What goes wrong with a file is of three kinds (`database_file`), and each has it
     the disk takes nothing            a copy in memory goes on in its place (`forgetful` says why)
     another process holds it          FileBusy, after waiting; nothing is moved and nothing is copied
 
+A file that may be large says how much of it may be in memory; beyond that, DiskTakesNothing.
+
 All methods block: in a program with an event loop they are called in its `database` threads
 (`grange.executors`). Any thread may call; one at a time is served. Errors of any other kind are bugs and come
 out as they are.
@@ -24,7 +26,7 @@ from typing import Self, TypeVar
 
 from grange.errors import Category, Misuse, UserError, WorldError
 from grange.storage.connection import BUSY_SECONDS, connect, copy_all, open_to_write, snapshot, transaction
-from grange.storage.database_file import Fault, fault_of, open_or_begin_again
+from grange.storage.database_file import COMPANIONS, Fault, fault_of, open_or_begin_again
 
 Result = TypeVar("Result")
 Connection = sqlite3.Connection
@@ -36,6 +38,12 @@ class FileBusy(UserError, WorldError):
     category = Category.IN_USE
 
 
+class DiskTakesNothing(UserError, WorldError):
+    """The file cannot be written, and is too large to go on in memory."""
+
+    category = Category.FILES
+
+
 class OptionalDatabase:
     """One file, or its stand-in in memory. `prepare` makes the tables where there are none."""
 
@@ -45,6 +53,7 @@ class OptionalDatabase:
         prepare: Callable[[Connection], None],
         *,
         busy_seconds: float,
+        most_in_memory_bytes: int | None = None,
     ) -> None:
         """Use `OptionalDatabase.open`."""
         self.moved_to: Path | None = None
@@ -54,6 +63,7 @@ class OptionalDatabase:
         self._path = path
         self._prepare = prepare
         self._busy_seconds = busy_seconds
+        self._most_in_memory_bytes = most_in_memory_bytes
         self._turn = threading.RLock()
         self._is_closed = False
         self._db: Connection | None = None
@@ -66,9 +76,11 @@ class OptionalDatabase:
         prepare: Callable[[Connection], None],
         *,
         busy_seconds: float = BUSY_SECONDS,
+        most_in_memory_bytes: int | None = None,
     ) -> Iterator[Self]:
-        """The file, which is made if it is not there; without a path one in memory. Raises FileBusy."""
-        file = cls(path, prepare, busy_seconds=busy_seconds)
+        """The file, which is made if it is not there; without a path one in memory. Raises FileBusy, and
+        DiskTakesNothing if `most_in_memory_bytes` is given."""
+        file = cls(path, prepare, busy_seconds=busy_seconds, most_in_memory_bytes=most_in_memory_bytes)
         try:
             file.read(lambda _: None)
             yield file
@@ -145,13 +157,41 @@ class OptionalDatabase:
 
     def _in_memory(self) -> Connection:
         connection = connect(None, any_thread=True)
+        if self._path is not None:
+            self._limit(connection)
         self._prepare(connection)
         return connection
+
+    def _limit(self, connection: Connection) -> None:
+        if self._most_in_memory_bytes is not None:
+            page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
+            pages = max(1, self._most_in_memory_bytes // page_bytes)
+            connection.execute(f"PRAGMA max_page_count = {pages}").fetchall()
+
+    def _is_too_large(self, path: Path) -> bool:
+        if self._most_in_memory_bytes is None:
+            return False
+        size_bytes = 0
+        for end in COMPANIONS:
+            with suppress(OSError):
+                size_bytes += path.with_name(path.name + end).stat().st_size
+        return size_bytes > self._most_in_memory_bytes
+
+    def _takes_nothing(self, path: Path, reason: str) -> DiskTakesNothing:
+        return DiskTakesNothing(
+            f"{path} cannot be written: {reason}.",
+            detail="It is too large to go on in memory. What is in it is as it was.",
+            hint="Make room on the disk, or make the file and its folder writable. Then run this again.",
+        )
 
     def _deal_with(self, error: sqlite3.DatabaseError) -> None:
         """Make the next try a different one, or raise."""
         fault = fault_of(error, self._path)
-        if fault is Fault.PROGRAM or self._path is None or self.forgetful:
+        if fault is Fault.PROGRAM or self._path is None:
+            raise error
+        if self.forgetful:
+            if fault is Fault.FULL and self._most_in_memory_bytes is not None:
+                raise self._takes_nothing(self._path, self.forgetful) from error
             raise error
         if fault is Fault.BUSY:
             raise FileBusy(
@@ -160,6 +200,8 @@ class OptionalDatabase:
                 hint="Wait until that program has ended, then run this again.",
             ) from error
         if fault is not Fault.UNREADABLE:
+            if self._is_too_large(self._path):
+                raise self._takes_nothing(self._path, fault.value) from error
             self._go_on_in_memory(self._path, fault.value)
         elif self.moved_to is None:
             self._begin_again(self._path, error)
@@ -207,6 +249,7 @@ class OptionalDatabase:
         copy = connect(None, any_thread=True)
         try:
             copy_all(source, copy)
+            self._limit(copy)
             self._prepare(copy)
         except sqlite3.DatabaseError:
             copy.close()

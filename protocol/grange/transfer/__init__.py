@@ -4,6 +4,7 @@
     selection.py    which of them a slot goes to                        spread.py, sampling.py, listed.py
     fetch.py        k of n slots, from those that give them soonest     sources.py, stripes.py
     verification.py whether what came is what the order has             fault_attribution.py
+    order_slots.py  an order's slots from its farmers, where no endpoint has the events
     events.py       what long work tells anyone who listens
     errors.py       what ends it
     retry.py        how long farmers are waited for, and which is slow

@@ -32,6 +32,7 @@ import aiohttp
 from grange.allow_lists import NO_LISTS, AllowLists
 from grange.chain import Farmer
 from grange.chain.registry import Registered, Registry, read_some
+from grange.listed_names import ListedNames
 from grange.peer import FARMER_FAULTS, Peer, ReadPayments, Signer, dealing_with, networks_of, open_session
 from grange.tasks import all_of, cancelled
 from grange.transfer.aging import Aging, Freshness
@@ -48,7 +49,7 @@ from grange.transfer.selection import (
     needed_of,
     unfit_on_chain,
 )
-from grange.types import FarmerId
+from grange.types import Address, FarmerId
 
 MAX_PROBES_AT_ONCE = 64
 MAX_ANSWERS: Final = 1_024
@@ -185,6 +186,19 @@ class FarmerDirectory:
         """A farmer to talk to; to read a slot for which it has signed `most_per_gib`. Raises
         FarmerUnreachable for an endpoint that is not an address."""
         return Peer(farmer, self._session, self.signer, payments or self.payments, most_per_gib)
+
+    @property
+    def names(self) -> ListedNames:
+        """How the person calls farmers."""
+        return ListedNames(self.lists, operator_of=self.operator_of)
+
+    def operator_of(self, farmer: FarmerId) -> Address | None:
+        """Of a farmer that was read lately; asks nobody."""
+        everybody = self._everybody.at_hand()
+        known = None if everybody is None else everybody.farmers.get(farmer)
+        if known is None and farmer in self._some:
+            known = self._some[farmer][0]
+        return None if known is None else known.operator
 
     async def registered(self) -> Registered:
         """Everybody, as the chain has them. Raises the errors of the chain."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from statistics import median_low
 from typing import Final, TypeVar
 
+from grange.errors import UserError
 from grange.peer import FarmerRefused, FarmerUnreachable, PeerTimeouts
 from grange.wire.codes import ErrorCode
 
@@ -90,15 +91,22 @@ class RetryPolicy:
             try:
                 return await act()
             except (FarmerUnreachable, FarmerRefused) as error:
-                is_away = isinstance(error, FarmerUnreachable) or error.status in TRANSIENT_STATUSES
-                if not is_away and not (isinstance(error, FarmerRefused) and _may_pass(error, is_last)):
+                away = is_away(error)
+                if not away and not (isinstance(error, FarmerRefused) and _may_pass(error, is_last)):
                     raise
                 begun = self.clock() if begun is None else begun
-                is_waiting = is_away and self.clock() - begun < self.last_resort_seconds
+                is_waiting = away and self.clock() - begun < self.last_resort_seconds
                 if tries >= self.tries and not (is_waiting and is_last()):
                     raise
             await self.sleep(pause)
             pause = min(2 * pause, self.longest_pause_seconds)
+
+
+def is_away(error: UserError) -> bool:
+    """Whether a farmer did not answer, or only said that it can't just now: it may be back soon."""
+    if isinstance(error, FarmerRefused):
+        return error.status in TRANSIENT_STATUSES
+    return isinstance(error, FarmerUnreachable)
 
 
 def _may_pass(error: FarmerRefused, is_last: Callable[[], bool]) -> bool:

@@ -23,6 +23,7 @@ from grange.wire.fields import (
     HolderNumber,
     OrderHash,
     PieceInPath,
+    SignatureHex,
     SlotNumber,
 )
 from grange.wire.limits import MAX_CODE_CHARACTERS, MAX_MESSAGE_CHARACTERS, MAX_PIECES_PER_SLOT
@@ -109,12 +110,11 @@ class Listing(_Answer):
 
 
 class Account(_Answer):
-    """What a payer stands for with a farmer: the highest total it signed (`r`, `vs`), and what was used."""
+    """What a payer stands for with a farmer: the highest total it signed, and what was used."""
 
     cumulative: Amount
     spent: Amount
-    r: Hash
-    vs: Hash
+    signature: SignatureHex
 
 
 class ErrorAnswer(_Answer):
@@ -245,6 +245,31 @@ class HandOverRequest(_PlacedSlot):
     def showing(cls, held: Held) -> Self:
         """For an order that we know."""
         return cls(**cls._shown(held))
+
+
+class ShownSlot(HeldSlot):
+    """The same, as a farmer shows it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class ShownOrder(_PlacedSlot):
+    """An order of which the farmer keeps a slot, as it was when the farmer looked at the chain last. Whether
+    it is so now can be told by the hash that the contract keeps; in which block it was placed, and what it
+    extends, can't."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    slots: Annotated[list[ShownSlot], Field(max_length=MAX_SLOTS)]  # type: ignore[assignment]
+    block: BlockNumber
+    previous: OrderHash
+
+    @classmethod
+    def showing(cls, held: Held, *, block: int, previous: OrderId) -> Self:
+        """For an order that we know."""
+        shown = cls._shown(held)
+        shown["slots"] = [one.model_dump() for one in shown["slots"]]
+        return cls.model_validate({**shown, "block": block, "previous": previous})
 
 
 AcceptanceRequest = PlaceRequest | ExtendRequest | MandateRequest | TakeOverRequest | HandOverRequest

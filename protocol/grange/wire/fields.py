@@ -9,14 +9,16 @@ from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-from grange.types import Address, Epoch, FarmerId, OrderId
+from grange.types import COMPACT_SIGNATURE_BYTES, Address, Epoch, FarmerId, OrderId
 from grange.units import HASH_BYTES, MAX_SLOTS
-from grange.wire.limits import MAX_PIECES_PER_SLOT
+from grange.wire.limits import MAX_PIECES_PER_SLOT, MAX_SIGNATURE_BYTES
 
 MAX_UINT32: Final = (1 << 32) - 1
 MAX_NUMBER_DIGITS: Final = 9
 
 _HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
+_SIGNATURE_PATTERN: Final = f"^(?:[0-9a-fA-F]{{2}}){{{COMPACT_SIGNATURE_BYTES},{MAX_SIGNATURE_BYTES}}}$"
+_SIGNATURE: Final = re.compile(_SIGNATURE_PATTERN)
 
 
 def _read_hash(value: object) -> object:
@@ -48,7 +50,23 @@ def _digits(limit: int) -> tuple[Any, ...]:
     return BeforeValidator(_read_number), Field(ge=0, lt=limit), WithJsonSchema(schema)
 
 
+def _read_signature(value: object) -> object:
+    if isinstance(value, str):
+        if _SIGNATURE.fullmatch(value) is None:
+            raise ValueError(f"a signature has {COMPACT_SIGNATURE_BYTES} bytes or more, in hex digits")
+        return bytes.fromhex(value)
+    return value
+
+
 Hash = Annotated[bytes, *_HEX]
+SignatureHex = Annotated[
+    bytes,
+    BeforeValidator(_read_signature),
+    PlainSerializer(bytes.hex, return_type=str, when_used="json"),
+    Field(min_length=COMPACT_SIGNATURE_BYTES, max_length=MAX_SIGNATURE_BYTES),
+    WithJsonSchema({"type": "string", "pattern": _SIGNATURE_PATTERN}),
+]
+"""Of a voucher: 64 bytes by a key, and of any other length what a contract wallet is asked about."""
 OrderHash = Annotated[OrderId, *_HEX]
 AccountText = Annotated[Address, Field(pattern="^0x[0-9a-fA-F]{40}$", max_length=42)]
 """An address whose checksum is not looked at."""

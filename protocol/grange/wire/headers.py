@@ -14,8 +14,12 @@ from hashlib import sha256
 from typing import Final, Self
 
 from grange.messages import NO_CONTENT
-from grange.types import Address, Voucher
-from grange.wire.limits import MAX_AUTHORIZATION_CHARACTERS, MAX_VOUCHER_CHARACTERS
+from grange.types import COMPACT_SIGNATURE_BYTES, Address, Voucher
+from grange.wire.limits import (
+    MAX_AUTHORIZATION_CHARACTERS,
+    MAX_SIGNATURE_BYTES,
+    MAX_VOUCHER_CHARACTERS,
+)
 
 SCHEME: Final = "Grange"
 VOUCHER: Final = "Voucher"
@@ -24,9 +28,12 @@ MAX_CUMULATIVE: Final = (1 << 256) - 1
 
 _AUTHORIZATION: Final = re.compile(
     SCHEME + r" renter=(0x[0-9a-fA-F]{40}),expires=([0-9]{1,12}),nonce=([0-9a-fA-F]{32}),"
-    r"content=([0-9a-fA-F]{64}),signature=([0-9a-fA-F]{130})"
+    rf"content=([0-9a-fA-F]{{64}}),signature=((?:[0-9a-fA-F]{{2}}){{65,{MAX_SIGNATURE_BYTES}}})"
 )
-VOUCHER_PATTERN: Final = r"^cumulative=(0|[1-9][0-9]{0,77}),signature=([0-9a-fA-F]{64})([0-9a-fA-F]{64})$"
+VOUCHER_PATTERN: Final = (
+    r"^cumulative=(0|[1-9][0-9]{0,77}),"
+    rf"signature=((?:[0-9a-fA-F]{{2}}){{{COMPACT_SIGNATURE_BYTES},{MAX_SIGNATURE_BYTES}}})$"
+)
 RANGE_PATTERN: Final = r"^bytes=([0-9]{0,18})-([0-9]{0,18})$"
 
 _VOUCHER: Final = re.compile(VOUCHER_PATTERN)
@@ -37,7 +44,8 @@ _CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})(?:/([0-9]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authorization:
     """The value of an Authorization header: a request's signature and what it was made over besides method
-    and path. `renter` is in either case, `expires` in Unix seconds."""
+    and path. `renter` is in either case, `expires` in Unix seconds. The signature has 65 bytes, or as many as
+    a contract wallet at the renter's address wants."""
 
     renter: str
     expires: int
@@ -76,17 +84,15 @@ def content_hash(data: bytes | None) -> bytes:
 
 def format_voucher(voucher: Voucher) -> str:
     """The value of the Voucher header. Who signed it is said by the request that it comes with."""
-    return f"cumulative={voucher.cumulative},signature={voucher.r.hex()}{voucher.vs.hex()}"
+    return f"cumulative={voucher.cumulative},signature={voucher.signature.hex()}"
 
 
 def parse_voucher(text: str, payer: Address) -> Voucher:
     """The voucher in a header that `payer` sent. Raises ValueError."""
     match = None if len(text) > MAX_VOUCHER_CHARACTERS else _VOUCHER.fullmatch(text)
     if match is None or int(match[1]) > MAX_CUMULATIVE:
-        raise ValueError("not cumulative=<decimal>,signature=<128 hex digits>")
-    return Voucher(
-        renter=payer, cumulative=int(match[1]), r=bytes.fromhex(match[2]), vs=bytes.fromhex(match[3])
-    )
+        raise ValueError("not cumulative=<decimal>,signature=<128 hex digits, or more>")
+    return Voucher(renter=payer, cumulative=int(match[1]), signature=bytes.fromhex(match[2]))
 
 
 def format_range(first: int, end: int) -> str:

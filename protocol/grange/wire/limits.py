@@ -18,8 +18,10 @@ MAX_REQUEST_BODY_BYTES: Final = 32 * KIB
 MAX_HEAD_BYTES: Final = 32 * KIB
 """A request line and its headers. Ours take less than one KiB."""
 MAX_HEADERS: Final = 100
-MAX_AUTHORIZATION_CHARACTERS: Final = 512
-MAX_VOUCHER_CHARACTERS: Final = 256
+MAX_SIGNATURE_BYTES: Final = 1024
+"""Of a contract wallet: fifteen owners' signatures."""
+MAX_AUTHORIZATION_CHARACTERS: Final = 2 * MAX_SIGNATURE_BYTES + 512
+MAX_VOUCHER_CHARACTERS: Final = 2 * MAX_SIGNATURE_BYTES + 128
 
 MAX_ANSWER_BYTES: Final = 128 * KIB
 """Of an answer in JSON: the longest, a page of the list of pieces, is under this."""

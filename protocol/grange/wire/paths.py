@@ -7,7 +7,8 @@ from grange.types import Address, OrderId
 OPENAPI: Final = "/openapi.json"
 INFO: Final = "/v1/info"
 ACCOUNT: Final = "/v1/account"
-SLOT: Final = "/v1/orders/{order}/slots/{slot}"
+ORDER: Final = "/v1/orders/{order}"
+SLOT: Final = ORDER + "/slots/{slot}"
 ACCEPT: Final = SLOT + "/accept"
 PIECES: Final = SLOT + "/pieces"
 PIECE: Final = PIECES + "/{piece}"
@@ -19,6 +20,7 @@ ACCOUNT_QUERY: Final = "account"
 CALLS: Final = (
     ("GET", INFO),
     ("GET", ACCOUNT),
+    ("GET", ORDER),
     ("PUT", PIECE),
     ("POST", ACCEPT),
     ("GET", SLOT),
@@ -33,6 +35,11 @@ same."""
 def on_behalf(path: str, account: Address) -> str:
     """The path of a request that a delegate makes for an account."""
     return f"{path}{'&' if '?' in path else '?'}{ACCOUNT_QUERY}={account}"
+
+
+def order_path(order: OrderId) -> str:
+    """All slots of an order."""
+    return ORDER.format(order=order.hex())
 
 
 def slot_path(order: OrderId, slot: int) -> str:

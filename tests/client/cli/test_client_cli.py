@@ -28,6 +28,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from grange import kernel
+from grange.allow_lists import AllowLists, Listed
 from grange.chain import (
     ChainTimeout,
     ChainUnavailable,
@@ -45,8 +46,10 @@ from grange.cli.presenter import error_text, explain
 from grange.errors import Category, GrangeError, Misuse, UserError
 from grange.keystore.container import WrongPassphrase
 from grange.keystore.passphrases import PassphraseNeeded
+from grange.listed_names import ListedNames
 from grange.peer import OverBudget
 from grange.transfer.errors import NotEnoughFarmers
+from grange.types import FarmerId
 from grange.units import TOKEN
 from grange_client.cli import app as cli
 from grange_client.cli.commands import common, init
@@ -1151,14 +1154,15 @@ def test_progress_is_drawn() -> None:
 
     written = io.StringIO()
     console = Console(file=written, force_terminal=True, width=WIDTH)
-    with Display(console) as display:
+    eve = ListedNames(AllowLists(denied=(Listed(who=FarmerId(3), name="Eve"),)))
+    with Display(console, names=lambda: eve) as display:
         display(h.Step(what="Storing", total_bytes=100))
         display(h.Progress(size_bytes=50))
         display(h.FarmersNow(count=4))
         display(h.FarmerFailed(slot=1, farmer=3, reason="Farmer 3 is gone."))  # type: ignore[arg-type]
         display(h.FarmerReplaced(slot=1, farmer=3, successor=4, reason="Farmer 3 is gone."))  # type: ignore[arg-type]
         display(h.Step(what="Placing the order"))
-    assert "Farmer 4 takes over from 3" in written.getvalue()
+    assert "Farmer 4 takes over from farmer 3 (Eve). Farmer 3 (Eve) is gone." in written.getvalue()
 
 
 def test_address_needs_no_chain(tmp_path: Path) -> None:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import stat
 import traceback
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from client_fakes import MARKET, WORDS
+from typer.testing import CliRunner
 
 from grange.chain.network_file import Network
 from grange.keystore.container import ContainerInvalid, WrongPassphrase
 from grange.keystore.passphrases import PassphraseNeeded, Passphrases
+from grange_client.cli.app import app
 from grange_client.errors import BadCard, BadConfig
 from grange_client.keys.config import Config, load, load_card, set_up, set_up_delegate
 from grange_client.keys.delegate_bundle import PASSPHRASE_WORDS, DelegateBundle, made_up_passphrase, read_text
-from grange_client.keys.identity_file import DelegateSecret, relock_home
+from grange_client.keys.identity_file import DelegateSecret, read_phrase, relock_home
 from grange_client.keys.recovery_phrase import identity
 
 NETWORK = Network(rpc="http://127.0.0.1:8545", market=MARKET, chain_id=5, genesis_hash="ab" * 32)
@@ -92,6 +96,29 @@ def test_a_file_that_says_another_address_is_refused(home: Path) -> None:
     (home / "recovery.txt").write_text(json.dumps(document))
     with pytest.raises(BadConfig, match="says otherwise"):
         load(home, Passphrases(ask=Person())).identity.unlock()
+
+
+def test_another_address_on_the_outside_is_told_wherever_it_is_opened(home: Path, tmp_path: Path) -> None:
+    """To be sent money, with a passphrase at hand; for the card; and in a file for a device."""
+    word, path = tmp_path / "word", home / "recovery.txt"
+    word.write_text(PASSPHRASE)
+    content = json.loads(path.read_text()) | {"address": "11" * 20}
+    path.write_text(json.dumps(content))
+    run = partial(CliRunner().invoke, app)
+    without = run(["balance", "--address", "--home", str(home)])
+    assert without.stdout.strip() == "0x" + "11" * 20, "nothing can tell"
+    checked = run(["balance", "--address", "--home", str(home), "--passphrase-file", str(word)])
+    assert isinstance(checked.exception, BadConfig)
+    assert checked.stdout == ""
+    with pytest.raises(BadConfig, match="says otherwise"):
+        read_phrase(home, Passphrases(ask=Person()))
+    of = set_up(tmp_path / "other", phrase=WORDS, network=NETWORK)
+    bundle, _ = DelegateBundle.new(of, PASSPHRASE)
+    changed = json.loads(bundle.secret)
+    changed["grange"]["account"] = "0x" + "11" * 20
+    swapped = replace(bundle, secret=json.dumps(changed))
+    with pytest.raises(BadConfig, match="says otherwise"):
+        swapped.open(Passphrases(ask=Person()), "the file")
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604])

@@ -1,19 +1,23 @@
 """Extensions: when it can be done, who keeps what at which price, and what stands in the way."""
 
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from client_fakes import PARAMETERS, World
 from client_trees import listing
 from fake_chain import unconnected
+from rich.console import Console
 
 from grange.chain import ChainUnavailable, Making, TransactionReverted, Wallet
 from grange.chain.calls import Call
 from grange.chain.orders import OrderState
 from grange.messages import Domain
+from grange.token_unit import PLAIN_UNIT
 from grange.transfer.errors import NotEnoughFarmers
 from grange.types import Address, Epoch, FarmerId, Held, OrderId, Terms, address_from
+from grange_client.cli.screens.quote import extension_screen
 from grange_client.errors import CannotExtend, NotEnoughMoney, PlaceFailed, QuoteUsed
 from grange_client.orders.extension_quote import end_after
 from grange_client.orders.market import RenterMarket
@@ -121,6 +125,7 @@ async def test_who_does_not_go_on_is_replaced(
     async with world.renter() as renter:
         quote = await renter.quote_extension(order, None)
         assert set(quote.moved) == (set() if how == "refuses" else {3})
+        assert quote.away == ({victim} if how == "gone" else set())
         extended = (await renter.extend(quote)).order
         assert extended.slots[3].farmer not in {slot.farmer for slot in order.slots}
         assert extended.slots[:3] == order.in_block(order.block, order.end).slots[:3]
@@ -129,6 +134,25 @@ async def test_who_does_not_go_on_is_replaced(
             world.farmers[slot.farmer - 1].behaviour.get_status = 404
         await renter.get(extended, tmp_path / "back")
     assert listing(tmp_path / "back" / "tree") == listing(tree)
+
+
+@pytest.mark.parametrize(("lapsed", "said"), [(False, True), (True, False)])
+async def test_before_one_agrees_it_is_said_who_did_not_answer_and_until_when_it_may_be_waited_for(
+    world: World, order: OrderState, lapsed: bool, said: bool
+) -> None:
+    """Who has lapsed does not come back."""
+    victim = order.slots[3].farmer
+    await world.farmers[victim - 1].stop()
+    change(world, victim, lapsed=lapsed)
+    async with world.renter() as renter:
+        quote = await renter.quote_extension(order, None)
+        clock = await renter.market.clock()
+    screen = extension_screen("things", quote, clock, PLAIN_UNIT)
+    console = Console(width=300, record=True, file=StringIO())
+    console.print(screen)
+    shown = console.export_text()
+    assert (f"No answer from farmer {victim}. Until" in shown) is said
+    assert (clock.describe_epoch(order.end) + " there is time" in shown) is said
 
 
 async def test_without_anybody_to_step_in_it_is_said_who_will_not(world: World, order: OrderState) -> None:

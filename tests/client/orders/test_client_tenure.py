@@ -7,18 +7,21 @@ import pytest
 from client_fakes import World
 from client_trees import listing
 
-from grange.chain import Order
+from grange.chain import Event, Order, RpcError
+from grange.chain.confirmations import FINAL_BLOCKS
+from grange.chain.orders import OrderState
 from grange.types import FarmerId, OrderId
 from grange.units import GIB, TOKEN
+from grange.wire.bodies import ShownOrder
 from grange_client.errors import OrderMissing, OrderOver
 from grange_client.orders.plan import StoreOptions
 
 
-async def sell_and_place(world: World, tree: Path) -> OrderId:
+async def sell_and_place(world: World, tree: Path, epochs: int = 5) -> OrderId:
     """An order whose farmers signed that they want to be paid for reads, and a vault to pay them from."""
     world.sell(GIB, vault=TOKEN)
     async with world.renter() as renter:
-        order = (await renter.put(await renter.quote([tree], StoreOptions(k=2, n=4, epochs=5)))).order
+        order = (await renter.put(await renter.quote([tree], StoreOptions(k=2, n=4, epochs=epochs)))).order
     return order.id
 
 
@@ -106,3 +109,79 @@ async def test_keepers_of_a_closed_order_are_paid_by_who_says_so(
         await renter.get(known.order, tmp_path / "back", max_price=TOKEN, at_any_price=True)
     assert earned(world) > before
     assert listing(tmp_path / "back" / tree.name) == listing(tree)
+
+
+async def behind_old_logs(world: World, tree: Path, tmp_path: Path, patch: pytest.MonkeyPatch) -> OrderState:
+    """A home that knows an order as it was placed. Since then a slot passed to another farmer, and no
+    endpoint gives the events any more. How the order is now."""
+    order = await sell_and_place(world, tree, epochs=60)
+    world.market.block += 4 * FINAL_BLOCKS
+    async with world.renter(tmp_path / "new") as renter:
+        [known] = await renter.orders()
+    gone, *_ = known.order.slots
+    taker = next(one for one in world.farmers if one.id not in {slot.farmer for slot in known.order.slots})
+    giver = next(one for one in world.farmers if one.id == gone.farmer)
+    taker.pieces |= giver.pieces
+    taker.accepted |= giver.accepted
+    await giver.stop()
+    slots = (replace(gone, farmer=taker.id), *known.order.slots[1:])
+    now = replace(known.order, slots=slots)
+
+    async def kept(_: OrderId) -> Order:
+        return Order(
+            renter=now.renter, start=now.start, end=now.end, k=now.k, n=now.n, slots_hash=now.slots_hash
+        )
+
+    async def refused(*_: object) -> list[Event]:
+        raise RpcError("eth_getLogs", -32701, "old data not available due to pruning")
+
+    patch.setattr(world.market, "order", kept)
+    patch.setattr(world.market, "order_events", refused)
+    assert now.id == order
+    return now
+
+
+def show(world: World, number: int, order: OrderState, *, taking: OrderState | None = None) -> None:
+    """A farmer shows an order, or another one in its place."""
+    shown = taking or order
+    world.farmers[number].shown[order.id.hex()] = ShownOrder.showing(
+        shown.held, block=shown.block, previous=shown.previous
+    )
+
+
+async def test_where_no_endpoint_has_the_events_the_orders_farmers_show_its_slots(
+    world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that lie or know nothing cost nothing but the question, and the next command asks none."""
+    now = await behind_old_logs(world, tree, tmp_path, monkeypatch)
+    holders = {slot.farmer for slot in now.slots[1:]}
+    keepers = [index for index, one in enumerate(world.farmers) if one.id in holders]
+    liar, honest = keepers[0], keepers[-1]
+    show(world, liar, now, taking=replace(now, slots=(replace(now.slots[0], rate=1), *now.slots[1:])))
+    show(world, honest, now)
+    async with world.renter(tmp_path / "new") as renter:
+        [known] = await renter.orders()
+        await renter.get(known.order, tmp_path / "back")
+        assert (await renter.order_health(known.order)) is not None
+        asked = sum(one.calls.count("order") for one in world.farmers)
+        assert 1 <= asked <= 2 * len(now.slots)
+    assert listing(tmp_path / "back" / tree.name) == listing(tree)
+    async with world.renter(tmp_path / "new") as renter:
+        [known] = await renter.orders()
+        assert known.order.slots == now.slots, "it was noted down"
+        await renter.get(known.order, tmp_path / "again")
+        assert sum(one.calls.count("order") for one in world.farmers) == asked
+
+
+async def test_where_farmers_do_not_show_them_either_nobody_is_paid_and_it_is_said(
+    world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = await behind_old_logs(world, tree, tmp_path, monkeypatch)
+    for index, _ in enumerate(world.farmers):
+        show(world, index, now, taking=replace(now, slots=now.slots[::-1]))
+    before = earned(world)
+    async with world.renter(tmp_path / "new") as renter:
+        [known] = await renter.orders()
+        with pytest.raises(RpcError, match="pruning"):
+            await renter.get(known.order, tmp_path / "back")
+    assert earned(world) == before

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from hostile_proxy import NO_ORDERS, HostileProxy
 from node_support import NoLinks, Parcel, error_of, parcel
 from test_node_devnet import LiveFarm, funded, next_epoch, registered, running
 
@@ -270,3 +271,44 @@ async def test_a_stake_that_covers_a_slot_covers_its_extension_too(devnet: Devne
         await farm.upload(third)
         response = await farm.accept(third)
         assert (response.status_code, error_of(response)) == (409, "stake_too_small")
+
+
+async def test_a_stranger_with_an_invented_order_has_no_honest_endpoint_named(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    """One that keeps nothing of an order has only the stranger's word for it, and one endpoint's."""
+    async with HostileProxy.before(devnet.rpc_url) as liar:
+        through = devnet.network.model_copy(update={"rpc": (devnet.rpc_url, liar.url)})
+        config = await registered(devnet, tmp_path, network=through)
+        end, grid = await begun(devnet), devnet.chain.parameters.grid_epochs
+        async with running(devnet, tmp_path, config) as farm:
+            slot = await kept(devnet, farm, end)
+            method, params = devnet.chain.order_question(slot.order)
+            shown = await devnet.chain.rpc.call(method, *params)
+            liar.change = lambda method, result: (
+                shown if method == "eth_call" and len(result) == len(shown) else result
+            )
+            on = replace(longer(slot, end + grid), renter=await funded(devnet, Wallet.random()))
+            await farm.upload(on)
+            refused = await farm.accept(on, previous="5a" * 32)
+            assert (refused.status_code, error_of(refused)) == (404, "not_found")
+            rpc = farm.node.follower._market.rpc
+            assert len(rpc.connections) == 2
+            assert all(map(rpc.is_trusted, rpc.connections))
+            assert not rpc.reports
+
+
+async def test_a_farm_that_keeps_a_slot_extends_it_though_its_first_endpoint_denies_the_order(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    """What it keeps is evidence of its own, so the liar is named."""
+    async with HostileProxy.before(devnet.rpc_url) as liar:
+        through = devnet.network.model_copy(update={"rpc": (liar.url, devnet.rpc_url)})
+        config = await registered(devnet, tmp_path, network=through)
+        end, grid = await begun(devnet), devnet.chain.parameters.grid_epochs
+        async with running(devnet, tmp_path, config) as farm:
+            slot = await kept(devnet, farm, end)
+            await liar.begin(NO_ORDERS)
+            accepted = await farm.accept(longer(slot, end + grid), previous=slot.order.hex())
+            assert accepted.status_code == 200, accepted.text
+            assert any(liar.url in told for told in farm.node.follower._market.rpc.reports)

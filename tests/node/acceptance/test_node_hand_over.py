@@ -26,6 +26,7 @@ from grange.chain import Farmer, Wallet
 from grange.chain.orders import OrderState
 from grange.messages import AcceptanceMessage, acceptance_digest, recover, signature_from, tenure_word
 from grange.types import NO_FARMER, Epoch, FarmerId, OrderId
+from grange_node.acceptance.giver_limits import LONGEST_BLOCKS
 from grange_node.acceptance.takeover import TAKEOVER_LIFE_BLOCKS
 from grange_node.acceptance.terms import HIGHEST_HAND_OVER_FACTOR
 from grange_node.config import OfferFile
@@ -258,6 +259,37 @@ async def test_a_rate_far_above_the_price_binds_no_stake(farm: Farm) -> None:
     await asked(farm, dear, 409, "terms_refused")
     put_there(farm.market, slot)
     assert (await claimed(farm, slot)).status_code == 200
+
+
+@pytest.mark.parametrize("second_key", [GIVERS_KEY, GIVERS_OWNER])
+async def test_a_giver_binds_a_quarter_of_our_stake_by_what_it_does_not_hand_over(
+    tmp_path: Path, second_key: Wallet
+) -> None:
+    """By its operator and its owner together. What it handed over is no matter, nor what others hand over."""
+    rate = passed().rate
+    market = FakeMarket(stake=8 * rate * PARAMETERS.collateral_epochs)
+    async with open_farm(tmp_path, market=market) as farm:
+        for salt in (bytes([1]) * 32, bytes([2]) * 32):
+            assert (await claimed(farm, await brought(farm, order_salt=salt))).status_code == 200
+        third = await brought(farm, order_salt=bytes([3]) * 32, renter=second_key)
+        await asked(farm, third, 429, "limit_reached")
+        pass_blocks(farm, TAKEOVER_LIFE_BLOCKS)
+        await farm.node.follower.refresh()
+        assert (await claimed(farm, third)).status_code == 200, "what was signed before has run out"
+
+
+async def test_a_slot_is_signed_for_again_for_a_while_and_then_not(tmp_path: Path) -> None:
+    """A giver that never sends its transaction keeps neither our stake nor our disk."""
+    known = config_for(tmp_path).offer_terms
+    for_long = OfferFile(**(known.model_dump() | {"longest_term_epochs": 80}))
+    async with open_farm(tmp_path, offer_terms=for_long) as farm:
+        slot = await brought(farm, end=64)
+        for _ in range(LONGEST_BLOCKS // TAKEOVER_LIFE_BLOCKS):
+            assert (await claimed(farm, slot)).status_code == 200
+            pass_blocks(farm, TAKEOVER_LIFE_BLOCKS)
+            await farm.node.follower.refresh()
+        await asked(farm, slot, 409, "conflict")
+        assert farm.node.ledger.accepted_rate(farm.market.height) == 0
 
 
 async def test_a_slot_that_is_read_for_less_than_we_ask_is_refused(tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ from node_support import Parcel, error_of
 from test_node_devnet import LiveFarm, funded, registered, running
 from test_node_extension import begun, devnet, kept, longer
 
+from grange.allow_lists import FARMERS, ListFiles
 from grange.chain import Sender, Wallet, calls
 from grange.messages import extension_id
 from grange.types import Acceptance, Epoch, FarmerId, Held, MandateTerms, OrderId, Slot
 from grange.units import GIB, LEAF_BYTES, TOKEN
 from grange.wire import paths
 from grange_devnet import Devnet
-from grange_node.config import HAND_OVERS_NAME
+from grange_node.config import HAND_OVERS_NAME, REPAIRS_NAME
 from grange_node.hand_over.list_file import HandOverList
 
 __all__ = ["devnet"]
@@ -107,6 +108,26 @@ async def test_what_is_being_handed_over_is_not_kept_on(devnet: Devnet, tmp_path
                 assert "being handed over" in refused.text
             listed.remove([(slot.order, slot.slot)])
         assert (await ask(farm, by, slot.order, order)).status_code == 200
+
+
+async def test_who_is_not_on_the_lists_extends_nothing_by_mandate(devnet: Devnet, tmp_path: Path) -> None:
+    """It could leave friends out in the second half of the period, and so make room for others. The renter
+    itself is on no list of farmers, and extends."""
+    config = await registered(devnet, tmp_path)
+    end = await begun(devnet)
+    grid = devnet.chain.parameters.grid_epochs
+    async with running(devnet, tmp_path, config) as farm:
+        slot = await kept(devnet, farm, end)
+        await cover(devnet, slot, 1)
+        order, friend = extension_id(slot.order, Epoch(end + grid)), Wallet.random()
+        (config.data_folder / REPAIRS_NAME).mkdir(exist_ok=True)
+        ListFiles(folder=config.data_folder / REPAIRS_NAME, of=FARMERS).allow(friend.address)
+        await farm.node.farmer_lists.load()
+        refused = await ask(farm, Wallet.random(), slot.order, order)
+        assert (refused.status_code, error_of(refused)) == (409, "terms_refused")
+        assert "only for those that its owner chose" in refused.text
+        assert (await ask(farm, friend, slot.order, order)).status_code == 200
+        assert (await farm.accept(longer(slot, end + 2 * grid), previous=slot.order.hex())).status_code == 200
 
 
 async def extend(devnet: Devnet, slot: Parcel, by: Wallet, answer: dict[str, Any]) -> None:

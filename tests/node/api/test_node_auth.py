@@ -129,6 +129,16 @@ async def test_a_foreign_renter_reads_nothing_that_is_not_placed_and_deletes_not
     assert (await farm.get(slot)).content == slot.data
 
 
+async def test_who_asks_for_what_was_placed_since_the_farm_looked_has_it_look_again(farm: Farm) -> None:
+    """Else the renter of a slot that a repairer brought is turned away until the next look."""
+    slot = parcel()
+    await farm.agree(slot)
+    farm.market.place(slot.placed())
+    farm.market.stand(slot)
+    response = await farm.get(slot, by=STRANGER)
+    assert (response.status_code, error_of(response)) == (403, "not_a_reader")
+
+
 async def test_a_stranger_reads_nothing_of_what_is_placed_and_deletes_nothing(farm: Farm) -> None:
     slot = parcel()
     await farm.keep(slot)

@@ -10,13 +10,12 @@ import pytest
 from market_rules import PARAMETERS
 from node_support import FakeMarket, Farm, open_farm, parcel
 
-from grange.chain import ChainUnavailable, Head
+from grange.chain import ChainUnavailable, FeesAboveCap, Head
 from grange.chain.orders import REORG_BLOCKS
 from grange.seeds import RECORDING_DOUBLING_BLOCKS, SEED_STEP_BLOCKS, SERVED_BLOCKS, recording_block
 from grange.types import Epoch
 from grange_node.audit.fee_history import (
     CHEAP_PERCENT,
-    DEAREST_TIMES,
     LEAST_SIGHTINGS,
     MAX_SIGHTINGS,
     FeeHistory,
@@ -130,29 +129,59 @@ async def test_a_farm_that_keeps_nothing_or_has_lapsed_pays_for_no_seed(tmp_path
         assert await record(farm) is Recording.NOT_OURS
 
 
-async def test_dear_gas_is_borne_up_to_a_limit(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("times", [33, 1_000, 10**10])
+async def test_a_spike_that_lasts_silences_no_farm_below_its_cap(tmp_path: Path, times: int) -> None:
+    """All stock nodes fall silent together or not at all: so none does, however dear gas becomes, and the
+    seed stays the hash of the epoch's first block. The proof waits for cheaper gas."""
     async with keeping(tmp_path) as farm:
-        for _ in range(ENOUGH):
-            farm.market.mine()
-            farm.node.prover._fees.note(await farm.market.head())
-        usual = farm.market.base_fee_wei
-        farm.market.base_fee_wei = usual * DEAREST_TIMES + 1
-        for _ in range(2):
-            farm.market.mine()
-            assert await record(farm) is Recording.TOO_DEAR
-        assert sum("is left to others" in line for line in caplog.messages) == 1
+        await know_the_usual_fee(farm)
+        farm.market.base_fee_wei *= times
+        assert farm.market.base_fee_wei < farm.market.sender.policy.max_fee_wei
         farm.market.mine()
-        farm.market.base_fee_wei = usual * DEAREST_TIMES
         assert await record(farm) is Recording.SENT
+        assert farm.market.recorded_seed(farm.market.epoch) == first_hash(farm)
+        assert await prove(farm) is Action.CHECK
+        farm.market.mine()
+        assert await prove(farm) is Action.AWAIT_CHEAPER
+
+
+async def test_above_the_owners_cap_a_farm_is_silent_and_one_with_a_higher_cap_is_not(tmp_path: Path) -> None:
+    """That is the one silence that a spike brings. It ends with the first block below the cap, and while
+    anyone calls within 8,191 blocks the seed is that of the first block."""
+    async with keeping(tmp_path / "one") as farm:
+        await know_the_usual_fee(farm)
+        usual, cap = farm.market.base_fee_wei, farm.market.sender.policy.max_fee_wei
+        farm.market.base_fee_wei = cap
+        for _ in range(3):
+            farm.market.mine(1_000)
+            with pytest.raises(FeesAboveCap):
+                await record(farm)
+        assert farm.market.seeds_sent == 0
+        farm.market.base_fee_wei = usual
+        farm.market.mine()
+        assert await record(farm) is Recording.SENT
+        assert farm.market.recorded_seed(farm.market.epoch) == first_hash(farm)
+    async with keeping(tmp_path / "other") as farm:
+        farm.market.sender.policy = replace(farm.market.sender.policy, max_fee_wei=cap + 1)
+        farm.market.base_fee_wei = cap
+        assert await record(farm) is Recording.SENT
+
+
+async def know_the_usual_fee(farm: Farm) -> None:
+    for _ in range(ENOUGH):
+        farm.market.mine()
+        farm.node.prover._fees.note(await farm.market.head())
+
+
+def first_hash(farm: Farm) -> bytes:
+    return farm.market.blocks[farm.market.epoch * LONG_BLOCKS].hash
 
 
 async def test_while_gas_is_dear_pieces_are_looked_at_once_and_the_proof_waits_for_a_fee_history(
     tmp_path: Path,
 ) -> None:
     async with keeping(tmp_path) as farm:
-        for _ in range(ENOUGH):
-            farm.market.mine()
-            farm.node.prover._fees.note(await farm.market.head())
+        await know_the_usual_fee(farm)
         usual = farm.market.base_fee_wei
         assert await record(farm) is Recording.SENT
         farm.market.base_fee_wei = usual + 1
@@ -336,10 +365,8 @@ def test_who_has_just_started_knows_no_better_moment_and_a_block_seen_again_teac
         for number in range(LEAST_SIGHTINGS - 1):
             fees.note(head(number, 1))
     assert fees.is_cheap(head(99, 10**12))
-    assert fees.is_bearable(head(99, 10**12))
     fees.note(head(LEAST_SIGHTINGS, 1))
     assert not fees.is_cheap(head(99, 10**12))
-    assert not fees.is_bearable(head(99, 10**12))
 
 
 @pytest.mark.parametrize(
@@ -359,13 +386,6 @@ def test_a_moment_is_waited_for_in_a_quarter_of_the_epoch_and_never_until_the_se
     assert wait_blocks < SERVED_BLOCKS
 
 
-def test_where_gas_costs_nothing_what_must_be_done_is_done() -> None:
-    fees = FeeHistory(LONG_BLOCKS)
-    for number in range(ENOUGH):
-        fees.note(head(number, 0))
-    assert fees.is_bearable(head(ENOUGH, DEAREST_TIMES))
-
-
 def test_on_a_rollup_what_data_costs_makes_a_moment_dear() -> None:
     """The base fee there hardly changes."""
     fees = FeeHistory(LONG_BLOCKS)
@@ -373,6 +393,5 @@ def test_on_a_rollup_what_data_costs_makes_a_moment_dear() -> None:
     for number in range(ENOUGH):
         fees.note(head(number, 1))
     assert fees.is_cheap(head(ENOUGH, 1))
-    fees.data_fee_wei = 101 * DEAREST_TIMES
+    fees.data_fee_wei = 101
     assert not fees.is_cheap(head(ENOUGH, 1))
-    assert not fees.is_bearable(head(ENOUGH, 1))

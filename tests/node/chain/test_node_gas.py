@@ -40,6 +40,17 @@ async def test_it_is_said_once_when_gas_is_low_and_once_when_it_is_used_up(
     assert "enough for about 0 proofs" in empty
 
 
+def test_what_is_there_is_counted_in_days_too_where_the_pace_is_known() -> None:
+    day = GasReserve(held_wei=19 * PROOF, proof_wei=PROOF, epoch_seconds=86_400.0)
+    assert "enough for about 19 proofs (19 days)" in day.describe()
+    assert GasReserve(held_wei=PROOF - 1, proof_wei=PROOF, epoch_seconds=86_400.0).lasting_seconds == 0
+    for without in (
+        GasReserve(held_wei=PROOF, proof_wei=PROOF),
+        GasReserve(held_wei=1, proof_wei=0, epoch_seconds=1.0),
+    ):
+        assert without.lasting_seconds is None
+
+
 async def test_it_is_said_when_there_is_enough_again(caplog: pytest.LogCaptureFixture) -> None:
     lines = await said(FakeMarket(), caplog, 1, 2, 500, 500, 1)
     assert [line.split(",")[0] for line in lines][1] == "gas: the operator has 0.0005 gas tokens"

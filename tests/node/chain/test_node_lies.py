@@ -10,7 +10,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from node_support import (
     OPERATOR,
@@ -298,6 +298,60 @@ async def test_a_devnet_that_was_begun_again_takes_nothing_back(tmp_path: Path) 
         assert "does not know this farmer" in doubt[0]
 
 
+async def test_a_reorg_after_a_lie_about_all_hashes_is_told_from_another_chain(tmp_path: Path) -> None:
+    """A block that was read before the lie stands again, so the farm goes on by itself."""
+    market, slot = LyingMarket(), parcel(end=END)
+    async with open_farm(tmp_path, market=market) as farm:
+        await farm.agree(slot)
+        market.hashes_differ_from = 0
+        market.place(slot.placed())
+        await look(farm, 2)
+        assert len(farm.node.ledger.cursor().former) == 1
+        market.reorg(3)
+        market.mine(4)
+        market.be_honest()
+        await look(farm, 2)
+        assert not farm.node.follower.is_held
+        assert farm.node.ledger.doubt() is None
+        record = farm.node.ledger.slot(slot.key)
+        assert record is not None
+        assert (record.state, record.was_placed) == (SlotState.ACCEPTED, True)
+        await assert_kept(farm, slot)
+        market.place(slot.placed())
+        await look(farm, 2)
+        market.mine_to_epoch(market.epoch + 1)
+        assert await farm.node.prover.step(await farm.node.follower.refresh()) is Action.PROVE
+
+
+async def test_one_that_began_under_such_a_lie_is_told_how_to_go_on_and_can(tmp_path: Path) -> None:
+    """No block that it knows ever stood: it holds, keeps all, and says which file to move away."""
+    market, slots = LyingMarket(), [parcel(end=END), parcel(seed=2, end=END)]
+    market.hashes_differ_from = 0
+    async with open_farm(tmp_path, market=market) as farm:
+        await farm.keep(slots[0])
+        await farm.keep(slots[1])
+        market.reorg(2)
+        market.mine(2)
+        market.place(slots[0].placed())
+        market.be_honest()
+        await look(farm)
+        assert farm.node.follower.is_held
+        doubt = farm.node.ledger.doubt()
+        assert doubt is not None
+        assert "move ledger.sqlite3" in doubt[0]
+        await assert_kept(farm, slots[1])
+        files = sorted(farm.node.config.data_folder.glob("ledger.sqlite3*"))
+    assert files
+    for file in files:
+        file.unlink(missing_ok=True)
+    async with open_farm(tmp_path, market=market) as farm:
+        await look(farm)
+        assert not farm.node.follower.is_held
+        assert farm.node.ledger.doubt() is None
+        assert farm.node.ledger.entries(Epoch(0)) == market.entries()
+        assert all(farm.node.store.read_verified(slot.key, 0) == slot.pieces[0] for slot in slots)
+
+
 async def test_logs_that_came_too_late_are_read_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -509,6 +563,7 @@ def lie(market: LyingMarket, what: str, size: int) -> None:
 
 
 @settings(max_examples=10, deadline=None)
+@example([("mine", 1), ("place", 1), ("hashes", 4), ("look", 1), ("reorg", 1)])
 @given(st.lists(st.tuples(st.sampled_from(MOVES), st.integers(1, 5)), min_size=5, max_size=25))
 async def test_however_an_endpoint_lies_nothing_goes_and_all_is_right_when_it_stops(
     moves: list[tuple[str, int]],

@@ -177,10 +177,10 @@ async def test_what_an_older_program_declared_lost_can_be_anothers(tmp_path: Pat
     with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as old:
         old.executescript(
             "ALTER TABLE slots DROP COLUMN declared_lost; ALTER TABLE slots DROP COLUMN renter_proven;"
-            "ALTER TABLE slots DROP COLUMN max_egress_price;"
+            "ALTER TABLE slots DROP COLUMN max_egress_price; ALTER TABLE slots DROP COLUMN unsigned_operator;"
             "ALTER TABLE entries DROP COLUMN cut_epoch; ALTER TABLE entries DROP COLUMN cut_block;"
             "ALTER TABLE entries DROP COLUMN taker; ALTER TABLE entries DROP COLUMN released_block;"
-            "DROP TABLE sightings; DROP TABLE staging_ages;"
+            "DROP TABLE sightings; DROP TABLE staging_ages; DROP TABLE begun;"
             "PRAGMA user_version = 4; PRAGMA application_id = 0"
         )
     with (

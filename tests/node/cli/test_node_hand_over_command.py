@@ -11,6 +11,7 @@ import pytest_asyncio
 from test_node_devnet import keep, registered, running
 from typer.testing import CliRunner
 
+from grange.allow_lists import FARMERS, ListFiles
 from grange.cli.exit_codes import ExitCode
 from grange.token_unit import PLAIN_UNIT
 from grange.types import Epoch, FarmerId, OrderId
@@ -18,7 +19,7 @@ from grange.units import TOKEN
 from grange_devnet import Devnet
 from grange_node.cli.farm import app
 from grange_node.cli.hand_over import Plan, Planned, describe_plan
-from grange_node.config import HAND_OVERS_NAME
+from grange_node.config import HAND_OVERS_NAME, REPAIRS_NAME
 from grange_node.hand_over.list_file import HandOverList
 
 SLOT = Planned(
@@ -69,6 +70,12 @@ async def test_the_command_says_what_can_pass_and_begins_only_that(devnet: Devne
         assert "this farm" in await command("--all", "--to", str(config.farmer), code=ExitCode.USAGE)
         assert "not registered" in await command("--all", "--to", "999", code=ExitCode.USAGE)
         await command("--all", "--order", order, code=ExitCode.USAGE)
+        denied = (await registered(devnet, tmp_path / "denied")).farmer
+        (config.data_folder / REPAIRS_NAME).mkdir(exist_ok=True)
+        ListFiles(folder=config.data_folder / REPAIRS_NAME, of=FARMERS).deny(denied)
+        said = await command("--all", "--to", str(denied), code=ExitCode.USAGE)
+        assert "is on the deny list of this farm" in said
+        assert f"grange farm farmers allow {denied}" in said
 
         with HandOverList.open(path) as hand_overs:
             hand_overs.add([(slot.order, slot.slot)], [])
@@ -108,7 +115,7 @@ def test_what_it_means_is_said_with_amounts() -> None:
 
 def test_what_does_not_apply_is_not_said() -> None:
     said = describe_plan(plan(SLOT), [FarmerId(7), FarmerId(8)], PLAIN_UNIT)
-    assert "to farmer 7, 8." in said
+    assert "to farmer 7, farmer 8." in said
     assert "strike" not in said
     assert "gas tokens" not in said
     assert "send it some" not in said

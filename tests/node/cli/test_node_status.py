@@ -26,6 +26,7 @@ from grange_node.cli.repair_home import load_repair_config, load_repair_key
 from grange_node.cli.status import Status, read_status
 from grange_node.cli.status_screen import status_table
 from grange_node.config import load_address, load_config, load_key
+from grange_node.records import SlotState
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -239,3 +240,61 @@ async def test_a_repairer_notices_a_devnet_that_was_started_again(devnet: Devnet
     del content["genesis_hash"]
     path.write_text(json.dumps(content))
     assert (await asyncio.to_thread(CliRunner().invoke, repair, options)).exit_code == 0
+
+
+async def test_slots_that_the_farm_did_not_sign_for_stand_at_the_top_and_have_an_exit_code(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    config = await registered(devnet, tmp_path)
+    home, operator = ("--home", tmp_path / "home"), load_address(tmp_path / "home")
+    async with running(devnet, tmp_path, config) as farm:
+        slot = await keep(devnet, farm)
+        ledger = farm.node.ledger
+        await farm.node.follower.refresh()
+        [record] = ledger.slots(SlotState.PLACED)
+        assert (await run("status", *home))[0] == 0
+        ledger.adopt(record.key, record.agreed, 1, unsigned_operator=operator)
+        code, output = await run("status", "--json", *home)
+        content = json.loads(output)
+        assert (code, content["slots_unsigned"]) == (ExitCode.KEY_USED, 1)
+        for said in ("did not sign for", "rotate-key --now", "fill its room"):
+            assert said in content["unsigned_warning"]
+        farm.node.damaged_pieces.note(slot.key, [0], 1)
+        content = json.loads((await run("status", "--json", *home))[1])
+        for said in (
+            "did not sign for",
+            "rotate-key --now",
+            "make the farm miss",
+            "limit-operator --give-up all",
+        ):
+            assert said in content["unsigned_warning"]
+        assert content["unsigned_warning"] in shown(await read_status(config, operator))
+        # With another key, what is here can be proven; what is not can still make the farm miss.
+        farm.node.damaged_pieces.mended(slot.key, 0)
+        ledger.adopt(record.key, record.agreed, 1, unsigned_operator=Wallet.random().address)
+        assert (await run("status", *home))[0] == 0
+        farm.node.damaged_pieces.note(slot.key, [0], 1)
+        code, output = await run("status", *home)
+        assert (code, "key that was changed since" in output.replace("\n", " ")) == (ExitCode.KEY_USED, True)
+
+
+async def test_a_stake_that_misses_made_too_small_is_said_with_how_much_to_add(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    config = await registered(devnet, tmp_path)
+    wallet = load_key(tmp_path / "home")
+    async with running(devnet, tmp_path, config) as farm:
+        slot = await keep(devnet, farm)
+    assert (await read_status(config, wallet.address)).stake_warning is None
+    full = devnet.chain.parameters.collateral_epochs * slot.rate
+    await change(tmp_path / "home", config, wallet, config)
+    await Sender(devnet.chain, wallet).send(calls.unstake(config.farmer, STAKE - full))
+    await devnet.mine_to_epoch(await devnet.chain.current_epoch() + 3)
+    status = await read_status(config, wallet.address)
+    assert status.misses is not None
+    missed = status.misses * 2 * slot.rate
+    assert status.stake_missing == missed > 0
+    assert status.stake_warning is not None
+    assert "grange farm update --add-stake" in status.stake_warning
+    assert status.stake_warning in shown(status)
+    assert status.needs_money is status.lapses_next

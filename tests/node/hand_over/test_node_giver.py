@@ -11,6 +11,7 @@ from node_support import FARMER, parcel, pass_blocks
 
 from grange.audit import BookState
 from grange.chain import Farmer, Receipt, TransactionReverted
+from grange.chain.calls import Call
 from grange.chain.orders import OrderState
 from grange.errors import GrangeError
 from grange.messages import slots_hash
@@ -18,8 +19,8 @@ from grange.types import NO_LIMIT, Epoch, FarmerId, OrderId, Parting
 from grange_node.chain.chain_follower import View
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.errors import ChainDown
-from grange_node.hand_over.giver import FIRST_REST_SECONDS
-from grange_node.hand_over.passing import MAX_HANDED_OVER
+from grange_node.hand_over.giver import FIRST_REST_SECONDS, LONGEST_REST_SECONDS
+from grange_node.leaving.remainder import MAX_HANDED_OVER
 from grange_node.pieces.slot_folder import piece_name, slot_path
 
 
@@ -177,6 +178,50 @@ async def test_a_taker_that_lost_pieces_gets_them_again(tmp_path: Path) -> None:
         await given.tick()
         assert given.market.hand_overs == [[8]]
         assert taker.puts == len(slot.pieces) + 1
+
+
+@pytest.mark.parametrize("excuse", ["stake_too_small", "lost_pieces"])
+async def test_a_taker_that_takes_all_bytes_and_does_not_sign_gets_them_twice_at_most(
+    tmp_path: Path, excuse: str
+) -> None:
+    """However often it is asked, and though nobody else takes the slot; asked for again, it may once more."""
+    async with giving(tmp_path, takers=[8]) as given:
+        [slot] = given.slots
+        taker = given.takers[FarmerId(8)]
+        taker.refuses = "not_found" if excuse == "lost_pieces" else excuse
+        given.ask(slot)
+        for _ in range(12):
+            await given.tick()
+            # It threw everything away.
+            taker.pieces.clear()
+            given.farm.clock.now += 4 * LONGEST_REST_SECONDS
+        assert taker.puts == 2 * len(slot.pieces)
+        assert given.listed()[0].avoided == {8}
+        taker.refuses = ""
+        given.ask(slot)
+        for _ in range(2):
+            await given.tick()
+            given.farm.clock.now += 4 * LONGEST_REST_SECONDS
+        assert given.market.hand_overs == [[8]]
+
+
+async def test_a_taker_that_has_signed_for_as_much_as_it_will_is_asked_again(tmp_path: Path) -> None:
+    """It has the bytes, and nobody sends them to it again."""
+    async with giving(tmp_path, takers=[8]) as given:
+        [slot] = given.slots
+        taker = given.takers[FarmerId(8)]
+        taker.refuses = "limit_reached"
+        given.ask(slot)
+        for _ in range(8):
+            await given.tick()
+            given.farm.clock.now += 4 * LONGEST_REST_SECONDS
+        assert not given.listed()[0].avoided
+        taker.refuses = ""
+        for _ in range(2):
+            await given.tick()
+            given.farm.clock.now += 4 * LONGEST_REST_SECONDS
+        assert given.market.hand_overs == [[8]]
+        assert taker.puts == len(slot.pieces)
 
 
 async def test_one_that_nobody_takes_is_said_so_and_tried_again(tmp_path: Path) -> None:
@@ -687,7 +732,7 @@ async def test_what_was_let_go_and_is_ours_again_is_not_given_up(tmp_path: Path)
 async def test_a_transaction_is_of_no_use_after_what_a_taker_signed_has_run_out(tmp_path: Path) -> None:
     """It is given up then, before it costs gas, and never sent again when it has."""
     async with giving(tmp_path, 2) as given:
-        market, sent = given.market, list[dict[str, Any]]()
+        market, sent = given.market, list[tuple[Call, dict[str, Any]]]()
         hand_over, epoch = market.hand_over, given.market.epoch
         passed: list[Parting] = []
 
@@ -699,8 +744,8 @@ async def test_a_transaction_is_of_no_use_after_what_a_taker_signed_has_run_out(
         given.ask(*given.slots)
         await given.tick()
 
-        async def send(_: object, **how: Any) -> None:
-            sent.append(how)
+        async def send(call: Call, **how: Any) -> None:
+            sent.append((call, how))
 
         market.sender.send = send  # type: ignore[method-assign, assignment]
         [parting] = passed
@@ -709,8 +754,8 @@ async def test_a_transaction_is_of_no_use_after_what_a_taker_signed_has_run_out(
         for passings in (parting.passings, (first, early)):
             await FarmMarket.hand_over(market, [replace(parting, passings=passings)], epoch)
         last = (epoch + 1) * market.rules.epoch_blocks - 1
-        assert [how["last_block"] for how in sent] == [last, epoch + 3]
-        assert [how["paid_tries"] for how in sent] == [1, 1]
+        assert [how["last_block"] for _, how in sent] == [last, epoch + 3]
+        assert all(call.rests_on_others for call, _ in sent), "it is paid for once"
 
 
 async def test_those_that_a_slow_taker_kept_from_their_turn_come_first_the_next_time(

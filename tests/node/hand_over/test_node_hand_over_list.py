@@ -1,5 +1,7 @@
 """The list of slots to hand over, which a command writes and a farm reads at the same time."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from grange.audit import BookState
 from grange.types import Epoch, FarmerId, OrderId
 from grange_node.hand_over.list_file import HandOver, HandOverList
-from grange_node.hand_over.passing import passable
+from grange_node.leaving.passing import passable
 
 ONE, TWO = OrderId(b"\x01" * 32), OrderId(b"\x02" * 32)
 
@@ -37,6 +39,31 @@ def test_asked_again_what_is_under_way_goes_on_if_it_may(tmp_path: Path) -> None
         hand_overs.add([(ONE, 3)], [FarmerId(9)])
         [other] = hand_overs.all()
         assert (other.taker, other.wanted) == (0, (9,))
+
+
+def test_who_had_all_bytes_twice_and_did_not_sign_is_remembered_until_it_is_asked_for_again(
+    tmp_path: Path,
+) -> None:
+    path, seven, eight = tmp_path / "list", FarmerId(7), FarmerId(8)
+    with HandOverList.open(path) as hand_overs:
+        hand_overs.add([(ONE, 3)], [])
+        hand_overs.save(HandOver(order=ONE, slot=3, unsigned=(seven, eight, seven)))
+    with HandOverList.open(path) as hand_overs:
+        assert hand_overs.all()[0].avoided == {seven}
+        hand_overs.add([(ONE, 3)], [])
+        assert not hand_overs.all()[0].unsigned
+
+
+def test_a_list_of_before_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "list"
+    with HandOverList.open(path) as hand_overs:
+        hand_overs.add([(ONE, 3)], [])
+    with closing(sqlite3.connect(path)) as before, before:
+        before.executescript(
+            "ALTER TABLE hand_overs DROP COLUMN unsigned; PRAGMA user_version = 1; PRAGMA application_id = 0;"
+        )
+    with HandOverList.open(path) as hand_overs:
+        assert hand_overs.all() == [HandOver(order=ONE, slot=3)]
 
 
 def test_a_list_that_is_damaged_is_begun_again(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from repair_farmers import FakeDirectory
 from repair_ground import Ground, nothing
 from repair_market import FakeMarket, order_as_read
 
+from grange.allow_lists import AllowLists, Listed
 from grange.chain.orders import OrderState
 from grange.types import Epoch, FarmerId
 from grange.units import rate_rounded_up
@@ -85,3 +86,12 @@ async def test_a_farmer_that_the_endpoint_hides_is_not_dealt_with(market: Market
     takers = _LiveTakerDirectory(directory=market.directory, market=market.market, epoch=Epoch(1))
     with pytest.raises(HandOverStopped, match="does not show farmer 99"):
         takers.farmer(FarmerId(99))
+
+
+async def test_lists_say_to_whom_slots_are_handed_over(market: Market) -> None:
+    """By id or operator; also of those that are named."""
+    market.directory.lists = AllowLists(allowed=(Listed(who=FarmerId(9)),))
+    assert await market.find(rate_factor=1) == 9
+    assert await market.find(wanted=[8], rate_factor=1) is None
+    market.directory.lists = AllowLists(denied=tuple(Listed(who=FarmerId(one)) for one in (6, 8, 9)))
+    assert await market.find(rate_factor=1) == 7

@@ -355,6 +355,7 @@ ALTER TABLE entries ADD COLUMN cut_block INTEGER;
 """,
     9: "ALTER TABLE slots ADD COLUMN max_egress_price TEXT NOT NULL DEFAULT '0';",
     10: "ALTER TABLE entries ADD COLUMN taker INTEGER;",
+    11: "ALTER TABLE entries ADD COLUMN released_block INTEGER;",
 }
 """What each program added to the tables, as it stood in the files that it made."""
 

@@ -234,7 +234,7 @@ async def test_a_voucher_that_was_redeemed_opens_nothing_again_though_the_accoun
 def signed_account(payer: Wallet, cumulative: int) -> PayerAccount:
     signed = sign_voucher(DOMAIN, payer.private_key, farmer=FARMER, cumulative=cumulative)
     return PayerAccount(
-        payer=payer.address, cumulative=cumulative, r=signed.r, vs=signed.vs, spent=cumulative // 2
+        payer=payer.address, cumulative=cumulative, signature=signed.signature, spent=cumulative // 2
     )
 
 
@@ -296,8 +296,7 @@ async def test_an_account_is_shown_to_its_owner_with_its_own_signature(priced: F
     assert await account(priced) == {
         "cumulative": 150,
         "spent": 100,
-        "r": signed.r.hex(),
-        "vs": signed.vs.hex(),
+        "signature": signed.signature.hex(),
     }
     foreign = await priced.http.get("/v1/account", headers=priced.sign(STRANGER, "GET", "/v1/account"))
     assert foreign.status_code == 404

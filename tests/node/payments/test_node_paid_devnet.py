@@ -215,4 +215,4 @@ async def test_several_payers_one_of_whom_is_broke(devnet: Devnet, tmp_path: Pat
 def _from_header(headers: dict[str, str], renter: Address) -> Voucher:
     total, signature = (part.split("=")[1] for part in headers["Voucher"].split(","))
     raw = bytes.fromhex(signature)
-    return Voucher(renter=renter, cumulative=int(total), r=raw[:32], vs=raw[32:])
+    return Voucher(renter=renter, cumulative=int(total), signature=raw)

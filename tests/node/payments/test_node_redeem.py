@@ -237,7 +237,7 @@ async def test_a_deep_redemption_is_looked_at_no_more(selling: Farm) -> None:
 
 def account(number: int, open_amount: int) -> PayerAccount:
     payer = Address(f"0x{number:040x}")
-    return PayerAccount(payer=payer, cumulative=open_amount + 5, r=b"", vs=b"", spent=0, redeemed=5)
+    return PayerAccount(payer=payer, cumulative=open_amount + 5, signature=bytes(64), spent=0, redeemed=5)
 
 
 @given(st.lists(st.integers(0, 3000), max_size=80), st.sets(st.integers(0, 79)))
@@ -253,3 +253,12 @@ def test_what_is_due_is_worth_it(amounts: list[int], leaving: set[int]) -> None:
     assert bool(chosen) == bool(worth and is_time)
     stays = [one.payer not in gone for one in chosen]
     assert stays == sorted(stays)
+
+
+def test_who_was_tried_in_vain_comes_after_all_others_and_those_tried_last_at_the_end() -> None:
+    """However much they owe, and also when they leave."""
+    accounts = [account(number, REDEEM_AT * (number + 1)) for number in range(MAX_VOUCHERS_PER_CALL + 2)]
+    payers = [one.payer for one in accounts]
+    tried = [*payers[2:-1], payers[-1]]
+    chosen = [one.payer for one in due(accounts, {payers[-1]}, REDEEM_AT, tried=tried)]
+    assert chosen == [payers[1], payers[0], *payers[2:-2]]

@@ -27,8 +27,10 @@ from grange.transfer.sources import Source
 from grange.transfer.stripes import Stripe
 from grange.transfer.verification import ListedRoots
 from grange.types import Address, Epoch, FarmerId, OrderId
+from grange_node.chain.funds_cache import QUESTIONS_IN_A_ROW
 from grange_node.chain.order_state import ReadableOrder
 from grange_node.config import OfferFile
+from grange_node.errors import TooBusy
 from grange_node.limits.fair_shares import FairShares
 from grange_node.limits.networks import UNKNOWN
 from grange_node.reads import readers as readers_module
@@ -286,7 +288,7 @@ async def test_a_chain_that_does_not_answer_is_not_asked_by_everyone(
     await kept.node.follower.refresh()
     asked = []
 
-    async def fails(order: OrderId) -> ReadableOrder | None:
+    async def fails(order: OrderId, **_: bool) -> ReadableOrder | None:
         asked.append(order)
         raise ChainUnavailable("http://chain", "connection refused")
 
@@ -311,7 +313,7 @@ async def test_more_than_may_wait_are_sent_away(kept: Farm, monkeypatch: pytest.
     kept.node.readers._line = FairShares(6)  # of which one network gets half
     asked, ask = asyncio.Event(), kept.market.order_state
 
-    async def slowly(order: OrderId) -> ReadableOrder | None:
+    async def slowly(order: OrderId, **_: bool) -> ReadableOrder | None:
         await asked.wait()
         return await ask(order)
 
@@ -426,3 +428,34 @@ async def test_many_who_ask_at_once_for_the_newest_view_cost_few_looks_at_the_ch
     # Reading events asks for it, too.
     assert len(asked) < 10
     assert {view.head.number for view in views} == {farm.market.height}
+
+
+async def test_whose_an_unknown_order_is_costs_one_question_out_of_a_strangers_allowance(
+    kept: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anyone can invent ids: no endpoint is doubted for one, and readers wait for none of them."""
+
+    async def doubts(*_: object) -> None:
+        raise AssertionError("all endpoints were asked")
+
+    asked: list[OrderId] = []
+
+    async def denies(order: OrderId) -> None:
+        asked.append(order)
+
+    monkeypatch.setattr(readers_module, "find_known_order", doubts)
+    monkeypatch.setattr(kept.market, "order", denies)
+    readers = kept.node.readers
+    readers._line = FairShares(0)  # of readers nobody else may wait
+    invented = [OrderId(number.to_bytes(32)) for number in range(1, QUESTIONS_IN_A_ROW + 2)]
+    await kept.node.follower.refresh()
+
+    async def ask_for_all() -> None:
+        for order in invented:
+            assert await readers.renter_of(order, UNKNOWN) is None
+
+    with pytest.raises(TooBusy):
+        await ask_for_all()
+    assert 0 < len(asked) <= QUESTIONS_IN_A_ROW
+    assert asked == invented[: len(asked)]
+    assert await readers.renter_of(invented[0], UNKNOWN) is None, "it was asked in this block"

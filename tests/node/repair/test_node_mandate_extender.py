@@ -160,9 +160,9 @@ class Bench:
 
 
 @asynccontextmanager
-async def extending(folder: Path, renter: Renter) -> AsyncIterator[Bench]:
+async def extending(folder: Path, renter: Renter, n: int = N) -> AsyncIterator[Bench]:
     """With an order that the first farmers keep until END."""
-    ground = Ground()
+    ground = Ground(n + 4, n)
     ground.place()
     market = Market(ground, renter)
     directory = Directory(market, ground)
@@ -243,6 +243,90 @@ async def test_one_that_does_not_sign_is_waited_for_half_a_period_then_its_slot_
     (sent,) = renter.sent
     assert [one.farmer for one in sent] == [1, NO_FARMER, 3, 4, 5]
     assert sent[1].rate == RATE
+
+
+async def test_one_that_is_silent_is_waited_for_and_keeps_its_slot_if_it_is_back_in_time(
+    tmp_path: Path,
+) -> None:
+    """Of eleven slots of which two rebuild it, four may be missing, and one is no danger."""
+    renter = Renter()
+    async with extending(tmp_path, renter, n=11) as bench:
+        bench.ground.keeps[FarmerId(2)].gone = True
+        for block in (FIRST_BLOCK + 40, FIRST_BLOCK + 50, FIRST_BLOCK + 58):
+            bench.mine_to(block)
+            assert await bench.tick() == []
+        bench.ground.keeps[FarmerId(2)].gone = False
+        bench.ground.mine()
+        assert len(await bench.tick()) == 1
+    (sent,) = renter.sent
+    assert [one.farmer for one in sent] == list(range(1, 12))
+
+
+@pytest.mark.parametrize(
+    ("gone", "refusing", "block"),
+    [
+        (0, 4, 40),
+        (1, 0, 60),
+        (2, 0, 60),
+        (1, 1, 60),
+        (3, 0, 40),
+        (1, 2, 40),
+        (4, 0, 40),
+    ],
+)
+async def test_the_silent_are_left_out_where_many_are_missing_or_half_of_the_time_for_it_is_over(
+    tmp_path: Path, gone: int, refusing: int, block: int
+) -> None:
+    """Of four that may be missing; who says no is not waited for, but counts."""
+    renter = Renter()
+    async with extending(tmp_path, renter, n=11) as bench:
+        for number in range(1, 1 + gone):
+            bench.ground.keeps[FarmerId(number)].gone = True
+        for number in range(1 + gone, 1 + gone + refusing):
+            bench.ground.keeps[FarmerId(number)].refuses = True
+        bench.mine_to(FIRST_BLOCK + block - 11)
+        while bench.ground.height < FIRST_BLOCK + block - 2:
+            assert await bench.tick() == []
+            bench.ground.mine()
+        assert await bench.tick() == []
+        bench.ground.mine()
+        assert len(await bench.tick()) == 1
+    (sent,) = renter.sent
+    assert [one.farmer for one in sent].count(NO_FARMER) == gone + refusing
+
+
+async def test_only_the_silent_are_asked_again_in_an_epoch_and_the_others_once_all_of_these_answer(
+    tmp_path: Path,
+) -> None:
+    renter = Renter()
+    async with extending(tmp_path, renter, n=11) as bench:
+        for number in (2, 3):
+            bench.ground.keeps[FarmerId(number)].gone = True
+        bench.mine_to(FIRST_BLOCK + 31)
+        await bench.tick()
+        assert sorted(renter.asked) == list(range(1, 12))
+        for back in (2, 3):
+            bench.ground.keeps[FarmerId(back)].gone = False
+            renter.asked.clear()
+            bench.ground.mine()
+            extended = await bench.tick()
+            assert sorted(renter.asked) == ([2, 3] if back == 2 else list(range(1, 12)))
+        assert len(extended) == 1
+
+
+async def test_in_the_next_epoch_all_are_asked_again(tmp_path: Path) -> None:
+    """More of them may be missing by then, and the order in danger."""
+    renter = Renter()
+    async with extending(tmp_path, renter, n=11) as bench:
+        bench.ground.keeps[FarmerId(2)].gone = True
+        bench.mine_to(FIRST_BLOCK + 40)
+        assert await bench.tick() == []
+        for number in (3, 4):
+            bench.ground.keeps[FarmerId(number)].gone = True
+        bench.ground.mine(10)
+        assert len(await bench.tick()) == 1
+    (sent,) = renter.sent
+    assert [one.farmer for one in sent][:5] == [1, NO_FARMER, NO_FARMER, NO_FARMER, 5]
 
 
 async def test_a_farmer_that_lapsed_is_not_asked(tmp_path: Path) -> None:

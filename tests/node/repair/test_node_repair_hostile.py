@@ -29,6 +29,7 @@ from repair_ground import (
 )
 from repair_market import FakeMarket, order_as_read
 
+from grange.allow_lists import AllowLists, Listed
 from grange.chain import Batch, Event, EventFilter, Rollback, Wallet
 from grange.chain.order_index import OrderIndex
 from grange.chain.orders import REORG_BLOCKS, OrderState
@@ -221,6 +222,47 @@ async def test_a_source_that_is_far_slower_than_others_is_asked_only_when_it_is_
             held_up.set()
             assert (await pool.rebuild(2, [0]))[0] == ground.slots[0][2]
     assert asked[5:] == [4, 5, 3]
+
+
+async def test_denied_farmers_are_read_from_only_where_the_others_are_not_enough(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """They may have the last pieces: then they are asked, however cheap or dear, and it is said."""
+    ground, asked = ruined(), list[FarmerId]()
+    order_state = await order_as_read(FakeMarket(ground, WALLET, nothing))
+
+    class Noted(FakePeer):
+        async def read(self, *arguments: Any) -> bytes:
+            asked.append(self.farmer.id)
+            return await super().read(*arguments)
+
+    def opened(farmer: FarmerId, most_per_gib: int = 0) -> Peer:
+        return Noted(ground, farmer, WALLET.address, nothing)  # type: ignore[return-value]
+
+    with Executors.open() as executors:
+        denied = {FarmerId(3)}
+        async with Sources(order_state, [2, 3, 4], opened, POLICY, executors, denied=denied) as pool:
+            await pool.rebuild(0, [0])
+        assert (set(asked), caplog.text) == ({4, 5}, "")
+        ground.keeps[FarmerId(5)].gone = True
+        async with Sources(order_state, [2, 3, 4], opened, POLICY, executors, denied=denied) as pool:
+            assert (await pool.rebuild(1, [0]))[0] == ground.slots[0][1]
+    assert 3 in asked
+    assert "also read from farmer 3, on the deny list" in caplog.text
+
+
+async def test_a_repairer_places_nothing_with_those_it_denies_and_reads_from_them_last(
+    tmp_path: Path,
+) -> None:
+    ground = ruined()
+    denied = AllowLists(denied=tuple(Listed(who=FarmerId(number)) for number in (3, 6)))
+    async with repairing(ground, tmp_path) as repairer:
+        repairer.view.directory.lists = denied
+        await until_done(ground, repairer)
+        assert [job.outcome for job in repairer.jobs.done()] == [Outcome.REFILLED]
+    assert ground.keeps[FarmerId(3)].reads == 0
+    assert FarmerId(6) not in ground.holders().values()
+    assert ground.keeps[FarmerId(6)].puts == 0
 
 
 async def test_farmers_that_ask_more_than_a_repairer_pays_are_not_read_from(tmp_path: Path) -> None:

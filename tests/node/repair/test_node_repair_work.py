@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,9 @@ from repair_fakes import Clock, repairing, until_done
 from repair_ground import END, PARAMETERS, RATE, SEGMENTS, SLOT_BYTES, Ground, K, N, nothing
 from repair_market import FakeMarket
 
-from grange.chain import Wallet
+from grange.chain import Receipt, TransactionReverted, Wallet
 from grange.chain.call_sizes import EVICT
-from grange.types import Epoch, FarmerId, OrderId
+from grange.types import Epoch, FarmerId, Held, OrderId, Takeover
 from grange.units import TOKEN
 from grange_node.repair.jobs import Job, Outcome
 from grange_node.repair.run import GIVE_WAY_BLOCKS
@@ -165,6 +166,31 @@ async def test_a_taker_that_signs_and_vanishes_is_replaced(ground: Ground, tmp_p
     assert_whole(ground)
     assert keep not in job.refilled.values()
     assert job.bytes_read <= 2 * K * SLOT_BYTES
+
+
+async def test_a_taker_that_makes_refills_fail_at_our_cost_does_it_twice_at_most(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The market names nobody: once with the others, and once alone."""
+    keep = await first_taker(tmp_path / "before")
+    refill, paid = FakeMarket.refill, 0
+
+    async def spoiled(market: FakeMarket, held: Held, takeovers: Sequence[Takeover]) -> Receipt:
+        nonlocal paid
+        if keep in [takeover.farmer for takeover in takeovers]:
+            paid += 1
+            raise TransactionReverted("refill", "Unknown", {}, tx_hash=bytes(32))
+        return await refill(market, held, takeovers)
+
+    monkeypatch.setattr(FakeMarket, "refill", spoiled)
+    async with repairing(ground, tmp_path / "now") as repairer:
+        for slots in (1, 2):
+            await until_done(ground, repairer)
+            done = [slot for job in repairer.jobs.done() for slot in job.refilled]
+            assert len(done) == slots
+    assert_whole(ground)
+    assert keep not in ground.holders().values()
+    assert paid == 2
 
 
 async def test_a_taker_that_does_not_sign_is_replaced(ground: Ground, tmp_path: Path) -> None:

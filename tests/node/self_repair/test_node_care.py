@@ -26,6 +26,7 @@ from grange.chain.orders import OrderState
 from grange.layout import Geometry
 from grange.messages import NO_ORDER, slots_hash
 from grange.types import Epoch, FarmerId, OrderId, Slot
+from grange_node.acceptance.terms import ACCEPTANCE_LIFE_BLOCKS
 from grange_node.audit.proof import build_proof
 from grange_node.config import DAMAGED_PIECES_NAME, LEDGER_NAME
 from grange_node.errors import DataMissing, RepairStopped
@@ -164,13 +165,18 @@ async def keeping(
 
 def keep(node: Node, slot: Parcel) -> None:
     """Let the node have the slot's pieces, and accept them."""
+    bring(node, slot)
+    node.ledger.accept(slot.key, _terms(slot), 10_000)
+
+
+def bring(node: Node, slot: Parcel) -> None:
+    """Let the node have the slot's pieces, without its word that it keeps them."""
     for index, piece in enumerate(slot.pieces):
         node.ledger.stage(slot.key, 0)
         writer = node.store.begin(slot.key, index, len(piece))
         writer.write(piece)
         writer.commit(slot.roots[index])
     node.store.seal(slot.key, len(slot.pieces))
-    node.ledger.accept(slot.key, _terms(slot), 10_000)
 
 
 def _terms(slot: Parcel) -> SlotTerms:
@@ -673,3 +679,53 @@ async def test_nothing_is_remembered_of_a_slot_whose_order_has_ended(tmp_path: P
         await kept.node.follower.refresh()
         await kept.node.self_repairer.tick()
         assert kept.node.self_repairer._adoption._not_ours == {}
+
+
+async def place_unsigned(kept: Kept, *, at: int, is_brought: bool = False) -> Parcel:
+    """Somebody else signs for a slot with the operator's key, and it is placed in a block; its bytes come
+    before as those of any slot do, or never."""
+    stranger = replace(parcel(PIECES, seed=6, end=END, renter=Wallet(b"\x0a" * 32)), slot=0)
+    if is_brought:
+        bring(kept.node, stranger)
+    kept.market.mine(at - 1 - kept.market.height)
+    kept.market.place(stranger.placed())
+    kept.others.slots[stranger.order] = stranger
+    await kept.node.follower.refresh()
+    await kept.node.self_repairer.tick()
+    return stranger
+
+
+@pytest.mark.parametrize("is_brought", [False, True], ids=["nothing of it is here", "all of it is here"])
+async def test_a_slot_that_the_farm_did_not_sign_for_is_said_and_kept_in_the_ledger(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, is_brought: bool
+) -> None:
+    """Who has the key can bring the bytes as well."""
+    async with keeping(tmp_path) as kept:
+        kept.others.stopped = True
+        await kept.node.self_repairer.tick()
+        begun = kept.node.ledger.begun_block(0)
+        slot = await place_unsigned(kept, at=begun + ACCEPTANCE_LIFE_BLOCKS + 1, is_brought=is_brought)
+        assert (slot.key in {damage.key for damage in kept.node.damaged_pieces.all()}) is not is_brought
+        operator = (await kept.market.own_farmer()).operator
+        assert kept.node.ledger.unsigned(kept.market.epoch) == [(slot.key, operator)]
+        assert "this farm did not sign for it" in caplog.text
+        kept.market.mine_to_epoch(END, offset=1)
+        await kept.node.follower.refresh()
+        assert kept.node.ledger.unsigned(kept.market.epoch) == [], "its order is over"
+
+
+async def test_what_was_signed_before_the_ledger_began_is_no_alarm(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The ledger was lost: what is placed already, and what may still be, may be the farm's own word."""
+    async with keeping(tmp_path) as kept:
+        pass
+    without(kept, LEDGER_NAME)
+    async with keeping(tmp_path, kept.market, kept.slot, kept.others) as kept:
+        kept.damage(3)
+        kept.others.stopped = True
+        await kept.node.self_repairer.tick()
+        assert kept.node.ledger.acceptance(kept.slot.order, kept.slot.slot) is not None, "it is taken in"
+        await place_unsigned(kept, at=kept.node.ledger.begun_block(0) + ACCEPTANCE_LIFE_BLOCKS)
+        assert kept.node.ledger.unsigned(kept.market.epoch) == []
+        assert "did not sign" not in caplog.text

@@ -5,7 +5,8 @@ import pytest
 from grange.audit import BookState
 from grange.chain import Farmer, Wallet
 from grange.types import NO_LIMIT, Address, Epoch, FarmerId, Offer, OrderId
-from grange_node.self_repair.loss_declaration import MAX_DECLARED, declarable, left_to_lose
+from grange_node.leaving.remainder import left_to_lose
+from grange_node.self_repair.loss_declaration import MAX_DECLARED, declarable
 
 NOW = Epoch(5)
 END = Epoch(40)

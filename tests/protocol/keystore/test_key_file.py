@@ -68,8 +68,22 @@ def test_a_key_that_is_not_the_one_it_says_is_refused(tmp_path: Path) -> None:
     """Somebody who can write the file must not pass off another key as ours."""
     other = Wallet(bytes(31) + b"\x07")
     text = lock(KEY, RIGHT, holds=SecretKind.KEY, address=other.address, cost=CHEAP)
+    path, word = locked(tmp_path, text), tmp_path / "word"
     with pytest.raises(KeyInvalid, match="says that it is"):
-        key_from_file(locked(tmp_path, text), Passphrases(ask=Person(RIGHT)))
+        key_from_file(path, Passphrases(ask=Person(RIGHT)))
+    word.write_text(RIGHT)
+    assert address_in_file(path) == other.address, "nothing can tell without the passphrase"
+    assert address_in_file(path, Passphrases(ask=Person()), is_checked=True) == other.address
+    with pytest.raises(KeyInvalid, match="says that it is"):
+        address_in_file(path, Passphrases(files=[word]), is_checked=True)
+
+
+def test_a_file_is_called_what_it_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the beginning of a sentence too."""
+    monkeypatch.chdir(tmp_path)
+    name = locked(tmp_path).name
+    with pytest.raises(PassphraseNeeded, match=f"^{name} is locked with a passphrase"):
+        key_from_file(Path(name), Passphrases())
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from grange.storage.optional_database import Connection, FileBusy, OptionalDatabase
+from grange.storage.optional_database import Connection, DiskTakesNothing, FileBusy, OptionalDatabase
 
 WORLD = [
     sqlite3.SQLITE_FULL,
@@ -42,6 +42,29 @@ def failing(code: int, work: Callable[[Connection], object]) -> Callable[[Connec
         return result
 
     return once
+
+
+@pytest.mark.parametrize("code", WORLD)
+def test_a_file_that_is_too_large_for_memory_does_not_go_on_there(tmp_path: Path, code: int) -> None:
+    """It says so in words, and is as it was."""
+    path = tmp_path / "things.sqlite"
+    with OptionalDatabase.open(path, prepare, most_in_memory_bytes=10_000) as file:
+        file.change(add("before" + 20_000 * "."))
+        with pytest.raises(DiskTakesNothing, match="cannot be written"):
+            file.change(failing(code, add("after")))
+        assert len(file.read(names)) == 1
+        assert file.forgetful == ""
+
+
+def test_what_goes_on_in_memory_grows_no_larger_than_it_may(tmp_path: Path) -> None:
+    path = tmp_path / "things.sqlite"
+    with OptionalDatabase.open(path, prepare, most_in_memory_bytes=100_000) as file:
+        file.change(add("before"))
+        file.change(failing(sqlite3.SQLITE_FULL, add("after")))
+        assert file.forgetful
+        with pytest.raises(DiskTakesNothing, match="no space is left"):
+            file.change(add(200_000 * "."))
+        assert file.read(names) == ["after", "before"]
 
 
 @pytest.mark.parametrize("code", WORLD)

@@ -17,8 +17,10 @@ from rich.text import Text
 
 from grange.cli.exit_codes import ExitCode
 from grange.cli.passphrase_options import command_passphrases
-from grange.cli.presenter import print_prose
-from grange.errors import GrangeError
+from grange.cli.presenter import print_prose, put_names
+from grange.errors import GrangeError, UserError
+from grange.listed_names import ListedNames
+from grange_client.cli.screens.display import Display
 from grange_client.cli.screens.quote import paid_besides_text
 from grange_client.keys.config import Config, home_path, load
 from grange_client.keys.recovery_card import RecoveryCard
@@ -73,15 +75,24 @@ async def renter(home: Path | None, *, unlock: bool = True) -> AsyncIterator[Ren
 
 @asynccontextmanager
 async def telling(renter: Renter) -> AsyncIterator[None]:
-    """Say what is to be known of the home, also what comes up while the command runs."""
+    """Say what is to be known of the home, also what comes up while the command runs. Errors leave with the
+    names that the person has for farmers."""
     said = renter.notices()
-    _say(said)
+    _say(said, renter.names)
     try:
         yield
+    except UserError as error:
+        put_names(error, renter.names)
+        raise
     finally:
         if renter.paid_besides:
             print_prose(err, paid_besides_text(renter.paid_besides, renter.market.unit))
-        _say([notice for notice in renter.notices() if notice not in said])
+        _say([notice for notice in renter.notices() if notice not in said], renter.names)
+
+
+def display(renter: Renter) -> Display:
+    """What draws what happens while something takes long, in the words of this renter."""
+    return Display(err, renter.market.unit, lambda: renter.names)
 
 
 async def warn_of_limits(renter: Renter) -> None:
@@ -91,9 +102,17 @@ async def warn_of_limits(renter: Renter) -> None:
             print_prose(err, Text(sentence), style="yellow")
 
 
-def _say(notices: list[str]) -> None:
+async def warn_of_vault(renter: Renter, *, spending: int = 0) -> None:
+    """Say whether mandates may find too little in the vault, once so much is taken out of it. It fails no
+    command either."""
+    with suppress(GrangeError):
+        for sentence in await renter.vault_warnings(spending=spending):
+            print_prose(err, Text(sentence), style="yellow")
+
+
+def _say(notices: list[str], names: ListedNames) -> None:
     for notice in notices:
-        print_prose(err, Text(notice), style="yellow")
+        print_prose(err, Text(names.within(notice)), style="yellow")
 
 
 def _say_waiting() -> None:
@@ -112,6 +131,12 @@ def print_card(card: RecoveryCard) -> None:
 
     # Not through rich: each line is as it is.
     print(card_screen(card, for_paper=not out.is_terminal, encoding=out.encoding))
+    if card.account is not None:
+        out.print(
+            f"The account {card.account} is a contract wallet. This card brings back what delegates that "
+            "were made with its words store for it; the wallet has to call what the phrase's key signs its "
+            "own, or to authorize that key.\n"
+        )
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:

@@ -23,7 +23,6 @@ from grange.units import MAX_SLOTS, format_count
 from grange_client.cli import output
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Confirmations, Home, Json, Verbose, Wanted
-from grange_client.cli.screens.display import Display
 from grange_client.cli.screens.order import burial_text, remarks_screen
 from grange_client.cli.screens.quote import paid_besides_text, quote_screen, read_cost_screen, skipped_screen
 from grange_client.cli.screens.tables import ID_CHARACTERS, speed_text
@@ -125,7 +124,7 @@ async def _put(  # noqa: PLR0917
     home: Path | None,
 ) -> None:
     async with common.renter(home) as renter:
-        with Display(common.err, renter.market.unit) as display:
+        with common.display(renter) as display:
             quote = await renter.quote(paths, options, display)
         if quote.scan.skipped:
             common.err.print(skipped_screen(quote.scan.skipped))
@@ -136,15 +135,24 @@ async def _put(  # noqa: PLR0917
         if not as_json:
             default_term = options.epochs is None and options.until is None
             common.out.print(
-                quote_screen(quote, clock, unit, default_term=default_term, gas=gas, approves=approves)
+                quote_screen(
+                    quote,
+                    clock,
+                    unit,
+                    default_term=default_term,
+                    names=renter.names,
+                    gas=gas,
+                    approves=approves,
+                )
             )
+        await common.warn_of_vault(renter, spending=quote.cost)
         if dry_run:
             if as_json:
                 common.print_json(output.quote_json(quote, unit, gas, approves=approves))
             return
         if not yes:
             confirm("Store it?")
-        with Display(common.err, renter.market.unit) as display:
+        with common.display(renter) as display:
             try:
                 stored = await renter.put(quote, display, confirmations=confirmations)
             except asyncio.CancelledError:
@@ -173,7 +181,7 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
         unit = renter.market.unit
         allowed = None if fetch.max_price is None else unit.parse(fetch.max_price)
         budget = Budget(allowed, hint=PAY_MORE, unit=unit)
-        with Display(common.err, renter.market.unit) as display:
+        with common.display(renter) as display:
             known = await renter.find(fetch.wanted, display, budget=budget)
             plan = await renter.plan_get(
                 known.order,
@@ -189,11 +197,13 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
             common.err.print(read_cost_screen(plan.cost, max_price, unit))
             if allowed is None and not fetch.yes:
                 confirm("Get it?")
-        with Display(common.err, renter.market.unit) as display:
+        with common.display(renter) as display:
             restored = await renter.carry_out(
                 plan, fetch.destination, overwrite=fetch.overwrite, max_price=max_price, watch=display
             )
             seconds = display.seconds
+        await common.warn_of_limits(renter)
+        await common.warn_of_vault(renter)
     if restored.left_out.count or restored.inexact.count:
         common.err.print(remarks_screen(restored), soft_wrap=True)
     if as_json:

@@ -26,6 +26,7 @@ from grange.cli.network_options import (
 from grange.cli.parameter_words import describe_cautions
 from grange.cli.passphrase_options import command_passphrases, makes_keys, passphrase_for_new
 from grange.cli.presenter import print_prose
+from grange.types import Address, address_from
 from grange_client.cli.card_source import read_card
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Verbose
@@ -69,20 +70,32 @@ def init(
             help="Be a delegate: take the file that `grange keys delegate new` made for this device.",
         ),
     ] = None,
+    account: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A contract wallet whose orders this home is to bring back, read and look after: those that "
+            "its delegates stored, if their keys were made with the same recovery phrase.",
+        ),
+    ] = None,
     home: Home = None,
     verbose: Verbose = False,
 ) -> None:
     """Make a recovery phrase, or take yours, and remember the market."""
     folder = home_path(home)
+    wallet = None if account is None else address_from(account)
     if delegate is not None:
-        if phrase or card is not None or network is not None or market is not None or first_block is not None:
+        others = (card, network, market, first_block, account)
+        if phrase or any(one is not None for one in others):
             raise typer.BadParameter("The file has all it takes: beside --delegate only --rpc can be given.")
         _set_up_delegate(folder, delegate, rpc, trust_market)
         return
     if card is not None:
         if phrase or network is not None or market is not None or first_block is not None:
-            raise typer.BadParameter("A card has phrase and network: beside --card only --rpc can be given.")
-        _set_up_by_card(folder, card, rpc, trust_market, home)
+            raise typer.BadParameter(
+                "A card has phrase and network: beside --card only --rpc and --account can be given."
+            )
+        _set_up_by_card(folder, card, rpc, trust_market, home, wallet)
         return
     if is_set_up(folder):
         given = None if network is None else chosen_network(network, rpc, market, first_block)
@@ -92,19 +105,20 @@ def init(
         _checked_network(chosen_network(network, rpc, market, first_block), trust_market)
     )
     chosen = _ask_phrase() if phrase else new_phrase()
-    config = _set_up(folder, chosen, checked, home)
+    config = _set_up(folder, chosen, checked, home, wallet)
     _remember(folder, pins)
     if not phrase:
         common.out.print(
             "This is your recovery card. On a new computer it brings back everything you store, and nothing "
             "else does: print it, or copy it by hand, and keep it safe.\n"
         )
-        common.print_card(RecoveryCard.of(chosen, checked))
+        common.print_card(RecoveryCard.of(chosen, checked, account=wallet))
         common.out.print(
             "Anyone who has it has your files and your tokens. `grange keys card --check -` tries what you "
             "have written down.\n"
         )
     common.out.print(facts(_rows(config)))
+    _say_wallet(config)
     if phrase:
         common.out.print(
             "\n`grange keys card` prints a recovery card: the phrase alone does not say where your files are."
@@ -114,7 +128,9 @@ def init(
         common.out.print(f"  grange devnet fund {config.identity.wallet.address}", soft_wrap=True)
 
 
-def _set_up(folder: Path, phrase: str, network: Network, home: Path | None) -> Config:
+def _set_up(
+    folder: Path, phrase: str, network: Network, home: Path | None, account: Address | None
+) -> Config:
     """A home with a phrase, which is locked as the command was told, or a person says."""
     where = f" --home {home}" if home else ""
     passphrase = passphrase_for_new(
@@ -122,7 +138,18 @@ def _set_up(folder: Path, phrase: str, network: Network, home: Path | None) -> C
         is_devnet=network.chain_id in DEVNET_CHAIN_IDS,
         lock=f"grange keys encrypt{where}",
     )
-    return set_up(folder, phrase=phrase, network=network, passphrase=passphrase)
+    return set_up(folder, phrase=phrase, network=network, passphrase=passphrase, account=account)
+
+
+def _say_wallet(config: Config) -> None:
+    """What a home that acts for a contract wallet can do."""
+    if config.identity.contract_wallet is not None:
+        common.out.print(
+            "\nIts files can be read if the wallet calls this home's signatures its own, or authorizes its "
+            f"key. What it has to call for that: grange keys wallet-calls --delegate "
+            f"{config.identity.wallet.address} --per-epoch ... --in-all ... --epochs ...",
+            soft_wrap=True,
+        )
 
 
 def _set_up_delegate(folder: Path, source: Path, rpc: list[str] | None, trust: bool) -> None:
@@ -143,16 +170,24 @@ def _set_up_delegate(folder: Path, source: Path, rpc: list[str] | None, trust: b
     )
 
 
-def _set_up_by_card(folder: Path, source: str, rpc: list[str] | None, trust: bool, home: Path | None) -> None:
-    """A home as the card says, by other endpoints if some are given."""
+def _set_up_by_card(  # noqa: PLR0917
+    folder: Path,
+    source: str,
+    rpc: list[str] | None,
+    trust: bool,
+    home: Path | None,
+    account: Address | None,
+) -> None:
+    """A home as the card says, by other endpoints if some are given, and for another contract wallet."""
     if is_set_up(folder):
         _move_or_refuse(folder, None, trust)
     card = read_card(source)
     network = with_endpoints(card.network, rpc) if rpc else card.network
     checked, pins = common.run(_checked_network(network, trust))
-    config = _set_up(folder, card.phrase, checked, home)
+    config = _set_up(folder, card.phrase, checked, home, account or card.account)
     _remember(folder, pins)
     common.out.print(facts(_rows(config)))
+    _say_wallet(config)
     common.out.print("\nWhat you stored is yours on this computer too: `grange ls` shows it.")
 
 
@@ -163,8 +198,10 @@ def _remember(folder: Path, pins: MarketPins | None) -> None:
 
 
 def _rows(config: Config) -> list[tuple[str, str]]:
+    wallet = config.identity.contract_wallet
     return [
         ("address", config.identity.wallet.address),
+        *([] if wallet is None else [("account", wallet)]),
         ("market", config.network.market),
         ("chain id", str(config.network.chain_id)),
         ("home", str(config.home)),

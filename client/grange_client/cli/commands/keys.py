@@ -5,11 +5,13 @@ Decides what is asked and shown. Leaves the card to `recovery_card`, delegates t
 device is given to `delegate_bundle`.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from grange.chain import calls
 from grange.chain.network_file import Network, open_network
 from grange.cli.network_options import TrustOption
 from grange.cli.passphrase_options import (
@@ -26,11 +28,11 @@ from grange.types import Address, Epoch, address_from
 from grange_client.cli.card_source import read_card
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Json, Verbose
-from grange_client.cli.commands.wallet_calls import wallet_calls
+from grange_client.cli.commands.wallet_calls import Account, print_calls, revocation, wallet_calls
 from grange_client.cli.screens.tables import facts, new_table
 from grange_client.delegates import NOTHING, Delegate, Limits
 from grange_client.errors import AlreadySetUp, BadCard, NotAccount
-from grange_client.keys.config import home_path, load, load_card, load_network
+from grange_client.keys.config import Config, home_path, load, load_card, load_network
 from grange_client.keys.delegate_bundle import DelegateBundle, made_up_passphrase
 from grange_client.keys.identity_file import relock_home
 
@@ -65,12 +67,23 @@ def card(
             help="Try a card that you have kept, in place of printing one; - reads it from standard input.",
         ),
     ] = None,
+    account: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Print the card of a contract wallet for which delegates of this home store.",
+        ),
+    ] = None,
     trust_market: TrustOption = False,
     home: Home = None,
     verbose: Verbose = False,
 ) -> None:
     """Print the recovery card again, or try one: what a new computer would do with it, without one."""
     kept = load_card(home_path(home), command_passphrases())
+    if account is not None:
+        if check is not None:
+            raise typer.BadParameter("A card that is tried has its account on it: leave --account out.")
+        kept = replace(kept, account=address_from(account))
     if trust_market and check is None:
         raise typer.BadParameter("--trust-market is for --check.")
     if check is None:
@@ -80,6 +93,11 @@ def card(
     if given.phrase != kept.phrase:
         raise BadCard(
             "The card has another recovery phrase than this home.",
+            hint="`grange keys card` prints the card of this home.",
+        )
+    if kept.account is not None and given.account != kept.account:
+        raise BadCard(
+            "The card does not name this home's account, and would not bring its orders back.",
             hint="`grange keys card` prints the card of this home.",
         )
     if (given.network.chain_id, given.network.market) != (kept.network.chain_id, kept.network.market):
@@ -163,7 +181,7 @@ def new(
     if device_passphrase_file is not None:
         given = Passphrases(files=[device_passphrase_file], tell=common.err.print).choose("the key")
     passphrase = None if no_encryption else given or made_up_passphrase()
-    wallet = None if account is None else address_from(account)
+    wallet = _wallet_of(account, config)
     bundle, address = DelegateBundle.new(config, passphrase, account=wallet)
     try:
         create_file(file, bundle.text())
@@ -178,7 +196,9 @@ def new(
         common.out.print(
             "\nThe wallet authorizes it by what this prints: grange keys wallet-calls "
             f"--delegate {address} --per-epoch {per_epoch} --in-all {in_all} --epochs {epochs}\n"
-            "Keep the file and its passphrase: nothing else opens what this key stores.",
+            "What this key stores, the recovery phrase of this home opens too, if it is told whose it is: "
+            f"grange init --phrase --account {wallet}. `grange keys card --account {wallet}` prints a card "
+            "that says so.",
             soft_wrap=True,
         )
     else:
@@ -197,20 +217,26 @@ def authorize(
     per_epoch: PerEpoch,
     in_all: InAll,
     epochs: Epochs,
+    account: Account = None,
     home: Home = None,
     verbose: Verbose = False,
 ) -> None:
     """Set what a delegate may spend from now on; what it spent before counts."""
-    _authorize(home, address_from(address), per_epoch, in_all, epochs)
+    _authorize(home, address_from(address), per_epoch, in_all, epochs, account)
 
 
 @delegate.command("revoke")
 @opens_keys
-def revoke(address: Key, home: Home = None, verbose: Verbose = False) -> None:
+def revoke(address: Key, account: Account = None, home: Home = None, verbose: Verbose = False) -> None:
     """Let a delegate place nothing any more. What it placed goes on, and farmers are paid for reads."""
+    wallet = _wallet_of(account, load(home_path(home), command_passphrases()))
 
     async def run() -> None:
-        async with common.renter(home) as renter:
+        async with common.renter(home, unlock=wallet is None) as renter:
+            if wallet is not None:
+                common.err.print(_WALLET_CALLS.format(wallet=wallet))
+                print_calls(renter, [revocation(address_from(address))])
+                return
             receipt = await renter.delegates.authorize(address_from(address), NOTHING)
             common.err.print(f"Revoked, in block {receipt.block}.")
 
@@ -218,12 +244,21 @@ def revoke(address: Key, home: Home = None, verbose: Verbose = False) -> None:
 
 
 @delegate.command("list")
-def list_delegates(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> None:
+def list_delegates(
+    account: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Those of a contract wallet, in place of this home's account."),
+    ] = None,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
     """Show every delegate, what it may spend and what it has spent."""
+    of = None if account is None else address_from(account)
 
     async def run() -> None:
         async with common.renter(home, unlock=False) as renter:
-            listed, clock = await renter.delegates.listed(), await renter.market.clock()
+            listed, clock = await renter.delegates.listed(of), await renter.market.clock()
         if as_json:
             common.print_json([_json(one) for one in listed])
         else:
@@ -234,13 +269,38 @@ def list_delegates(as_json: Json = False, home: Home = None, verbose: Verbose = 
     common.run(run())
 
 
-def _authorize(home: Path | None, address: Address, per_epoch: str, in_all: str, epochs: int) -> None:
+_WALLET_CALLS = "Nothing was sent. The wallet {wallet} has to call:"
+
+
+def _wallet_of(account: str | None, config: Config) -> Address | None:
+    """The contract wallet that is meant: the one that is named, or the account of a home that acts for one.
+    None if the home's own account is."""
+    named = config.identity.contract_wallet if account is None else address_from(account)
+    return None if named == config.identity.wallet.address else named
+
+
+def _authorize(  # noqa: PLR0917  as the options of the commands stand
+    home: Path | None,
+    address: Address,
+    per_epoch: str,
+    in_all: str,
+    epochs: int,
+    account: str | None = None,
+) -> None:
+    wallet = _wallet_of(account, load(home_path(home), command_passphrases()))
+
     async def run() -> None:
-        async with common.renter(home) as renter:
+        async with common.renter(home, unlock=wallet is None) as renter:
             unit, until = renter.market.unit, Epoch((await renter.market.clock()).epoch + epochs)
+            if wallet is not None:
+                amounts = {"per_epoch": unit.parse(per_epoch), "in_all": unit.parse(in_all)}
+                common.err.print(_WALLET_CALLS.format(wallet=wallet))
+                print_calls(renter, [calls.authorize(address, until_epoch=until, **amounts)])
+                return
             limits = Limits(per_epoch=unit.parse(per_epoch), in_all=unit.parse(in_all), until_epoch=until)
             receipt = await renter.delegates.authorize(address, limits)
             common.err.print(f"Authorized until epoch {until}, in block {receipt.block}.")
+            await common.warn_of_vault(renter, spending=limits.per_epoch)
 
     common.run(run())
 

@@ -3,24 +3,24 @@
 Decides what is asked and shown. Leaves the work to `mandates`.
 """
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
+from grange.chain.call_sizes import give_mandate
 from grange.chain.orders import OrderState
 from grange.cli.confirm import confirm
 from grange.cli.passphrase_options import opens_keys
 from grange.times import BlockClock
 from grange.token_unit import TokenUnit
-from grange.types import Epoch, MandateTerms
+from grange.types import Epoch, MandateTerms, Parameters
 from grange.units import format_count
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Json, Verbose
-from grange_client.cli.screens.display import Display
 from grange_client.cli.screens.tables import ID_CHARACTERS, facts, new_table
-from grange_client.mandates import MandateState, next_cost, propose
-from grange_client.orders.plan import Funds
-from grange_client.renter import Renter
+from grange_client.mandates import MandateState, longest_term, next_costs, propose
+from grange_client.orders.plan import Funds, check_gas
 
 mandate = typer.Typer(
     help="Standing orders: anyone may extend your orders for a fee, within bounds.", no_args_is_help=True
@@ -53,6 +53,16 @@ def give(  # noqa: PLR0917
             help="The most that farmers may ask for reading a GiB; a quarter more than now if not given.",
         ),
     ] = None,
+    term_epochs: Annotated[
+        int | None,
+        typer.Option(
+            "--term-epochs",
+            min=1,
+            help="How long each extension is. Long ones are safer: an order can be lost where one ends. "
+            "If not given, as long as the market lets it be and the vault can pay for now, and at least as "
+            "long as the order was.",
+        ),
+    ] = None,
     in_all: Annotated[
         str | None,
         typer.Option("--in-all", metavar="TOKENS", help="The most that all of it may cost."),
@@ -66,20 +76,28 @@ def give(  # noqa: PLR0917
 
     async def run() -> None:
         async with common.renter(home) as renter:
-            with Display(common.err, renter.market.unit) as display:
+            with common.display(renter) as display:
                 orders = [(await renter.find(one, display)).order for one in wanted]
             clock, funds, unit = await renter.market.clock(), await renter.funds(), renter.market.unit
+            # Counted also where nothing says what gas is worth.
+            gas, prices = await renter.gas_value(), await renter.market.gas_prices()
+            gas, size = replace(gas, prices=prices), give_mandate(len(orders))
             terms = propose(
                 orders,
                 fee=unit.parse(fee),
                 until=Epoch(clock.epoch + epochs),
+                vault=funds.vault,
                 parameters=renter.market.parameters,
                 highest_price=None if max_price is None else unit.parse(max_price),
                 highest_egress_price=None if max_read_price is None else unit.parse(max_read_price),
+                term_epochs=term_epochs,
                 total=None if in_all is None else unit.parse(in_all),
             )
             if not as_json:
-                common.out.print(_terms_screen(terms, orders, funds, clock))
+                lasts = _term_text(terms, orders, funds.vault, renter.market.parameters)
+                screen = _terms_screen(terms, orders, funds, clock, lasts=lasts, gas=gas.describe(size))
+                common.out.print(screen)
+            check_gas(size, funds, prices)
             if not yes:
                 confirm("Give this mandate?")
             number, receipt = await renter.mandates.give(terms, [order.id for order in orders])
@@ -108,7 +126,7 @@ def list_mandates(as_json: Json = False, home: Home = None, verbose: Verbose = F
                 common.out.print("You gave no mandate yet.")
                 return
             common.out.print(_table(listed, clock, renter.market.unit))
-            await _warn(renter, listed, list(orders.values()), clock)
+            await common.warn_of_vault(renter)
 
     common.run(run())
 
@@ -130,18 +148,21 @@ def revoke(
     common.run(run())
 
 
-def _terms_screen(terms: MandateTerms, orders: list[OrderState], funds: Funds, clock: BlockClock) -> Any:
-    """The bounds in tokens and dates, and what the vault must hold."""
-    needed, unit, vault = sum(next_cost(order, terms) for order in orders), funds.unit, funds.vault
+def _terms_screen(
+    terms: MandateTerms, orders: list[OrderState], funds: Funds, clock: BlockClock, *, lasts: str, gas: str
+) -> Any:
+    """The bounds in tokens and dates, what the vault must hold, and what giving it costs."""
+    needed, unit, vault = next_costs(orders, terms), funds.unit, funds.vault
     rows = [
         ("keeps alive", format_count(len(orders), "order")),
         ("until", clock.describe_epoch(terms.until)),
         ("at most, for a GiB and epoch", unit.rounded_up(terms.highest_price)),
         ("at most, for a GiB that is read", unit.rounded_up(terms.highest_egress_price)),
         ("fee for each extension", unit.exact(terms.fee)),
-        ("each extension lasts", format_count(terms.term_epochs, "epoch")),
+        ("each extension lasts", lasts),
         ("at most, in all", unit.rounded_up(terms.total)),
         ("the vault must hold, next time", f"up to {unit.rounded_up(needed)}"),
+        ("gas", f"up to {gas}, out of the wallet, once"),
     ]
     if vault < needed:
         held = f"{unit.exact(vault)}: move more in with `grange deposit`"
@@ -149,25 +170,15 @@ def _terms_screen(terms: MandateTerms, orders: list[OrderState], funds: Funds, c
     return facts(rows)
 
 
-async def _warn(
-    renter: Renter, listed: list[MandateState], orders: list[OrderState], clock: BlockClock
-) -> None:
-    by_id = {order.id: order for order in orders}
-    needed = sum(
-        next_cost(by_id[order], one.mandate)
-        for one in listed
-        if one.is_open(clock.epoch)
-        for order in one.covers
-    )
-    vault, unit = (await renter.funds()).vault, renter.market.unit
-    if vault < needed:
-        common.err.print(
-            f"The vault holds {unit.exact(vault)}, and the next extensions may cost "
-            f"{unit.rounded_up(needed)}. What it cannot pay is not extended. Money in it is not "
-            "kept for mandates: reads and new orders are paid from it too.",
-            style="yellow",
-            soft_wrap=True,
-        )
+def _term_text(terms: MandateTerms, orders: list[OrderState], vault: int, parameters: Parameters) -> str:
+    """How long an extension is, and whether a longer one would be safer, and what it takes."""
+    lasts = format_count(terms.term_epochs, "epoch")
+    longest = longest_term(orders, terms, parameters)
+    if terms.term_epochs >= longest:
+        return f"{lasts}. No longer one is of use: the fewer terms end, the safer the order"
+    more = f"With a longer one, up to {format_count(longest, 'epoch')}, it is safer"
+    why = "; deposit more first" if vault < next_costs(orders, replace(terms, term_epochs=longest)) else ""
+    return f"{lasts}. {more}: --term-epochs{why}"
 
 
 def _table(listed: list[MandateState], clock: BlockClock, unit: TokenUnit) -> Any:

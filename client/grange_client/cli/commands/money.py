@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from grange.cli.passphrase_options import opens_keys
+from grange.cli.passphrase_options import command_passphrases, opens_keys
 from grange.types import address_from
 from grange_client.cli import output
 from grange_client.cli.commands import common
@@ -18,6 +18,7 @@ from grange_client.keys.config import home_path, load
 from grange_client.renter import Renter
 
 
+@opens_keys
 def balance(
     address: Annotated[bool, typer.Option("--address", help="Only the address; asks no chain.")] = False,
     as_json: Json = False,
@@ -27,7 +28,12 @@ def balance(
     """Show the address and what there is to pay with."""
     if address:
         # Not through rich: scripts take it from here.
-        print(load(home_path(home)).identity.wallet.address)
+        passphrases = command_passphrases()
+        identity = load(home_path(home), passphrases).identity
+        if passphrases.are_given:
+            # A locked file says whose it is outside of what is locked, and money may be sent there.
+            identity.unlock()
+        print(identity.wallet.address)
         return
     common.run(_balance(as_json, home))
 
@@ -83,6 +89,7 @@ def withdraw(
                 if (funds := await renter.funds()).vault < announced.amount:
                     held = unit.rounded_down(funds.vault)
                     common.err.print(f"The vault holds {held} now: no more can be taken out.")
+                await common.warn_of_vault(renter, spending=min(funds.vault, announced.amount))
             await _show_balance(renter, as_json)
 
     common.run(run())

@@ -13,7 +13,6 @@ from grange.cli.presenter import print_prose
 from grange_client.cli import output
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Json, Verbose, Wanted
-from grange_client.cli.screens.display import Display
 from grange_client.cli.screens.health import danger_screen, health_screen, slots_screen
 from grange_client.cli.screens.order import files_screen, order_screen, orders_screen, waiting_screen
 from grange_client.errors import OrderMissing
@@ -28,12 +27,14 @@ def ls(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> No
 
     async def run() -> None:
         async with common.renter(home, unlock=False) as renter:
-            with Display(common.err, renter.market.unit) as display:
+            with common.display(renter) as display:
                 orders = await renter.orders(display)
             clock = await renter.market.clock()
             missing = await renter.missing()
+            await common.warn_of_limits(renter)
+            await common.warn_of_vault(renter)
         if as_json:
-            common.print_json([output.order_json(known, clock) for known in orders])
+            common.print_json([output.order_json(known, clock, renter.unread_blocks) for known in orders])
         elif orders or not missing:
             common.out.print(orders_screen(orders, clock, renter.market.unit))
             if waiting := [known for known in orders if known.awaits_closing(clock.epoch)]:
@@ -56,20 +57,20 @@ def stat(
 
     async def run() -> None:
         async with common.renter(home, unlock=False) as renter:
-            with Display(common.err, renter.market.unit) as display:
+            with common.display(renter) as display:
                 known = await renter.find(wanted, display)
                 manifest = await renter.manifest(known.order, display) if files else None
             clock = await renter.market.clock()
             farmers = await renter.farmers_of(known.order)
             endpoints = {farmer.id: farmer.endpoint for farmer in farmers.values()}
-            names = {farmer.id: name for farmer in farmers.values() if (name := renter.name_of(farmer))}
+            names = renter.names
             distrusted = await renter.distrusted(farmers.values())
         if as_json:
-            document = output.order_json(known, clock)
+            document = output.order_json(known, clock, renter.unread_blocks)
             if manifest is not None:
                 document["entries"] = output.entries_json(manifest)
             document["distrusted"] = {str(farmer): why for farmer, why in distrusted.items()}
-            document["names"] = {str(farmer): name for farmer, name in names.items()}
+            document["names"] = {str(farmer): name for farmer in farmers if (name := names.of(farmer))}
             common.print_json(document)
             return
         unit = renter.market.unit
@@ -97,7 +98,7 @@ def health(
 
     async def run() -> None:
         async with common.renter(home, unlock=False) as renter:
-            with Display(common.err, renter.market.unit) as display:
+            with common.display(renter) as display:
                 clock = await renter.market.clock()
                 missing = []
                 if wanted is None:
@@ -111,13 +112,19 @@ def health(
                         found.append((known, await renter.order_health(known.order)))
                     except OrderMissing as error:
                         unclear.append(error)
+                for known, _ in found if wanted is not None else ():
+                    # A farmer may be named by its operator's address, which only the chain has.
+                    await renter.farmers_of(known.order)
             await common.warn_of_limits(renter)
+            await common.warn_of_vault(renter)
         if as_json:
-            common.print_json([output.health_json(known, health, clock) for known, health in found])
+            common.print_json(
+                [output.health_json(known, health, clock, renter.names) for known, health in found]
+            )
         elif found or not (missing or unclear):
             common.out.print(health_screen(found, clock))
             if wanted is not None:
-                common.out.print("", slots_screen(found[0][1]), sep="\n")
+                common.out.print("", slots_screen(found[0][1], renter.names), sep="\n")
             for known, health in found:
                 if (danger := danger_screen(known, health)) is not None:
                     print_prose(common.err, danger)

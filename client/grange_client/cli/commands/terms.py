@@ -13,7 +13,6 @@ from grange.tasks import together
 from grange_client.cli import output
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Confirmations, Home, Json, Verbose, Wanted
-from grange_client.cli.screens.display import Display
 from grange_client.cli.screens.order import burial_text, closings_screen
 from grange_client.cli.screens.quote import extension_screen
 from grange_client.cli.screens.tables import ID_CHARACTERS
@@ -35,7 +34,7 @@ def extend(  # noqa: PLR0917
 
     async def run() -> None:
         async with common.renter(home) as renter:
-            with Display(common.err, renter.market.unit) as display:
+            with common.display(renter) as display:
                 known = await renter.find(wanted, display)
                 quote = await renter.quote_extension(known.order, epochs, display)
                 clock, gas, approves = await together(
@@ -43,10 +42,15 @@ def extend(  # noqa: PLR0917
                 )
             if not as_json:
                 unit = renter.market.unit
-                common.out.print(extension_screen(known.name, quote, clock, unit, gas=gas, approves=approves))
+                common.out.print(
+                    extension_screen(
+                        known.name, quote, clock, unit, names=renter.names, gas=gas, approves=approves
+                    )
+                )
+            await common.warn_of_vault(renter, spending=quote.cost)
             if not yes:
                 confirm("Extend it?")
-            with Display(common.err, renter.market.unit) as display:
+            with common.display(renter) as display:
                 extended = await renter.extend(quote, display, confirmations=confirmations)
             await common.warn_of_limits(renter)
         if as_json:
@@ -75,14 +79,14 @@ def close(
 
     async def run() -> None:
         async with common.renter(home) as renter:
-            with Display(common.err, renter.market.unit) as display:
+            with common.display(renter) as display:
                 found = [await renter.find(one, display) for one in wanted]
             if not yes:
                 named = ", ".join(
                     f"{one.name or 'an order'} ({one.order.id.hex()[:ID_CHARACTERS]})" for one in found
                 )
                 confirm(f"Close {named}, with a transaction for each?")
-            with Display(common.err, renter.market.unit) as display:
+            with common.display(renter) as display:
                 closed = [(known, await renter.close(known.order, display)) for known in found]
         if as_json:
             common.print_json([output.closing_json(known, closing) for known, closing in closed])

@@ -4,18 +4,29 @@ Decides what is printed: addresses and data, for the wallet's own page or progra
 from here, and no key is opened.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from grange.chain import Call, calls
 from grange.chain.codec import market_abi, token_abi
-from grange.types import Epoch, address_from
+from grange.types import Address, Epoch, address_from
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Json, Verbose
 from grange_client.cli.screens.tables import facts
+from grange_client.delegates import NOTHING
 from grange_client.renter import Renter
 
+Account = Annotated[
+    str | None,
+    typer.Option(
+        "--account",
+        metavar="ADDRESS",
+        help="A contract wallet, in place of this home's account: what it has to call is printed, nothing is "
+        "sent.",
+    ),
+]
 _ALL_OR_NONE = "To authorize a delegate give --delegate, --per-epoch, --in-all and --epochs."
 
 
@@ -31,6 +42,9 @@ def wallet_calls(  # noqa: PLR0917  typer makes options of parameters
         str | None, typer.Option(metavar="TOKENS", help="The most that it will ever have spent, in all.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="For how many epochs, with this one.")] = None,
+    revoke: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Let this delegate place nothing any more.")
+    ] = None,
     announce: Annotated[
         str | None, typer.Option(metavar="TOKENS", help="Announce that so much will be taken out.")
     ] = None,
@@ -44,8 +58,10 @@ def wallet_calls(  # noqa: PLR0917  typer makes options of parameters
     """Print what a contract wallet (a Safe) has to call, in this order, so that a device rents for it."""
     if len({one is None for one in (delegate, per_epoch, in_all, epochs)}) > 1:
         raise typer.BadParameter(_ALL_OR_NONE)
-    if deposit is delegate is announce is take_out is None:
-        raise typer.BadParameter("Give at least one of --deposit, --delegate, --announce and --take-out.")
+    if deposit is delegate is revoke is announce is take_out is None:
+        raise typer.BadParameter(
+            "Give at least one of --deposit, --delegate, --revoke, --announce and --take-out."
+        )
 
     async def run() -> None:
         async with common.renter(home, unlock=False) as renter:
@@ -63,20 +79,33 @@ def wallet_calls(  # noqa: PLR0917  typer makes options of parameters
                         until_epoch=until,
                     )
                 )
+            if revoke is not None:
+                wanted.append(revocation(address_from(revoke)))
             if announce is not None:
                 wanted.append(calls.request_withdrawal(unit.parse(announce)))
             if take_out is not None:
                 wanted.append(calls.withdraw(address_from(take_out)))
-            shown = [_encoded(renter, one) for one in wanted]
-        if as_json:
-            common.print_json(shown)
-            return
-        for number, one in enumerate(shown, 1):
-            common.out.print(facts([("call", f"{number}: {one['function']}"), ("to", one["to"])]))
-            # Not through rich: it is copied from here.
-            print(f"data  {one['data']}\n")
+            if as_json:
+                common.print_json([_encoded(renter, one) for one in wanted])
+            else:
+                print_calls(renter, wanted)
 
     common.run(run())
+
+
+def revocation(delegate: Address) -> Call:
+    """The call by which an account revokes a delegate."""
+    return calls.authorize(
+        delegate, per_epoch=NOTHING.per_epoch, in_all=NOTHING.in_all, until_epoch=NOTHING.until_epoch
+    )
+
+
+def print_calls(renter: Renter, wanted: Sequence[Call]) -> None:
+    """Show what a wallet has to call, in this order."""
+    for number, one in enumerate((_encoded(renter, call) for call in wanted), 1):
+        common.out.print(facts([("call", f"{number}: {one['function']}"), ("to", one["to"])]))
+        # Not through rich: it is copied from here.
+        print(f"data  {one['data']}\n")
 
 
 def _encoded(renter: Renter, call: Call) -> dict[str, Any]:

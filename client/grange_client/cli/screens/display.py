@@ -1,6 +1,7 @@
 """What happens while something takes long, drawn as it happens."""
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
 
@@ -19,6 +20,7 @@ from rich.text import Text
 
 from grange.cli.confirm import drawn
 from grange.cli.presenter import plain_text
+from grange.listed_names import NO_NAMES, ListedNames
 from grange.token_unit import PLAIN_UNIT, TokenUnit
 from grange.transfer import events
 from grange.units import format_count, format_size
@@ -38,9 +40,16 @@ class _Amount(ProgressColumn):
 class Display:
     """Draws what happens while something takes long. A listener, and the context in which it draws."""
 
-    def __init__(self, console: Console, unit: TokenUnit = PLAIN_UNIT) -> None:
+    def __init__(
+        self,
+        console: Console,
+        unit: TokenUnit = PLAIN_UNIT,
+        names: Callable[[], ListedNames] = lambda: NO_NAMES,
+    ) -> None:
+        """`names` gives how the person calls farmers, as far as that is known by then."""
         self._console = console
         self._unit = unit
+        self._names = names
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -83,7 +92,7 @@ class Display:
                     self._task, description=f"{self._what} ({format_count(count, 'farmer')})"
                 )
             case events.FarmerReplaced(farmer=farmer, successor=successor, reason=reason):
-                self._say(f"Farmer {successor} takes over from {farmer}. {reason}")
+                self._say(f"Farmer {successor} takes over from farmer {farmer}. {reason}")
             case events.FarmerFailed(reason=reason):
                 self._say(reason)
             case events.ReadingPriceRaised(farmer=farmer, price_per_gib=price):
@@ -102,4 +111,5 @@ class Display:
         self._task = self._progress.add_task(what, total=total_bytes or None)
 
     def _say(self, text: str) -> None:
-        self._progress.console.print(Text(plain_text(text), style="yellow"))
+        named = self._names().within(plain_text(text))
+        self._progress.console.print(Text(named, style="yellow"))

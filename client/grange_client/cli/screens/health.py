@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
+from grange.listed_names import ListedNames
 from grange.times import BlockClock
 from grange_client.cli.screens.tables import DAY_CHARACTERS, ID_CHARACTERS, new_table
 from grange_client.orders.catalog import Known
@@ -42,13 +43,13 @@ def health_screen(shown_orders: Sequence[tuple[Known, OrderHealth]], clock: Bloc
     return table
 
 
-def slots_screen(health: OrderHealth) -> RenderableType:
+def slots_screen(health: OrderHealth, names: ListedNames) -> RenderableType:
     """Every slot of one order."""
     styles = {SlotState.LIVE: "", SlotState.REPAIRING: "", SlotState.LATE: "yellow", SlotState.VACANT: "red"}
     table = new_table(">slot", ">farmer", "state")
     for report in health.slots:
         state = Text(report.state.value, style=styles[report.state])
-        table.add_row(str(report.slot), str(report.farmer), state)
+        table.add_row(str(report.slot), names.farmer(report.farmer), state)
     return table
 
 

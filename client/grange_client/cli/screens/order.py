@@ -7,6 +7,7 @@ from rich.text import Text
 
 from grange.chain.orders import Closing
 from grange.cli.presenter import plain_text
+from grange.listed_names import ListedNames
 from grange.messages import NO_ORDER
 from grange.times import BlockClock
 from grange.token_unit import TokenUnit
@@ -53,11 +54,11 @@ def order_screen(
     endpoints: Mapping[FarmerId, str],
     distrusted: Mapping[FarmerId, str],
     *,
-    names: Mapping[FarmerId, str],
+    names: ListedNames,
     unit: TokenUnit,
 ) -> Iterable[RenderableType]:
-    """One order: what, with whom, until when, at what price. `distrusted` says why some get nothing more,
-    `names` how the person calls some."""
+    """One order: what, with whom, until when, at what price. `distrusted` says why some get nothing
+    more."""
     order = known.order
     left = order.end - clock.epoch
     yield facts(
@@ -96,7 +97,7 @@ def order_screen(
             endpoint.append(f" {distrusted[slot.farmer]}", style="red")
         table.add_row(
             str(index),
-            f"{slot.farmer} {names[slot.farmer]}" if slot.farmer in names else str(slot.farmer),
+            names.farmer(slot.farmer),
             endpoint,
             unit.rate_number(slot.rate),
             unit.number_rounded_up(slot.max_egress_price_per_gib),

@@ -8,6 +8,7 @@ from rich.text import Text
 from grange.chain.call_sizes import extend, place
 from grange.chain.gas_cost import CallSize
 from grange.chain.gas_value import GasValue
+from grange.listed_names import NO_NAMES, ListedNames
 from grange.times import BlockClock
 from grange.token_unit import TokenUnit
 from grange.units import FREE, format_count, format_size
@@ -36,6 +37,7 @@ def quote_screen(
     unit: TokenUnit,
     *,
     default_term: bool,
+    names: ListedNames = NO_NAMES,
     gas: GasValue | None = None,
     approves: bool = False,
 ) -> RenderableType:
@@ -50,7 +52,7 @@ def quote_screen(
         ("price", _price_text(quote.cost, quote.missing, [one.rate for one in quote.chosen], unit)),
     ]
     rows += _gas_rows(gas, place(geometry.n)) + _approval_rows(approves, quote.missing, unit)
-    rows += [("note", caution) for caution in quote.cautions]
+    rows += [("note", names.within(caution)) for caution in quote.cautions]
     return facts(rows)
 
 
@@ -73,6 +75,7 @@ def extension_screen(
     clock: BlockClock,
     unit: TokenUnit,
     *,
+    names: ListedNames = NO_NAMES,
     gas: GasValue | None = None,
     approves: bool = False,
 ) -> RenderableType:
@@ -92,9 +95,15 @@ def extension_screen(
     ]
     rows += _gas_rows(gas, extend(order.geometry.n)) + _approval_rows(approves, quote.missing, unit)
     for slot, keeper in sorted(quote.moved.items()):
-        rows.append((f"slot {slot}", f"is rebuilt and moves to farmer {keeper.farmer.id}. {keeper.reason}"))
+        moves = f"is rebuilt and moves to farmer {keeper.farmer.id}. {keeper.reason}"
+        rows.append((f"slot {slot}", names.within(moves)))
     if len(quote.moved) == 0:
         rows.append(("with", f"the same {format_count(order.geometry.n, 'farmer')}; nothing is sent"))
+    if quote.away:
+        who = ", ".join(f"farmer {farmer}" for farmer in sorted(quote.away))
+        waits = f"Until {clock.describe_epoch(order.end)} there is time: who answers by then keeps its slot"
+        rows.append(("note", names.within(f"No answer from {who}. {waits}, and nothing is sent for it.")))
+    rows += [("note", caution) for caution in quote.cautions(unit)]
     return facts(rows)
 
 

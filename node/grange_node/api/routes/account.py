@@ -18,4 +18,4 @@ async def account(node: NodeHere, signed: SignedWithoutContent) -> Account:
     found = await node.executors.in_database(node.payment_gate.account, signed.payer)
     if found is None:
         raise NotFound("nothing was paid to this farmer yet")
-    return Account(cumulative=found.cumulative, spent=found.spent, r=found.r, vs=found.vs)
+    return Account(cumulative=found.cumulative, spent=found.spent, signature=found.signature)

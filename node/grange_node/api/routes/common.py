@@ -4,7 +4,7 @@ Dependencies are coroutines, though they wait for nothing: FastAPI runs plain fu
 """
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Request
 from fastapi.openapi.models import HTTPBase
@@ -16,13 +16,16 @@ from grange.messages import NO_CONTENT
 from grange.types import OrderId, address_from
 from grange.wire.headers import SCHEME
 from grange.wire.paths import ACCOUNT_QUERY as ACCOUNT
-from grange_node.api.auth import Gatekeeper, Signed, require_content
+from grange_node.api.auth import Gatekeeper, SignatureUnknown, Signed, require_content
 from grange_node.errors import Foreign, Malformed, NotFound
 from grange_node.limits.networks import UNKNOWN, Network, network_of
 from grange_node.node import Node
 from grange_node.reads.readers import AS_RENTER, Access
 from grange_node.records import SlotRecord, SlotState
 from grange_node.slot_key import SlotKey
+
+BINDING_METHODS: Final = ("DELETE", "POST")
+"""What can't be taken back: pieces that go, and acceptances."""
 
 
 def node_of(connection: HTTPConnection) -> Node:
@@ -32,8 +35,9 @@ def node_of(connection: HTTPConnection) -> Node:
     return node
 
 
-def signed_by(request: Request) -> Signed:
-    """Check a request's signature over method, raw path and query. Raises Unauthorised, TooBusy."""
+async def signed_by(request: Request) -> Signed:
+    """Check a request's signature over method, raw path and query; a contract wallet is asked for its own.
+    Raises Unauthorised, ChainDown, TooBusy."""
     scope = request.scope
     path = scope["raw_path"].decode("ascii", "replace")
     if scope["query_string"]:
@@ -41,13 +45,28 @@ def signed_by(request: Request) -> Signed:
     authorization = request.headers.get("authorization")
     gatekeeper = request.app.state.gatekeeper
     assert isinstance(gatekeeper, Gatekeeper)
-    return gatekeeper.check(scope["method"], path, authorization, network_asking(request))
+    network = network_asking(request)
+    try:
+        return gatekeeper.check(scope["method"], path, authorization, network)
+    except SignatureUnknown as refused:
+        wallets = node_of(request).wallet_signatures
+        says_yes = await wallets.is_approved(
+            refused.renter,
+            refused.digest,
+            refused.signature,
+            network,
+            is_binding=scope["method"] in BINDING_METHODS,
+        )
+        if not says_yes:
+            raise
+        approved = refused.digest
+    return gatekeeper.check(scope["method"], path, authorization, network, approved=approved)
 
 
 async def asking(request: Request) -> Signed:
     """Check a request's signature, and whose it is: the signer's own, or that of the account which it names,
     if it is a delegate of that. Raises Unauthorised, Malformed, Foreign, ChainDown, TooBusy."""
-    signed = signed_by(request)
+    signed = await signed_by(request)
     named = request.query_params.getlist(ACCOUNT)
     if not named:
         return signed
@@ -117,6 +136,10 @@ async def shown_slot(node: Node, signed: Signed, order: OrderId, slot: int) -> t
     """The slot with what the signer may read of it: of what is placed as `readers` says, of its own,
     however far it is, everything. Raises Foreign, NotAReader, NotFound, ChainDown, TooBusy."""
     placed = await node.executors.in_database(node.ledger.acceptance, order, slot)
+    if placed is not None and placed.state is SlotState.ACCEPTED and placed.key.renter != signed.renter:
+        # A repairer brought it: the block in which it was placed may be newer than our last look.
+        await node.readers.look_again(signed.network)
+        placed = await node.executors.in_database(node.ledger.acceptance, order, slot)
     if placed is not None and placed.state is SlotState.PLACED:
         return placed, await node.readers.access(placed, signed.renter, signed.network)
     return await own_slot(node, signed, order, slot), AS_RENTER

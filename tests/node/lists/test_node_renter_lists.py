@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from takeover_support import RENTER, REPAIRER, claimed, put_on_chain, rebuilt
 from grange.allow_lists import RENTERS, ListFiles, ListInvalid
 from grange.chain import Wallet
 from grange.types import address_from
-from grange_node.acceptance.renter_lists import LOOK_SECONDS
+from grange_node.lists.followed_lists import LOOK_SECONDS
 from grange_node.records import SlotState
 
 FRIEND = address_from(b"\x0f" * 20)
@@ -77,6 +78,15 @@ async def test_lists_are_looked_at_seldom(farm: Farm) -> None:
     assert (await farm.put(parcel(seed=1), 0)).status_code == 201
     look_again(farm)
     assert error_of(await farm.put(parcel(seed=2), 0)) == NOT_SERVED
+
+
+async def test_of_requests_that_come_at_once_none_goes_by_old_lists(farm: Farm) -> None:
+    """While one looks, the others wait for what it finds, however long ago somebody looked."""
+    assert (await farm.put(parcel(), 0)).status_code == 201
+    lists_of(farm).allow(FRIEND)
+    look_again(farm)
+    answers = await asyncio.gather(*(farm.put(parcel(seed=seed), 0) for seed in range(1, 9)))
+    assert {error_of(one) for one in answers} == {NOT_SERVED}
 
 
 async def test_a_repairer_brings_a_friends_slot_and_no_other(farm: Farm) -> None:

@@ -1,23 +1,19 @@
 """Which slots may be handed over together, and how the market wants them shown. Pure.
 
-What is left of a book must be enough to be drawn from, unless what goes stands at its front
-(`loss_declaration` has the rule). The market looks at what goes of a book together; here each that is chosen
-leaves enough with those before it.
+What is left of a book must be enough to be drawn from, unless what goes stands at its front (`remainder` has
+the rule). The market looks at what goes of a book together; here each that is chosen leaves enough with those
+before it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from grange.audit import BookState
 from grange.chain.orders import OrderState
 from grange.messages import held_group
 from grange.types import NO_LIMIT, Epoch, Parting, Passing, Takeover
-from grange_node.self_repair.loss_declaration import may_be_lost
-
-MAX_HANDED_OVER: Final = 24
-"""In one transaction: at up to 260,000 gas for a slot of the largest order it has room in any block."""
+from grange_node.leaving.remainder import Remainder
 
 
 def passable(book: BookState, wanted: Iterable[int], epoch: Epoch, *, most: int = NO_LIMIT) -> list[int]:
@@ -25,12 +21,12 @@ def passable(book: BookState, wanted: Iterable[int], epoch: Epoch, *, most: int 
 
     Together they are paid `most` base units an epoch at most.
     """
-    chosen: list[int] = []
+    remainder, chosen = Remainder(book, epoch), list[int]()
     for index in sorted(wanted):
         entry = book.entries[index]
         if index in book.lost_epochs or not entry.from_epoch <= epoch < book.end - 1 or entry.rate > most:
             continue
-        if may_be_lost(book, {*chosen, index}, epoch):
+        if remainder.allows([*chosen, index]):
             chosen.append(index)
             most -= entry.rate
     return chosen
