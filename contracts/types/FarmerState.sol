@@ -61,9 +61,9 @@ library FarmerStates {
         return uint8(FarmerState.unwrap(state) >> 216);
     }
 
-    /// @dev How many epochs of its pay each slot of an evicted farmer has of the stake. Zero unless evicted.
+    /// @dev How many epochs of its pay each slot of an evicted farmer has of the stake. To be asked only once evicted.
     function collateralEpochs(FarmerState state) internal pure returns (uint256) {
-        return state.isEvicted() ? FarmerState.unwrap(state) >> 232 : 0;
+        return FarmerState.unwrap(state) >> 232;
     }
 
     /// @dev The committed rate up to which the operator may take on slots. Not to be asked once evicted.
