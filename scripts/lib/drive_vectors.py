@@ -18,6 +18,7 @@ from grange_client.drive.entry import Attributes, TreeEntry
 from grange_client.drive.journal import (
     DroppedPack,
     Header,
+    NamedValue,
     PackDescriptor,
     PublishedCommit,
     RetiredPack,
@@ -137,6 +138,10 @@ def pack_vectors(keys: DriveKeys, order: OrderId) -> dict[str, Any]:
         where,
         RetiredPack(pack=OrderId(noise(b"retired", 32))),
         DroppedPack(pack=OrderId(noise(b"dropped", 32))),
+        NamedValue(name="name", value=b"photos", seconds=1_700_000_001, pack=None),
+        NamedValue(
+            name="tag/first", value=b"", seconds=-1, pack=OrderId(noise(b"said", 32)), until=Epoch(99)
+        ),
     ]
     header = Header(seconds=1_700_000_000, device="laptop", checkpoint=OrderId(noise(b"checkpoint", 32)))
     written = bytearray()

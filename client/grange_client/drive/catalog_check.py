@@ -62,6 +62,7 @@ def _compare_states(stored: DriveState, rebuilt: DriveState) -> Iterator[Differe
         "pack": (_named(stored.live_packs), _named(rebuilt.live_packs)),
         "retired pack": (_present(stored.retired & live), _present(rebuilt.retired & live)),
         "journal": (_present(stored.read & live), _present(rebuilt.read & live)),
+        "named value": (_encoded(stored.values), _encoded(rebuilt.values)),
         "checkpoint": (_present(_one(stored.checkpoint)), _present(_one(rebuilt.checkpoint))),
     }
     for what, (ours, theirs) in parts.items():
@@ -131,6 +132,10 @@ def _one(checkpoint: OrderId | None) -> frozenset[OrderId]:
 
 def _named(those: Mapping[Any, object]) -> Named:
     return dict(those)
+
+
+def _encoded(values: Mapping[str, object]) -> Named:
+    return {name.encode(): value for name, value in values.items()}
 
 
 def _present(packs: Iterable[OrderId]) -> Named:

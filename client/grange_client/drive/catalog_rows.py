@@ -13,7 +13,7 @@ from typing import Final
 from grange.types import Epoch, OrderId
 from grange_client.drive.chunk import ChunkId, ChunkKey
 from grange_client.drive.drive_state import DriveState
-from grange_client.drive.journal import HASH_BYTES, PackDescriptor, pack_record, unpack_record
+from grange_client.drive.journal import HASH_BYTES, NamedValue, PackDescriptor, pack_record, unpack_record
 from grange_client.drive.sealing import keyed_hash, open_sealed, seal
 from grange_client.drive.stamp import StampedFile, pack_stamped, unpack_stamped
 from grange_client.errors import BadDrive
@@ -21,7 +21,9 @@ from grange_client.errors import BadDrive
 NAME_BYTES: Final = 16
 _SECONDS_BYTES: Final = 8
 _EPOCH_BYTES: Final = 4
+_LENGTH_BYTES: Final = 2
 _PATH_LABEL: Final = b"path"
+_VALUE_LABEL: Final = b"value"
 _STAMP_CONTEXT: Final = b"grange/catalog/1/stamp"
 _STATE_CONTEXT: Final = b"grange/catalog/1/state"
 
@@ -40,6 +42,7 @@ class RowKind(IntEnum):
     PUBLISHERS = 6
     WITHDRAWN = 7
     CHECKPOINT = 8
+    NAMED_VALUE = 9
 
 
 class BadRow(Exception):
@@ -55,7 +58,12 @@ class CatalogRows:
 
     def rows_of(self, state: DriveState) -> dict[RowKey, bytes]:
         """What is known of a drive, as rows."""
-        return {key: self._seal_value(key, plain) for key, plain in _plain_rows(state)}
+        rows = {key: self._seal_value(key, plain) for key, plain in _plain_rows(state)}
+        for one, packs in state.named_values.items():
+            packed = pack_record(one)
+            key = (RowKind.NAMED_VALUE, keyed_hash(self._secret, _VALUE_LABEL, packed))
+            rows[key] = self._seal_value(key, len(packed).to_bytes(_LENGTH_BYTES) + packed + _joined(packs))
+        return rows
 
     def state_of(self, rows: Rows) -> DriveState:
         """What rows say together. Raises BadRow."""
@@ -125,6 +133,7 @@ def _state_of(plain: Mapping[RowKind, Mapping[bytes, bytes]]) -> DriveState:
             ChunkId(key): Epoch(int.from_bytes(value)) for key, value in plain[RowKind.WITHDRAWN].items()
         },
         checkpoints={OrderId(key): _checkpoint(value) for key, value in plain[RowKind.CHECKPOINT].items()},
+        named_values=dict(map(_named_value, plain[RowKind.NAMED_VALUE].values())),
     )
 
 
@@ -133,6 +142,14 @@ def _descriptor(value: bytes) -> PackDescriptor:
     if not isinstance(record, PackDescriptor):
         raise BadRow
     return record
+
+
+def _named_value(value: bytes) -> tuple[NamedValue, frozenset[OrderId]]:
+    end = _LENGTH_BYTES + int.from_bytes(value[:_LENGTH_BYTES])
+    record = unpack_record(value[_LENGTH_BYTES:end])
+    if not isinstance(record, NamedValue):
+        raise BadRow
+    return record, _cut(value[end:])
 
 
 def _checkpoint(value: bytes) -> tuple[int, frozenset[OrderId]]:

@@ -12,15 +12,18 @@ takes grows with what is live and not with history.
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self, TypeVar
 
 from grange.errors import Misuse, UserError
 from grange.types import Epoch, OrderId
 from grange_client.drive.chunk import ChunkId, ChunkKey, id_of
 from grange_client.drive.journal import (
+    MAX_SECONDS,
+    NO_EPOCH,
     DroppedPack,
     Header,
+    NamedValue,
     PackDescriptor,
     PublishedCommit,
     Record,
@@ -63,6 +66,8 @@ class DriveState:
     """Those of them that are not kept any more, and until when that has to be said."""
     checkpoints: Mapping[OrderId, tuple[int, frozenset[OrderId]]] = field(default_factory=dict)
     """Of each checkpoint: when it was written, and which packs it names."""
+    named_values: Mapping[NamedValue, frozenset[OrderId]] = field(default_factory=dict)
+    """All that was ever said under a name, and which packs say it."""
 
     @property
     def live_packs(self) -> dict[OrderId, PackDescriptor]:
@@ -77,12 +82,47 @@ class DriveState:
     @property
     def live_commits(self) -> dict[ChunkId, ChunkKey]:
         """The commits that are kept: of packs that a checkpoint names, those that it says are."""
-        covered = frozenset[OrderId]().union(*(named for _, named in self.checkpoints.values()))
+        covered = self._covered
         return {
             one: key
             for one, key in self.commits.items()
             if one not in self.withdrawn and not self.publishers[one] <= covered
         }
+
+    @property
+    def values(self) -> dict[str, bytes]:
+        """What is said under each name: the drive's name, its policy, tags."""
+        return {name: one.value for name, one in self._latest_values.items() if one.value}
+
+    def new_value(self, name: str, value: bytes, *, seconds: int, gone_until: Epoch = NO_EPOCH) -> NamedValue:
+        """The record that says `value` under a name from now on, for the next journal.
+
+        `seconds` is the time now; where a clock that is ahead has said something before, the record gets a
+        later time than that. An empty value takes away what is there: checkpoints say so until `gone_until`.
+        """
+        before = self._latest_values.get(name)
+        latest = seconds if before is None else max(seconds, before.seconds + 1)
+        return NamedValue(
+            name=name,
+            value=value,
+            seconds=min(latest, MAX_SECONDS),
+            pack=None,
+            until=NO_EPOCH if value else gone_until,
+        )
+
+    @property
+    def _covered(self) -> frozenset[OrderId]:
+        """The packs that some checkpoint names: of what these say, only that is live which it repeats."""
+        return frozenset[OrderId]().union(*(named for _, named in self.checkpoints.values()))
+
+    @property
+    def _latest_values(self) -> dict[str, NamedValue]:
+        covered = self._covered
+        latest: dict[str, NamedValue] = {}
+        for one, packs in self.named_values.items():
+            if not packs <= covered:
+                _add(latest, {one.name: one}, _later_value)
+        return latest
 
     @property
     def checkpoint(self) -> OrderId | None:
@@ -143,6 +183,7 @@ class DriveState:
             *(where for pack, where in self.packs.items() if pack not in over),
             *(PublishedCommit(key=key) for key in self.live_commits.values()),
             *(WithdrawnCommit(id=one, until=u) for one, u in self.withdrawn.items() if u > epoch),
+            *(one for one in self._latest_values.values() if one.value or one.until > epoch),
             *(RetiredPack(pack=pack) for pack in self.retired - over),
             *(DroppedPack(pack=pack) for pack in dropped - over),
         ]
@@ -213,6 +254,7 @@ class _StateBuilder:
         self.publishers = dict(state.publishers)
         self.withdrawn = dict(state.withdrawn)
         self.checkpoints = dict(state.checkpoints)
+        self.named_values = dict(state.named_values)
 
     def add(self, other: DriveState) -> None:
         self.read |= other.read
@@ -223,6 +265,7 @@ class _StateBuilder:
         _add(self.publishers, other.publishers, frozenset.union)
         _add(self.withdrawn, other.withdrawn, max)
         _add(self.checkpoints, other.checkpoints, max)
+        _add(self.named_values, other.named_values, frozenset.union)
 
     def fields(self) -> dict[str, Any]:
         """Of the DriveState that it is now."""
@@ -235,6 +278,7 @@ class _StateBuilder:
             "publishers": self.publishers,
             "withdrawn": self.withdrawn,
             "checkpoints": self.checkpoints,
+            "named_values": self.named_values,
         }
 
 
@@ -249,6 +293,7 @@ def _said_by(journal: Journal) -> DriveState:
             _add(packs, {record.pack: record}, _later)
         elif isinstance(record, WithdrawnCommit):
             _add(withdrawn, {record.id: record.until}, max)
+    named = [replace(one, pack=one.pack or journal.pack) for one in records if isinstance(one, NamedValue)]
     is_checkpoint = journal.header.checkpoint is None
     return DriveState(
         read=frozenset({journal.pack}),
@@ -259,6 +304,7 @@ def _said_by(journal: Journal) -> DriveState:
         publishers={id_of(key): frozenset({journal.pack}) for key in published},
         withdrawn=withdrawn,
         checkpoints={journal.pack: (journal.header.seconds, frozenset(packs))} if is_checkpoint else {},
+        named_values=dict.fromkeys(named, frozenset({journal.pack})),
     )
 
 
@@ -271,6 +317,11 @@ def _later(one: PackDescriptor, other: PackDescriptor) -> PackDescriptor:
     if one == other:
         return one
     return max(one, other, key=lambda where: (where.block, where.end, where.order, repr(where.slots)))
+
+
+def _later_value(one: NamedValue, other: NamedValue) -> NamedValue:
+    """Of two that are said under one name the one that counts, for everybody the same."""
+    return max(one, other, key=lambda said: (said.seconds, said.pack or b"", said.until, said.value))
 
 
 def _add(
@@ -292,5 +343,7 @@ def _sort_key(record: Record) -> bytes:
             return record.key
         case WithdrawnCommit():
             return record.id
+        case NamedValue():
+            return record.name.encode()
         case _:
             return record.pack

@@ -8,6 +8,7 @@
     [4, pack]                                   a pack that no new commit may lean on
     [5, pack]                                   a pack that is not needed any more
     [6, type, id, length]                       a chunk of this pack, in the order in which they stand
+    [7, name, value, seconds, pack, until]      a named value of the drive, or that there is none any more
 
 A pack is called by the order that it was sealed for; `order` is the one that keeps it now, which is another
 once it was extended; `block` is the one in which it was seen so. A slot is `[farmer, root, rate, most that
@@ -35,7 +36,13 @@ MAX_CHUNKS: Final = 1_000_000
 MAX_OTHERS: Final = 1_000_000
 """Commits and packs that one journal names."""
 HASH_BYTES: Final = 32
-_SECONDS: Final = range(-(1 << 63), 1 << 63)
+MAX_NAME_CHARACTERS: Final = 255
+"""Of a named value."""
+MAX_VALUE_BYTES: Final = 16 << 10
+"""Of a named value."""
+NO_EPOCH: Final = Epoch(0)
+MAX_SECONDS: Final = (1 << 63) - 1
+_SECONDS: Final = range(-(1 << 63), MAX_SECONDS + 1)
 _EPOCHS: Final = range(1 << 32)
 _BLOCKS: Final = range(1 << 48)
 _AMOUNTS: Final = range(1 << 128)
@@ -101,6 +108,22 @@ class DroppedPack:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NamedValue:
+    """What a drive says under a name: its own name, a part of its policy, a tag."""
+
+    name: str
+    value: bytes
+    """Empty if there is none any more."""
+    seconds: int
+    """When it was said, since 1970: the latest counts. `DriveState.new_value` takes care of that."""
+    pack: OrderId | None
+    """The pack in which it was said first: of two at once the greater counts. None for the pack that this
+    journal is in."""
+    until: Epoch = NO_EPOCH
+    """Of one that is no more: checkpoints repeat it until then, as for `WithdrawnCommit`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedChunk:
     """Where a chunk is in its pack."""
 
@@ -111,7 +134,7 @@ class PlacedChunk:
     """As it is sealed."""
 
 
-Record = PublishedCommit | WithdrawnCommit | PackDescriptor | RetiredPack | DroppedPack
+Record = PublishedCommit | WithdrawnCommit | PackDescriptor | RetiredPack | DroppedPack | NamedValue
 
 
 def pack_header(header: Header) -> bytes:
@@ -134,6 +157,10 @@ def pack_record(record: Record) -> bytes:
             return _packed([4, record.pack])
         case DroppedPack():
             return _packed([5, record.pack])
+        case NamedValue():
+            _check_named(record)
+            row = [7, record.name, record.value, record.seconds, record.pack or b"", record.until]
+            return _packed(row)
 
 
 def unpack_record(raw: bytes) -> Record:
@@ -250,6 +277,8 @@ def _record(row: list[Any]) -> Record:
         return RetiredPack(pack=OrderId(values[0]))
     if number == 5 and len(values) == 1 and _is_hash(values[0]):
         return DroppedPack(pack=OrderId(values[0]))
+    if number == 7 and len(values) == 5:
+        return _named_value(values)
     raise BadPack("A journal has a record that there is not.")
 
 
@@ -264,6 +293,32 @@ def _chunk(row: list[Any], offset_bytes: int) -> PlacedChunk:
     return PlacedChunk(
         type=ChunkType(chunk_type), id=ChunkId(chunk_id), offset_bytes=offset_bytes, size_bytes=size_bytes
     )
+
+
+def _named_value(values: list[Any]) -> NamedValue:
+    name, value, seconds, pack, until = values
+    if not (isinstance(name, str) and isinstance(value, bytes) and (pack == b"" or _is_hash(pack))):
+        raise BadPack("A journal has a named value of another form than there is.")
+    if not (_is_in(seconds, _SECONDS) and _is_in(until, _EPOCHS)):
+        raise BadPack("A journal has a named value with a time that there is not.")
+    named = NamedValue(
+        name=name,
+        value=value,
+        seconds=seconds,
+        pack=OrderId(pack) if pack else None,
+        until=Epoch(until),
+    )
+    _check_named(named)
+    return named
+
+
+def _check_named(named: NamedValue) -> None:
+    if not 0 < len(named.name) <= MAX_NAME_CHARACTERS or not named.name.isprintable():
+        raise BadPack("A named value of a drive has a name that is too long, or cannot be printed.")
+    if len(named.value) > MAX_VALUE_BYTES:
+        raise BadPack(f"A named value of a drive has more than {MAX_VALUE_BYTES:,} bytes.")
+    if named.value and named.until:
+        raise BadPack("A named value of a drive is there, and says until when it is not.")
 
 
 def _descriptor_row(one: PackDescriptor) -> list[Any]:

@@ -14,6 +14,7 @@ from grange_client.drive.drive_state import DriveState, Journal
 from grange_client.drive.journal import (
     DroppedPack,
     Header,
+    NamedValue,
     PackDescriptor,
     PlacedChunk,
     PublishedCommit,
@@ -110,6 +111,10 @@ def draw_world(drawn: Random) -> list[tuple[Journal, list[PlacedChunk]]]:
             records.append(RetiredPack(pack=pack_id(drawn.randrange(PACKS))))
         if not drawn.randrange(8):
             records.append(DroppedPack(pack=pack_id(drawn.randrange(PACKS))))
+        if not drawn.randrange(3):
+            pack = pack_id(drawn.randrange(PACKS)) if drawn.randrange(2) else None
+            name, value = f"tag/{drawn.randrange(3)}", b"%d" % drawn.randrange(3)
+            records.append(NamedValue(name=name, value=value, seconds=drawn.randrange(9), pack=pack))
         checkpoint = None if not drawn.randrange(4) else drawn.randrange(PACKS)
         chunks = placed(drawn.choices(range(24), k=drawn.randrange(12)))
         world.append((journal(number, records, checkpoint=checkpoint), chunks))

@@ -24,7 +24,14 @@ from grange_client.drive.catalog import Catalog, Place, fill
 from grange_client.drive.catalog_check import Difference, check
 from grange_client.drive.chunk import ChunkId, ChunkType
 from grange_client.drive.drive_state import recover
-from grange_client.drive.journal import DroppedPack, PackDescriptor, PlacedChunk, PublishedCommit, RetiredPack
+from grange_client.drive.journal import (
+    DroppedPack,
+    NamedValue,
+    PackDescriptor,
+    PlacedChunk,
+    PublishedCommit,
+    RetiredPack,
+)
 from grange_client.drive.sqlite_catalog import SqliteCatalog
 
 WORLD = [
@@ -133,6 +140,10 @@ def test_a_pack_too_many_or_too_few_is_named() -> None:
         (journal(5, [RetiredPack(pack=pack_id(1))], checkpoint=0), {"retired pack"}),
         (journal(5, [PublishedCommit(key=commit_key(7))], checkpoint=0), {"commit"}),
         (journal(5, [descriptor(1, end=70, block=2)], checkpoint=0), {"pack"}),
+        (
+            journal(5, [NamedValue(name="name", value=b"x", seconds=1, pack=None)], checkpoint=0),
+            {"named value"},
+        ),
         (journal(5, [descriptor(0)]), {"checkpoint", "commit"}),
     ],
 )

@@ -20,6 +20,7 @@ from grange_client.drive.journal import (
     DroppedPack,
     Header,
     JournalReader,
+    NamedValue,
     PackDescriptor,
     PlacedChunk,
     PublishedCommit,
@@ -62,6 +63,21 @@ records: st.SearchStrategy[Record] = (
     | descriptors
     | st.builds(RetiredPack, pack=hashes.map(OrderId))
     | st.builds(DroppedPack, pack=hashes.map(OrderId))
+    | st.builds(
+        NamedValue,
+        name=st.sampled_from(["name", "tag/Büro", "n" * 255]),
+        value=st.binary(min_size=1, max_size=40),
+        seconds=st.integers(-(1 << 63), (1 << 63) - 1),
+        pack=st.none() | hashes.map(OrderId),
+    )
+    | st.builds(
+        NamedValue,
+        name=st.just("gone"),
+        value=st.just(b""),
+        seconds=st.just(0),
+        pack=st.none(),
+        until=epochs.map(Epoch),
+    )
 )
 headers = st.builds(
     Header,
@@ -312,6 +328,17 @@ def test_a_journal_that_does_not_begin_as_one_is_refused(first: Any) -> None:
         [3, HASH, HASH, 9, 1, 1, 1, 1, [SLOT] * 81],
         [1, bytes(40_000)],
         [6, 1, HASH, 40],
+        [7, "name", b"x", 5, b""],
+        [7, b"name", b"x", 5, b"", 0],
+        [7, "name", "x", 5, b"", 0],
+        [7, "name", b"x", 1 << 63, b"", 0],
+        [7, "name", b"x", 5, b"short", 0],
+        [7, "name", b"x", 5, None, 0],
+        [7, "name", b"x", 5, HASH, 1],
+        [7, "name", b"", 5, HASH, 1 << 32],
+        [7, "n" * 256, b"x", 5, HASH, 0],
+        [7, "", b"x", 5, HASH, 0],
+        [7, "name", bytes(16_385), 5, HASH, 0],
         FIRST,
     ],
     ids=lambda row: repr(row)[:40],

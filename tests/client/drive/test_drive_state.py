@@ -1,126 +1,26 @@
 """What journals say together: the same for everybody who has seen them, and all of it from the newest."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from client.drive.device_samples import LIFE, Device, World, acts, commit_key, descriptor, pack_id, play
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grange.errors import Misuse
-from grange.types import Epoch, FarmerId, OrderId, Slot
+from grange.types import Epoch, OrderId
 from grange_client.drive import drive_state
-from grange_client.drive.chunk import ChunkKey, id_of
+from grange_client.drive.chunk import id_of
 from grange_client.drive.drive_state import MAX_BETWEEN, DriveState, Journal, recover
 from grange_client.drive.journal import (
     DroppedPack,
     Header,
     PackDescriptor,
-    PublishedCommit,
-    Record,
     RetiredPack,
     WithdrawnCommit,
 )
 from grange_client.errors import BadPack
-
-LIFE = 50
-"""Epochs that a pack is paid for."""
-
-
-def pack_id(number: int) -> OrderId:
-    return OrderId(number.to_bytes(32))
-
-
-def commit_key(number: int) -> ChunkKey:
-    return ChunkKey(b"c" + number.to_bytes(31))
-
-
-def descriptor(
-    number: int, *, end: int = LIFE, order: OrderId | None = None, block: int = 1, farmer: int = 1
-) -> PackDescriptor:
-    slot = Slot(farmer=FarmerId(farmer), root=bytes(32), rate=1, start=Epoch(0))
-    return PackDescriptor(
-        pack=pack_id(number),
-        order=order or pack_id(number),
-        block=block,
-        end=Epoch(end),
-        k=1,
-        leaf_count=1,
-        piece_leaves=1,
-        slots=(slot,),
-    )
-
-
-@dataclass
-class World:
-    """Packs as they were placed, and the epoch."""
-
-    journals: dict[OrderId, Journal] = field(default_factory=dict)
-    descriptors: dict[OrderId, PackDescriptor] = field(default_factory=dict)
-    commits: int = 0
-
-
-@dataclass
-class Device:
-    """Writes to a drive with what it has seen so far."""
-
-    world: World
-    state: DriveState = field(default_factory=DriveState)
-
-    def sync(self) -> None:
-        """See all that was placed."""
-        for pack, journal in self.world.journals.items():
-            if pack not in self.state.read and pack not in self.state.dropped:
-                self.state = self.state.with_journal(journal)
-            self.state = self.state.with_pack(self.world.descriptors[pack])
-
-    def place(
-        self,
-        *,
-        drop: tuple[OrderId, ...] = (),
-        more: tuple[Record, ...] = (),
-        epoch: int = 0,
-        seconds: int | None = None,
-    ) -> OrderId:
-        """A pack with a new commit."""
-        number = len(self.world.journals) + 1
-        checkpoint, records = self.state.next_journal(Epoch(epoch), drop=drop)
-        self.world.commits += 1
-        commit = PublishedCommit(key=commit_key(self.world.commits))
-        header = Header(
-            seconds=number if seconds is None else seconds, device="laptop", checkpoint=checkpoint
-        )
-        journal = Journal(pack=pack_id(number), header=header, records=(*records, commit, *more))
-        self.world.journals[journal.pack] = journal
-        self.world.descriptors[journal.pack] = descriptor(number, end=epoch + LIFE)
-        self.state = self.state.with_journal(journal).with_pack(self.world.descriptors[journal.pack])
-        return journal.pack
-
-
-acts = st.lists(
-    st.tuples(st.integers(0, 2), st.sampled_from(["sync", "place", "place", "withdraw", "drop", "retire"])),
-    max_size=30,
-)
-
-
-def play(steps: list[tuple[int, str]]) -> tuple[World, list[Device]]:
-    world = World()
-    devices = [Device(world) for _ in range(3)]
-    for number, act in steps:
-        device = devices[number]
-        if act == "sync":
-            device.sync()
-        elif act == "withdraw" and device.state.live_commits:
-            oldest = min(device.state.live_commits.values())
-            device.place(more=(WithdrawnCommit(id=id_of(oldest), until=Epoch(1000)),))
-        elif act == "drop" and device.state.live_packs:
-            device.sync()
-            device.place(drop=(min(device.state.live_packs),))
-        elif act == "retire" and device.state.live_packs:
-            device.place(more=(RetiredPack(pack=min(device.state.live_packs)),))
-        elif act == "place":
-            device.place()
-    return world, devices
 
 
 @given(acts, st.randoms())
@@ -149,7 +49,7 @@ def test_devices_that_saw_the_same_know_the_same(steps: list[tuple[int, str]]) -
     _, devices = play(steps)
     for device in devices:
         device.sync()
-    views = [(d.state.live_packs, d.state.live_commits, d.state.checkpoint) for d in devices]
+    views = [(d.state.live_packs, d.state.live_commits, d.state.values, d.state.checkpoint) for d in devices]
     assert views[0] == views[1] == views[2]
 
 
@@ -164,7 +64,11 @@ def test_no_commit_is_lost_between_devices(steps: list[tuple[int, str]]) -> None
 
 
 @settings(max_examples=40)
-@given(st.lists(st.sampled_from(["place", "withdraw", "drop", "retire"]), min_size=1, max_size=60))
+@given(
+    st.lists(
+        st.sampled_from(["place", "withdraw", "drop", "retire", "say", "unsay"]), min_size=1, max_size=60
+    )
+)
 def test_the_newest_journal_leads_to_all_that_is_live(steps: list[str]) -> None:
     """Packs that were dropped are not read: nobody keeps them any more."""
     world, devices = play([(0, step) for step in ["place", *steps]])
@@ -180,6 +84,7 @@ def test_the_newest_journal_leads_to_all_that_is_live(steps: list[str]) -> None:
     found = recover([newest], read_journal).state
     expected = devices[0].state
     assert found.live_commits == expected.live_commits
+    assert found.values == expected.values
     assert found.live_packs.keys() | {newest} == expected.live_packs.keys()
     assert len(read) == len(set(read)) == len(expected.live_packs)
     assert found.with_pack(world.descriptors[newest]).live_packs == expected.live_packs
@@ -197,6 +102,7 @@ def test_all_is_found_from_those_that_nobody_names(steps: list[tuple[int, str]])
         found = found.with_pack(world.descriptors[pack])
     devices[0].sync()
     assert found.live_commits == devices[0].state.live_commits
+    assert found.values == devices[0].state.values
     assert found.live_packs == devices[0].state.live_packs
 
 
