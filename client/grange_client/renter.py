@@ -78,6 +78,7 @@ from grange_client.orders.market import RenterMarket
 from grange_client.orders.notes import Notes
 from grange_client.orders.order_health import read_health
 from grange_client.orders.order_keys import OrderKeys
+from grange_client.orders.order_storing import OrderStoring
 from grange_client.orders.pending import PendingOrder, PendingOrders, Stored
 from grange_client.orders.placements import FOLDER_NAME, Placements
 from grange_client.orders.placing import Acknowledge, PlaceOptions
@@ -152,7 +153,7 @@ class Renter:
         self.executors = executors
         self.notes = Notes(executors)
         self._tenures = TenureCheck(market, catalog, executors, now, directory)
-        self._storing = Storing(
+        self._order_storing = OrderStoring(
             placements=placements,
             pending=self.pending,
             identity=identity,
@@ -163,7 +164,7 @@ class Renter:
             now=now,
             random=random,
         )
-
+        self._storing = Storing(orders=self._order_storing)
         self._keys = OrderKeys(identity=identity, market=market, catalog=catalog, executors=executors)
         self._downloads = Downloads(
             identity=identity,
@@ -187,7 +188,7 @@ class Renter:
             directory=directory,
             policy=policy,
             open_rebuilder=self._downloads.rebuilder,
-            funds=self._storing.funds,
+            funds=self._order_storing.funds,
             placements=placements,
         )
         self._aftercare = Aftercare(
@@ -195,7 +196,7 @@ class Renter:
             catalog=catalog,
             tenures=self._tenures,
             placements=placements,
-            funds=self._storing.funds,
+            funds=self._order_storing.funds,
             executors=executors,
             notes=self.notes,
         )
@@ -624,7 +625,7 @@ class Renter:
 
     async def funds(self) -> Funds:
         """What there is to pay with."""
-        return await self._storing.funds()
+        return await self._order_storing.funds()
 
     # Money.
 

@@ -5,6 +5,8 @@
     segment: k blocks, erasure-coded to n pieces; block b is piece b mod k of segment b div k
     slot i:  piece i of segment 0, of segment 1, ...
 
+A pack of a drive is sealed in itself: its bytes are the data pieces as they are, `data_bytes` of them.
+
 Decides the size of pieces and the form of the trailer. Leaves sealing to `grange.seal`, coding to
 `grange.erasure`, and what a manifest says to the client.
 """
@@ -19,6 +21,9 @@ from grange.units import LEAF_BYTES, MAX_LEAF_COUNT, MAX_PIECE_BYTES, MAX_SLOTS,
 TRAILER_BYTES: Final = 64
 MAX_PADDING_SHARE: Final = 32
 """Zeros fill at most one part in 32 of an order, unless it fits a single segment."""
+
+MIN_PACK_BYTES: Final = 64 << 10
+"""No pack has less: what changes little looks alike."""
 
 _TRAILER: Final = Struct(">8sQQQ32s")
 _MAGIC: Final = b"GRANGE\x00"
@@ -54,15 +59,27 @@ class Geometry:
         """
         if stream_bytes < 0:
             raise Misuse(f"a stream of {stream_bytes} bytes")
+        return cls._holding(stream_bytes + TRAILER_BYTES, k, n, tag_bytes=TAG_BYTES, share_of=stream_bytes)
+
+    @classmethod
+    def for_pack(cls, pack_bytes: int, k: int, n: int) -> Self:
+        """The shape for a pack of so many bytes at least: what it holds follows from its size rounded up by
+        `rounded_pack_bytes`, so that it tells no more than that."""
+        if pack_bytes < 0:
+            raise Misuse(f"a pack of {pack_bytes} bytes")
+        size_bytes = rounded_pack_bytes(pack_bytes)
+        return cls._holding(size_bytes, k, n, tag_bytes=0, share_of=size_bytes)
+
+    @classmethod
+    def _holding(cls, needed_bytes: int, k: int, n: int, *, tag_bytes: int, share_of: int) -> Self:
         if not 1 <= k <= n <= MAX_SLOTS:
             raise Misuse(_NO_CODE.format(k, n))
-        needed_bytes = stream_bytes + TRAILER_BYTES
         smallest_whole = None
         piece_bytes = MAX_PIECE_BYTES
         while piece_bytes >= LEAF_BYTES:
-            segment_bytes = k * (piece_bytes - TAG_BYTES)
+            segment_bytes = k * (piece_bytes - tag_bytes)
             segments = -(-needed_bytes // segment_bytes)
-            if (segments * segment_bytes - needed_bytes) * MAX_PADDING_SHARE <= stream_bytes:
+            if (segments * segment_bytes - needed_bytes) * MAX_PADDING_SHARE <= share_of:
                 return cls(k=k, n=n, piece_bytes=piece_bytes, segments=segments)
             if segments == 1:
                 smallest_whole = piece_bytes
@@ -109,6 +126,11 @@ class Geometry:
         """The plaintext stream with its zeros and trailer: all blocks, full."""
         return self.blocks * self.block_bytes
 
+    @property
+    def data_bytes(self) -> int:
+        """What the data pieces hold: the size of a pack."""
+        return self.blocks * self.piece_bytes
+
     def place_of(self, block: int) -> tuple[int, int]:
         """Segment and slot of a block."""
         if not 0 <= block < self.blocks:
@@ -136,6 +158,16 @@ class Geometry:
             raise Misuse(f"there is no segment {segment} among {self.segments}")
         start = segment * self.piece_bytes
         return start, start + self.piece_bytes
+
+
+def rounded_pack_bytes(size_bytes: int) -> int:
+    """A size of which only the first few binary digits are told: for 2^e bytes and more the others, all but
+    as many as e has itself, are rounded up (Padme, in "Reducing Metadata Leakage from Encrypted Files and
+    Communication with PURBs", 2019). At most one part in 32 more."""
+    size_bytes = max(size_bytes, MIN_PACK_BYTES)
+    exponent = size_bytes.bit_length() - 1
+    step = 1 << (exponent - exponent.bit_length())
+    return -(-size_bytes // step) * step
 
 
 def is_piece_size(size_bytes: int) -> bool:

@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grange.errors import BadTrailer, Misuse
-from grange.layout import MAX_PADDING_SHARE, TRAILER_BYTES, Geometry, Trailer, is_piece_size
+from grange.layout import (
+    MAX_PADDING_SHARE,
+    MIN_PACK_BYTES,
+    TRAILER_BYTES,
+    Geometry,
+    Trailer,
+    is_piece_size,
+    rounded_pack_bytes,
+)
 from grange.units import LEAF_BYTES, MAX_PIECE_BYTES, TAG_BYTES
 
 codes = st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(1, n), st.just(n)))
@@ -198,3 +206,31 @@ def test_no_wrong_trailer_is_written(wrong: dict[str, object]) -> None:
     }
     with pytest.raises(Misuse):
         Trailer(**(fields | wrong))  # type: ignore[arg-type]
+
+
+@given(pack_bytes=st.integers(0, 1 << 40), code=codes)
+def test_a_pack_fits_and_what_it_holds_tells_little(pack_bytes: int, code: tuple[int, int]) -> None:
+    """An order holds the pack, and not much more; all packs that round to one size have the same shape."""
+    geometry = Geometry.for_pack(pack_bytes, *code)
+    rounded = rounded_pack_bytes(pack_bytes)
+    assert pack_bytes <= rounded <= geometry.data_bytes
+    assert (rounded - pack_bytes) * 32 <= max(pack_bytes, 32 * MIN_PACK_BYTES)
+    if geometry.segments > 1:
+        assert (geometry.data_bytes - rounded) * MAX_PADDING_SHARE <= rounded
+    assert rounded_pack_bytes(rounded) == rounded
+    assert Geometry.for_pack(rounded, *code) == geometry
+
+
+def test_sizes_of_packs_have_few_values() -> None:
+    """Between a size and its double there are at most 64 that an order shows, up to a TiB."""
+    for exponent in range(16, 40):
+        sizes = {rounded_pack_bytes(int((1 << exponent) * (1 + part / 999))) for part in range(1, 999)}
+        assert len(sizes) <= 64
+    assert {rounded_pack_bytes(size) for size in (0, 1, 5000, MIN_PACK_BYTES)} == {MIN_PACK_BYTES}
+
+
+def test_a_pack_that_no_order_holds_is_refused() -> None:
+    """A negative size, and one beyond what a farmer may take."""
+    for size in (-1, 1 << 60):
+        with pytest.raises(Misuse):
+            Geometry.for_pack(size, 1, 1)

@@ -1,27 +1,39 @@
-"""From plaintext to pieces: a segment is read, sealed, coded and hashed.
+"""From blocks to pieces: the blocks of a segment are coded and hashed.
 
-Decides that one nonce never seals two plaintexts: the root of every piece is remembered when it is first
+What blocks are made of is the source's: sealed files (`sealed_stream`), or a pack as it is. Decides that one
+nonce never seals two plaintexts: the root of every piece is remembered when it is first
 made, and a piece that is made again (for another farmer) and differs is not handed out: the source changed.
-What was sealed is opened and compared before any of it is sent, and what was coded is decoded, for a sample
+What was coded is decoded, for a sample
 of the segments: a fault of memory or of a library costs nothing now and everything at the end.
 Pure computation, meant to run in worker threads; leaves sending to `grange.transfer`.
 """
 
 import threading
 from collections.abc import Iterable
+from typing import Protocol
 
-from grange.errors import AuthenticationFailed
 from grange.kernel import Codec, merkle_roots, root_of_hashes
 from grange.layout import Geometry
-from grange.seal import OrderKey
 from grange.transfer.slot_upload import Piece
 from grange.units import HASH_BYTES
 from grange_client.errors import NotReadable, SourceChanged
-from grange_client.files.stream import ContentStream, source_changed
 
 DECODED_SEGMENTS = 16
 """One segment of so many is decoded again, the first always: decoding costs about as much as coding."""
 _UNKNOWN = bytes(HASH_BYTES)
+
+
+class BlockSource(Protocol):
+    """What the data pieces of an order are made of. Any thread may ask."""
+
+    def blocks(self, segment: int) -> list[bytes]:
+        """The k blocks of a segment, each exactly one piece. Raises SourceChanged and NotReadable."""
+
+    def changed(self, segment: int) -> SourceChanged:
+        """The error for a segment that is not what it was."""
+
+    def check_unchanged(self) -> None:
+        """Look once more at all that was read. Raises SourceChanged."""
 
 
 class PieceRoots:
@@ -49,17 +61,16 @@ class PieceRoots:
 class SegmentEncoder:
     """Makes the pieces of any segment of one order, as often as needed. Safe in several threads."""
 
-    def __init__(self, stream: ContentStream, geometry: Geometry, key: OrderKey) -> None:
+    def __init__(self, source: BlockSource, geometry: Geometry) -> None:
         self.geometry = geometry
         self.roots = PieceRoots(geometry)
-        self._stream = stream
-        self._key = key
+        self.source = source
         self._codec = Codec(geometry.k, geometry.n)
 
     def pieces(self, segment: int, slots: Iterable[int]) -> list[Piece]:
-        """The pieces of a segment for these slots. Raises SourceChanged."""
+        """The pieces of a segment for these slots. Raises SourceChanged and NotReadable."""
         wanted = sorted(slots)
-        blocks = self._sealed_blocks(segment)
+        blocks = self.source.blocks(segment)
         k = self.geometry.k
         parity = self._codec.parity(blocks) if wanted and wanted[-1] >= k else []
         if parity and segment % DECODED_SEGMENTS == 0:
@@ -68,43 +79,24 @@ class SegmentEncoder:
         made = []
         for slot, data, root in zip(wanted, pieces, merkle_roots(pieces), strict=True):
             if not self.roots.note(slot, segment, root):
-                raise self._changed(segment)
+                raise self.source.changed(segment)
             made.append(Piece(slot=slot, segment=segment, data=data, root=root))
         return made
 
-    def _changed(self, segment: int) -> SourceChanged:
-        size_bytes = self.geometry.k * self.geometry.block_bytes
-        names = self._stream.names_in(segment * size_bytes, size_bytes)
-        more = f" (or one of {len(names) - 1} others)" if len(names) > 1 else ""
-        return source_changed(names[0] if names else "Something", f"its bytes are not what they were{more}")
-
-    def _sealed_blocks(self, segment: int) -> list[bytes]:
-        geometry = self.geometry
-        plain = bytearray(geometry.block_bytes)
-        view = memoryview(plain)
-        sealed = []
-        for index in range(segment * geometry.k, (segment + 1) * geometry.k):
-            self._stream.read_into(view, index * geometry.block_bytes)
-            sealed.append(block := self._key.seal(index, plain))
-            if not self._opens(index, block, plain):
-                raise _not_readable("sealed", segment)
-        return sealed
-
-    def _opens(self, index: int, block: bytes, plain: bytearray) -> bool:
-        try:
-            return plain == self._key.open(index, block)
-        except AuthenticationFailed:
-            return False
+    def learn_roots(self, segment: int) -> None:
+        """Make all pieces of a segment for their roots alone: they were sent before. Raises as `pieces`."""
+        self.pieces(segment, range(self.geometry.n))
 
     def _check_coded(self, segment: int, blocks: list[bytes], parity: list[bytes]) -> None:
         """Whether the pieces that are farthest from the blocks give them back."""
         k, n = self.geometry.k, self.geometry.n
         pieces = dict(list(enumerate([*blocks, *parity]))[n - k :])
         if self._codec.blocks(pieces) != blocks:
-            raise _not_readable("coded", segment)
+            raise not_readable("coded", segment)
 
 
-def _not_readable(what: str, segment: int) -> NotReadable:
+def not_readable(what: str, segment: int) -> NotReadable:
+    """The error for a segment that does not come back."""
     return NotReadable(
         f"Segment {segment} could not be read back after it was {what}.",
         detail="The memory of this machine may be faulty. Nothing was placed and nothing is paid.",

@@ -1,6 +1,7 @@
 """What is stored, until when, for how much, and how it is.
 
-store, plan         from paths to a placed order
+order_storing, plan making an order out of anything that gives blocks
+store               from paths to a placed order
 farmer_choice       which farmers get it, and with what code
 placing, placements orders on their way onto the chain, and dropped those that a reorg took back
 pending             orders that are signed for, and whose transaction follows

@@ -16,7 +16,7 @@ from grange.types import Epoch, FarmerId, OrderId, Parameters
 from grange.units import format_count
 from grange_client.errors import CannotExtend
 from grange_client.orders.cautions import rounding
-from grange_client.orders.store import Ticket
+from grange_client.orders.order_storing import Ticket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,10 +80,12 @@ class SlotPush:
         policy: RetryPolicy,
         listen: Listener,
         is_rebuilt: bool = False,
+        is_resumed: bool = False,
         whole: Collection[int] = (),
     ) -> None:
-        """`is_rebuilt` says that `make_pieces` fetches from other farmers: then keepers are asked what they
-        have already, fewer are called slow, and all that was fetched is sent before a failure is returned.
+        """`is_resumed` says that an earlier attempt may have sent some of it: keepers are asked what they
+        have already. `is_rebuilt` says that `make_pieces` fetches from other farmers: then they are asked it
+        too, fewer are called slow, and all that was fetched is sent before a failure is returned.
         The keepers of `whole` slots need nothing, as long as they keep them."""
         self._order = order
         self._geometry = geometry
@@ -93,6 +95,7 @@ class SlotPush:
         self._policy = policy
         self._listen = listen
         self._is_rebuilt = is_rebuilt
+        self._asks_first = is_rebuilt or is_resumed
         self._slow = policy.slow_to_store_rebuilt if is_rebuilt else policy.slow_to_store
         self._window = MAX_REBUILT_SEGMENTS if is_rebuilt else window_segments(geometry)
         self._slots = {
@@ -124,8 +127,9 @@ class SlotPush:
         return [number for number, slot in self._slots.items() if slot.keeper and not slot.is_whole]
 
     async def missing_segments(self) -> list[int]:
-        """Segments of which some keeper has no piece, as far as it is known or, of rebuilt slots, asked."""
-        if self._is_rebuilt:
+        """Segments of which some keeper has no piece, as far as it is known or, of slots that are rebuilt or
+        were begun before, asked."""
+        if self._asks_first:
             await asyncio.gather(*(self._count(slot) for slot in self._slots.values() if not slot.is_counted))
         incomplete = [slot.stored for slot in self._slots.values() if slot.keeper]
         return [

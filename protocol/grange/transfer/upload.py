@@ -7,7 +7,7 @@
         upload.replace_refused(error)
 
 Until the order is placed nothing is paid. An error that leaves the upload gives it up: farmers are told to
-forget what they were sent, unless it `leaves_staged`.
+forget what they were sent, unless it `leaves_staged`, or is one that `can_resume`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -46,10 +46,14 @@ class OrderUpload:
         policy: RetryPolicy,
         listen: Listener,
         is_rebuilt: bool = False,
+        is_resumed: bool = False,
+        can_resume: bool = False,
         whole: Collection[int] = (),
     ) -> None:
         """`root_of` gives a slot's root once all its pieces were made; `name_pass` what to call a pass over
-        so many slots, the first of all or a later one. See SlotPush for `is_rebuilt` and `whole`."""
+        so many slots, the first of all or a later one. `can_resume` says that another attempt makes the same
+        pieces for the same order: then farmers keep what they have, however this one ends. See SlotPush for
+        `is_rebuilt`, `is_resumed` and `whole`."""
         self._terms = terms
         self._candidates = Candidates(candidates)
         self._push = SlotPush(
@@ -62,6 +66,7 @@ class OrderUpload:
             policy=policy,
             listen=listen,
             is_rebuilt=is_rebuilt,
+            is_resumed=is_resumed,
             whole=whole,
         )
         self._root_of = root_of
@@ -72,6 +77,7 @@ class OrderUpload:
         self._listen = listen
         self._accepted: dict[int, Acceptance] = {}
         self._is_first_pass = True
+        self._can_resume = can_resume
         self.leaves_staged = False
         """Whether farmers keep what they were sent, until their acceptances lapse, when this is cut short."""
 
@@ -79,7 +85,7 @@ class OrderUpload:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        if kind is not None and not self.leaves_staged:
+        if kind is not None and not self.leaves_staged and not self._can_resume:
             self._push.drop_all()
         await self._push.__aexit__(kind, *error)
 

@@ -1,10 +1,12 @@
-"""Two ways to know that what a farmer sent is what the order has.
+"""Ways to know that what a farmer sent is what the order has.
 
     SealedBlocks    with the key: the seals are opened, nothing else is asked for, and faults are looked into
                     only where one does not open
     ListedRoots     without the key: each piece is compared with its root before anything is made of it
+    BareBlocks      blocks that are not sealed one by one: whoever reads opens what is in them, and where that
+                    fails has the pieces compared with their roots
 
-Both are given to a `Fetcher`, which asks for what is missing.
+Each is given to a `Fetcher`, which asks for what is missing.
 """
 
 import asyncio
@@ -200,8 +202,74 @@ class ListedRoots:
         )
 
 
+class BareBlocks:
+    """Blocks as they are, of an order whose content is sealed in itself.
+
+    What comes is not looked at, unless it is to be `proven`: then stripes must be of whole pieces, and each
+    piece is compared with its root, which its path has to lead from to the slot's on chain.
+    """
+
+    def __init__(
+        self, order: OrderId, geometry: Geometry, executors: Executors, *, proven: bool = False
+    ) -> None:
+        self._order = order
+        self._geometry = geometry
+        self._executors = executors
+        self._proven = proven
+        self._codec = Codec(geometry.k, geometry.n)
+
+    async def read(self, source: Source, stripe: Stripe) -> bytes:
+        """The bytes; right if they are to be proven."""
+        data = await read_stripe(source, self._order, self._geometry, stripe)
+        if self._proven:
+            assert stripe.part is None
+            await self._prove(source, stripe, data)
+        return data
+
+    async def take(self, fetched: Fetched, source: Source) -> Mapping[int, UserError]:
+        """A column that came as it is."""
+        stripe, slot = fetched.stripe, source.slot
+        if slot in stripe.columns:
+            fetched.opened[slot] = self._pieces(stripe, fetched.arrived[slot])
+        return {}
+
+    async def complete(self, fetched: Fetched) -> Mapping[int, UserError]:
+        """Compute the wanted columns that are missing."""
+        size_bytes = sum(map(len, fetched.arrived.values()))
+        fetched.opened |= await self._executors.on_cpu_unless_short(size_bytes, self._decode, fetched)
+        return {}
+
+    async def close(self) -> None:
+        """Nothing goes on in the background."""
+
+    def _decode(self, fetched: Fetched) -> dict[int, list[bytes]]:
+        missing = sorted(fetched.stripe.columns - fetched.opened.keys())
+        columns: dict[int, list[bytes]] = {column: [] for column in missing}
+        pieces = {slot: self._pieces(fetched.stripe, data) for slot, data in fetched.arrived.items()}
+        for index in range(len(fetched.stripe.segments)):
+            blocks = self._codec.blocks({slot: of_slot[index] for slot, of_slot in pieces.items()})
+            for column in missing:
+                columns[column].append(bytes(blocks[column]))
+        return columns
+
+    def _pieces(self, stripe: Stripe, data: memoryview) -> list[bytes]:
+        size = len(data) // len(stripe.segments)
+        return [bytes(data[start : start + size]) for start in range(0, len(data), size)]
+
+    async def _prove(self, source: Source, stripe: Stripe, data: bytes) -> None:
+        size = self._geometry.piece_bytes
+        pieces = [memoryview(data)[start : start + size] for start in range(0, len(data), size)]
+        assert source.open_peer is not None
+        for segment, computed in zip(
+            stripe.segments, await self._executors.on_cpu(merkle_roots, pieces), strict=True
+        ):
+            expected = await shown_root(
+                source.open_peer(), self._order, source, segment, self._geometry.segments
+            )
+            require_root(source, segment, computed, expected)
+
+
 async def read_stripe(source: Source, order: OrderId, geometry: Geometry, stripe: Stripe) -> bytes:
     """The bytes of a stripe of a slot, unchecked. Raises one of FARMER_FAULTS, or OverBudget."""
     assert source.open_peer is not None
-    size_bytes = (stripe.end - stripe.first) * geometry.piece_bytes
-    return await source.open_peer().read(order, source.slot, stripe.first * geometry.piece_bytes, size_bytes)
+    return await source.open_peer().read(order, source.slot, *stripe.range_in(geometry))
