@@ -103,7 +103,7 @@ class OrderQuote:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BegunOrder:
+class UnfinishedOrder:
     """An order of which an earlier attempt may have sent some: all that its farmers sign for."""
 
     salt: bytes
@@ -189,7 +189,7 @@ class OrderStoring:
 
     async def quote_again(
         self,
-        begun: BegunOrder,
+        begun: UnfinishedOrder,
         reputations_at: Callable[[Epoch], Awaitable[Reputations]],
         watch: Listener,
     ) -> OrderQuote:

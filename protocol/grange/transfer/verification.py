@@ -3,7 +3,7 @@
     SealedBlocks    with the key: the seals are opened, nothing else is asked for, and faults are looked into
                     only where one does not open
     ListedRoots     without the key: each piece is compared with its root before anything is made of it
-    BareBlocks      blocks that are not sealed one by one: whoever reads opens what is in them, and where that
+    PlainBlocks      blocks that are not sealed one by one: anyone who reads opens what is in them, and where that
                     fails has the pieces compared with their roots
 
 Each is given to a `Fetcher`, which asks for what is missing.
@@ -202,7 +202,7 @@ class ListedRoots:
         )
 
 
-class BareBlocks:
+class PlainBlocks:
     """Blocks as they are, of an order whose content is sealed in itself.
 
     What comes is not looked at, unless it is to be `proven`: then stripes must be of whole pieces, and each
