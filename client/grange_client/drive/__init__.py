@@ -4,9 +4,9 @@ keys                    what follows from the recovery secret: a drive's keys
 chunk, sealing          runs of content, each sealed under a key of its own
 stored_form             compressed where that helps
 chunker                 where one chunk ends and the next begins
-chunk_store             where chunks come from and go to
+chunk_store             where chunks come from and go to, one by one or many at once
 content, levels         which chunks a long file is made of; long lists as trees
-entry, tree             directories; tree_builder makes a whole one
+entry, tree             directories; tree_builder makes a whole one, walk_ahead reads many nodes at once
 differences, merge        what differs between two trees, and one tree out of two
 commit                  a drive at one moment, and which ones it came from
 commit_merge            one commit out of two, and from which base
@@ -17,4 +17,6 @@ catalog                 an index of what the packs say, made again from them: wh
 catalog_check           compares one with the packs
 catalog_rows            what a database has of it, sealed
 sqlite_catalog          one in a SQLite file; its tables are in sqlite_chunks
+restore/                from a tree to files in a directory
+views/, edits/          looking into a drive, and changing it, without a disk
 """

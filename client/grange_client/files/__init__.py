@@ -3,5 +3,5 @@
 scan                what a path holds
 stream, encode      its bytes, then sealed and coded pieces
 manifest, manifest_document     names, modes, times and sizes, written and read
-target, new_file, attributes, disk_errors    writing there safely
+target, new_file, attributes, attribute_setter, disk_errors    writing there safely
 """

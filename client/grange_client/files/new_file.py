@@ -1,5 +1,7 @@
 """A file that is being restored: written under a temporary name of its own, named when it is whole.
 
+With a key of its content it goes on with what a killed run left of it: `read_back` says what is there.
+
 However many runs write into one directory at once, each writes its own bytes, and a file to which one of them
 gave its name is whole. A name that is there by then is not taken over unless that was asked for.
 """
@@ -11,13 +13,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from grange.storage.temporary_file import create_temporary, names_in
+from grange.storage.temporary_file import create_temporary, names_in, resume_temporary
 from grange_client.errors import DiskFailed, UnfitName, WouldOverwrite
-from grange_client.files.attributes import Remarks, set_mode, set_time
+from grange_client.files.attribute_setter import AttributeSetter
 from grange_client.files.disk_errors import appeared, translated
 from grange_client.files.scan import Entry, shown
 
-_NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+HOLE_BYTES = 1 << 16
+"""So many zeros, or all of a shorter part, are left out where they are written."""
+NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 Result = TypeVar("Result")
 
@@ -41,37 +45,67 @@ class NewFile:
         name: bytes,
         *,
         replace: bool,
-        inexact: Remarks,
+        attributes: AttributeSetter,
         open_up: Callable[[int], bool],
         folds_names: Callable[[], bool],
+        key: bytes = b"",
     ) -> None:
         """A file to be in the open directory `parent`, which is closed with it.
 
         `open_up` lets us write into that directory if it lost the permission meanwhile, and says whether it
-        had. `folds_names` is whether "file" and "FILE" are one here. Raises DiskFailed.
+        had. `folds_names` is whether "file" and "FILE" are one here. `key` tells files of other content from
+        this one; without it nothing is gone on with. Raises DiskFailed.
         """
         self.entry = entry
         self._parent = parent
         self._name = name
         self._replace = replace
-        self._inexact = inexact
+        self._attributes = attributes
+        self.resumes = False
+        """Whether a killed run may have left some of it."""
         self._open_up = open_up
         self._folds_names = folds_names
         try:
             with translated(entry.path):
-                self._temporary, self._file = self._permitted(lambda: create_temporary(parent))
+                self._temporary, self._file = self._permitted(lambda: self._begin(key))
         except DiskFailed:
             os.close(parent)
             raise
 
+    def _begin(self, key: bytes) -> tuple[bytes, int]:
+        found = resume_temporary(self._parent, key) if key else None
+        if found is None:
+            return create_temporary(self._parent)
+        self.resumes = os.fstat(found[1]).st_size > 0
+        return found
+
+    def read_back(self, size_bytes: int, offset: int) -> bytes:
+        """What a killed run left at a place; fewer bytes if it left none. Raises DiskFailed."""
+        if not self.resumes:
+            return b""
+        with translated(self.entry.path):
+            return os.pread(self._file, size_bytes, offset)
+
     def write(self, data: memoryview, offset: int) -> None:
         """Put bytes in their place; zeros are left out, which makes holes."""
-        if data and not data[0] and data.tobytes().count(0) == len(data):
-            return
         with translated(self.entry.path):
-            while data:
-                written = os.pwrite(self._file, data, offset)
-                data, offset = data[written:], offset + written
+            begin = end = 0
+            while end < len(data):
+                part = data[end : end + HOLE_BYTES]
+                if not part[0] and part.tobytes().count(0) == len(part) and self._is_hole(part, offset + end):
+                    self._write_all(data[begin:end], offset + begin)
+                    begin = end + len(part)
+                end += len(part)
+            self._write_all(data[begin:], offset + begin)
+
+    def _is_hole(self, zeros: memoryview, offset: int) -> bool:
+        """Whether nothing but zeros is where nothing is written: of a killed run there may be something."""
+        return not self.resumes or not os.pread(self._file, len(zeros), offset).strip(b"\0")
+
+    def _write_all(self, data: memoryview, offset: int) -> None:
+        while data:
+            written = os.pwrite(self._file, data, offset)
+            data, offset = data[written:], offset + written
 
     def finish(self) -> None:
         """Give it its size, mode, time and name.
@@ -82,8 +116,7 @@ class NewFile:
         try:
             with translated(entry.path):
                 os.ftruncate(file, entry.size_bytes)
-                set_mode(entry, file, self._inexact)
-                set_time(entry, lambda times: os.utime(file, ns=times), lambda: os.fstat(file), self._inexact)
+                self._attributes.set_open(entry, file)
                 os.fsync(file)  # else a power cut could leave name and time without the bytes
                 self._permitted(self._give_name)
         except (DiskFailed, WouldOverwrite):
@@ -114,7 +147,7 @@ class NewFile:
             except FileExistsError:
                 self._check_same_is_there()
             except OSError as error:
-                if error.errno not in _NO_HARD_LINKS:
+                if error.errno not in NO_HARD_LINKS:
                     raise
                 self._rename_if_free()
                 return
@@ -146,10 +179,16 @@ class NewFile:
         ):
             raise appeared(self.entry.path)
 
-    def abandon(self) -> None:
-        """Leave nothing behind."""
-        with suppress(OSError):
-            os.unlink(self._temporary, dir_fd=self._parent)
+    @property
+    def temporary_name(self) -> bytes:
+        """What it is called until it is whole."""
+        return self._temporary
+
+    def abandon(self, *, keep: bool = False) -> None:
+        """Leave nothing behind; with `keep` what was written, for a run that goes on with it."""
+        if not keep:
+            with suppress(OSError):
+                os.unlink(self._temporary, dir_fd=self._parent)
         self._close()
 
     def _close(self) -> None:

@@ -6,6 +6,7 @@ cannot have raises UnfitName. Directories that keep out their own owner are open
 end. Leaves what is written to `restore`, files on their way to `new_file`, times and modes to `attributes`.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Collection, Iterator
@@ -14,27 +15,33 @@ from pathlib import Path
 
 from grange.storage.temporary_file import create_temporary, remove_leftovers, temporary_link
 from grange_client.errors import DiskFailed, UnfitName, WouldOverwrite
-from grange_client.files.attributes import Remarks, set_mode, set_time
+from grange_client.files.attribute_setter import AttributeSetter, PlainAttributes
+from grange_client.files.attributes import Remarks
 from grange_client.files.disk_errors import appeared, naming, translated
-from grange_client.files.new_file import NewFile, check_own_name
+from grange_client.files.new_file import NO_HARD_LINKS, NewFile, check_own_name
 from grange_client.files.scan import Entry, Kind
 
 WORKING_DIRECTORY_MODE = 0o700
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Target:
     """A directory that is written into. All paths are relative to it, as bytes."""
 
-    def __init__(self, root: Path, *, replace: bool = False) -> None:
+    def __init__(
+        self, root: Path, *, replace: bool = False, attributes: AttributeSetter | None = None
+    ) -> None:
         """Open the directory; it is made if it is not there. Raises DiskFailed.
 
-        With `replace`, files and links that are there may give way to others.
+        With `replace`, files and links that are there may give way to others. `attributes` sets what entries
+        have beside their bytes: modes and times, unless something else is given.
         """
         self.root = root
         self.replace = replace
         self.inexact = Remarks()
         """Times and modes that could not be kept."""
+        self._attributes = attributes or PlainAttributes(self.inexact)
         self._opened_up: dict[bytes, int] = {}
         with translated(os.fsencode(root)):
             root.mkdir(parents=True, exist_ok=True)
@@ -78,6 +85,53 @@ class Target:
                 return os.readlink(name, dir_fd=parent) == target
         except DiskFailed:
             return False
+
+    def open_file(self, path: bytes) -> int:
+        """A descriptor of a file that is there, to read; links are not followed. Raises DiskFailed and
+        WouldOverwrite."""
+        with self._at(path) as (parent, name):
+            return os.open(name, _READ, dir_fd=parent)
+
+    def check_spelling(self, path: bytes) -> None:
+        """Raise UnfitName if what is there was made with another name, which is one with this here."""
+        if self.folds_names():
+            with self._at(path) as (parent, name):
+                check_own_name(parent, name, path)
+
+    def link_file(self, path: bytes, first: bytes) -> bool:
+        """Give a file that is there a second name, if it has not got it; False where that cannot be. With
+        `replace` it takes the place of a file or link. Raises DiskFailed and WouldOverwrite."""
+        with self._directory(first.rpartition(b"/")[0]) as source, self._at(path) as (parent, name):
+            old = first.rpartition(b"/")[2]
+            try:
+                with naming(path):
+                    os.link(old, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+            except FileExistsError:
+                there = os.stat(name, dir_fd=parent, follow_symlinks=False)
+                if os.path.samestat(there, os.stat(old, dir_fd=source, follow_symlinks=False)):
+                    return True
+                return self.replace and self._replace_by_file(source, old, parent, name)
+            except OSError as error:
+                if error.errno not in NO_HARD_LINKS:
+                    raise
+                return False
+        return True
+
+    def _replace_by_file(self, source: int, old: bytes, parent: int, name: bytes) -> bool:
+        guard, descriptor = create_temporary(parent)
+        try:
+            os.unlink(guard, dir_fd=parent)
+            os.link(old, guard, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+            os.rename(guard, name, src_dir_fd=parent, dst_dir_fd=parent)
+        except OSError as error:
+            with suppress(OSError):
+                os.unlink(guard, dir_fd=parent)
+            if error.errno not in NO_HARD_LINKS:
+                raise
+            return False
+        finally:
+            os.close(descriptor)
+        return True
 
     def kept_time_ns(self, mtime_ns: int) -> int:
         """What the file system makes of a time: it may round it, or know no time so early or so late."""
@@ -126,12 +180,7 @@ class Target:
             except FileExistsError:
                 if not self.has_link(entry.path, entry.target):
                     self._replace_by_link(entry, parent, name)
-            set_time(
-                entry,
-                lambda times: os.utime(name, ns=times, dir_fd=parent, follow_symlinks=False),
-                lambda: os.stat(name, dir_fd=parent, follow_symlinks=False),
-                self.inexact,
-            )
+            self._attributes.set_link(entry, parent, name)
 
     def _replace_by_link(self, entry: Entry, parent: int, name: bytes) -> None:
         if not self.replace:
@@ -145,17 +194,18 @@ class Target:
     def finish_directory(self, entry: Entry) -> None:
         """Set mode and time of a directory, once nothing more is put into it."""
         with self._directory(entry.path) as descriptor:
-            set_mode(entry, descriptor, self.inexact)
-            set_time(
-                entry,
-                lambda times: os.utime(descriptor, ns=times),
-                lambda: os.fstat(descriptor),
-                self.inexact,
-            )
+            self._attributes.set_open(entry, descriptor)
+            _sync(descriptor)
         self._opened_up.pop(entry.path, None)
 
-    def new_file(self, entry: Entry) -> NewFile:
-        """A file to be written; it has its name only once it is whole."""
+    def sync(self) -> None:
+        """Have the names in the target itself outlast a power cut, as those in finished directories do."""
+        with translated(b"."):
+            _sync(self._root)
+
+    def new_file(self, entry: Entry, *, key: bytes = b"") -> NewFile:
+        """A file to be written; it has its name only once it is whole. With a key of its content it goes on
+        with what a killed run left."""
         with self._at(entry.path) as (parent, name):
             # Else a name that cannot be would be found out only once the whole file is there.
             with suppress(FileNotFoundError), naming(entry.path):
@@ -165,7 +215,8 @@ class Target:
                 os.dup(parent),
                 name,
                 replace=self.replace,
-                inexact=self.inexact,
+                attributes=self._attributes,
+                key=key,
                 open_up=lambda descriptor: self.open_up(entry.path.rpartition(b"/")[0], descriptor),
                 folds_names=self.folds_names,
             )
@@ -265,6 +316,15 @@ def is_there(target: Target, entry: Entry) -> bool:
     if there is None or not stat.S_ISREG(there.st_mode) or there.st_size != entry.size_bytes:
         return False
     return there.st_mtime_ns == entry.mtime_ns or there.st_mtime_ns == target.kept_time_ns(entry.mtime_ns)
+
+
+def _sync(directory: int) -> None:
+    """Some file systems know no such thing for a directory; then there is nothing to do."""
+    try:
+        os.fsync(directory)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EROFS, errno.EBADF):
+            raise
 
 
 def _open_up(parent: int, name: bytes, info: os.stat_result) -> None:

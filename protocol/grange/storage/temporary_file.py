@@ -5,12 +5,14 @@ The system lets go of the lock when the process ends, however it ends; so one wi
 A link cannot be locked: one on its way has a locked file beside it, whose name is the start of its own.
 """
 
+import errno
 import os
 import re
 import secrets
 import stat
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from typing import Final
 
 from grange.storage.file_lock import lock_file
@@ -36,6 +38,33 @@ def create_temporary(directory: int, mode: int = TEMPORARY_FILE_MODE) -> tuple[b
         # Another process took it for a leftover in the moment before it was locked.
         os.close(descriptor)
     raise FileExistsError("no free name for a temporary file")
+
+
+def resume_temporary(directory: int, key: bytes) -> tuple[bytes, int] | None:
+    """The temporary file that belongs to `key` in an open directory, to read and write: what a killed process
+    left of it, or a new one. Its name, and a descriptor that holds its lock.
+
+    None if another process writes it now, or if what has its name is no file that we can go on with; then
+    take one from `create_temporary`. Raises OSError.
+    """
+    name = b".grange-" + sha256(key).hexdigest()[:16].encode() + b".part"
+    for _ in range(MAX_TRIES):
+        try:
+            descriptor = os.open(name, os.O_RDWR | os.O_CREAT | _THERE, TEMPORARY_FILE_MODE, dir_fd=directory)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EACCES, errno.EISDIR, errno.ENXIO):
+                return None
+            raise
+        info = os.fstat(descriptor)
+        # With a second name it may be a file of ours that somebody put in the way.
+        is_ours = stat.S_ISREG(info.st_mode) and info.st_uid == os.geteuid() and info.st_nlink < 2
+        if not is_ours or not _lock(descriptor, wait=False):
+            os.close(descriptor)
+            return None
+        if _is_there(directory, name, descriptor):
+            return name, descriptor
+        os.close(descriptor)
+    return None
 
 
 @contextmanager

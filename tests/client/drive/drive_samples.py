@@ -1,6 +1,6 @@
 """What the tests of drives use: keys of a drive, a store of chunks in memory, and trees of any shape."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from grange.seal import RecoverySecret
 from grange_client.drive.chunk import ChunkKey, ChunkType
-from grange_client.drive.content import Content, Reference
+from grange_client.drive.chunk_store import FetchedChunk, WantedChunk
+from grange_client.drive.content import Content, ContentBuilder, Reference
 from grange_client.drive.entry import Attributes, Directory, TreeEntry
 from grange_client.drive.keys import DriveKeys, DriveSecret
 from grange_client.drive.tree import walk
 from grange_client.drive.tree_builder import build_tree
+from grange_client.errors import BadChunk
 from grange_client.files.scan import Kind
 
 RECOVERY = RecoverySecret(secret=bytes(range(32)))
@@ -35,6 +37,7 @@ class MemoryChunks:
         self.contents: dict[tuple[ChunkType, ChunkKey], bytes] = {}
         self.reads: list[ChunkKey] = []
         self.new: list[bytes] = []
+        self.asked: list[list[WantedChunk]] = []
 
     def write(self, chunk_type: ChunkType, content: bytes) -> ChunkKey:
         key = self.keys.own.key_of(chunk_type, content)
@@ -43,8 +46,22 @@ class MemoryChunks:
             self.new.append(content)
         return key
 
+    def fetch(self, wanted: Sequence[WantedChunk]) -> Iterator[FetchedChunk]:
+        """In another order than they were asked for; what is not there comes with an error."""
+        self.asked.append(list(wanted))
+        for one in reversed(wanted):
+            content = self.contents.get((one.type, one.key))
+            if content is None:
+                error = BadChunk("It is in no pack.")
+                yield FetchedChunk(wanted=one, error=error)
+            else:
+                self.reads.append(one.key)
+                yield FetchedChunk(wanted=one, content=content)
+
     def read(self, chunk_type: ChunkType, key: ChunkKey, *, shared: bool = False) -> bytes:
         self.reads.append(key)
+        if (chunk_type, key) not in self.contents:
+            raise BadChunk("It is in no pack.")
         return self.contents[chunk_type, key]
 
 
@@ -56,12 +73,31 @@ def file(name: bytes, text: bytes = b"", *, mtime_ns: int = 1, mode: int = 0o644
     return TreeEntry(name=name, kind=Kind.FILE, mode=mode, mtime_ns=mtime_ns, content=content, **more)
 
 
-def folder(name: bytes, *, mtime_ns: int = 1, mode: int = 0o755) -> TreeEntry:
-    return TreeEntry(name=name, kind=Kind.DIRECTORY, mode=mode, mtime_ns=mtime_ns)
+def stored_file(
+    store: MemoryChunks,
+    name: bytes,
+    data: bytes,
+    *,
+    part_bytes: int = 8,
+    mtime_ns: int = 1,
+    mode: int = 0o644,
+    **more: Any,
+) -> TreeEntry:
+    """A file whose content is in the store, cut into parts of one length."""
+    builder = ContentBuilder(store)
+    for start in range(0, len(data), part_bytes):
+        part = data[start : start + part_bytes]
+        builder.add(Reference(key=store.write(ChunkType.DATA, part), size_bytes=len(part)))
+    content = builder.finish()
+    return TreeEntry(name=name, kind=Kind.FILE, mode=mode, mtime_ns=mtime_ns, content=content, **more)
 
 
-def link(name: bytes, target: bytes = b"elsewhere", *, mtime_ns: int = 1) -> TreeEntry:
-    return TreeEntry(name=name, kind=Kind.SYMLINK, mode=0o777, mtime_ns=mtime_ns, target=target)
+def folder(name: bytes, *, mtime_ns: int = 1, mode: int = 0o755, **more: Any) -> TreeEntry:
+    return TreeEntry(name=name, kind=Kind.DIRECTORY, mode=mode, mtime_ns=mtime_ns, **more)
+
+
+def link(name: bytes, target: bytes = b"elsewhere", *, mtime_ns: int = 1, **more: Any) -> TreeEntry:
+    return TreeEntry(name=name, kind=Kind.SYMLINK, mode=0o777, mtime_ns=mtime_ns, target=target, **more)
 
 
 def in_order(paths: Paths) -> list[tuple[bytes, TreeEntry]]:

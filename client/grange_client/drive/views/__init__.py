@@ -1,0 +1,1 @@
+"""Looking into a drive: what is in a commit, what changed, what was there when. Nothing here writes."""
