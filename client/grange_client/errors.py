@@ -12,6 +12,7 @@
     |  |- NothingToStore       the paths name nothing that can be stored
     |  |- BadName              an order cannot be called that
     |  |- BadPath              a path is not written as `stat --files` writes it
+    |  |- BadPattern           a pattern of names to leave out that means nothing
     |  |- SourceChanged        a file changed while it was being stored
     |  |- WouldOverwrite       a file is in the way of what is being fetched
     |  |- UnknownOrder         no order has that name
@@ -114,6 +115,12 @@ class BadName(UserError, Misuse):
 
 class BadPath(UserError, Misuse):
     """A path that is not written as `stat --files` writes it."""
+
+    category = Category.USAGE
+
+
+class BadPattern(UserError, Misuse):
+    """A pattern of names to leave out that means nothing."""
 
     category = Category.USAGE
 

@@ -126,7 +126,8 @@ class Catalog(Protocol):
         """
 
     def stamped(self, paths: Collection[bytes]) -> dict[bytes, StampedFile]:
-        """What files were like when they were read; those that are not known are left out."""
+        """What files were like when they were read, and on which day they were put; those that are not known
+        are left out."""
 
     def put_stamped(self, files: Mapping[bytes, StampedFile], *, day: int) -> None:
         """Note what files are like, and that they were there on this day."""

@@ -15,6 +15,7 @@ none, in parts that fit the processor's cache.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -35,6 +36,21 @@ _STEP_BYTES: Final = 64 << 10
 _SHIFTS: Final = (1, 2, 4, 8, 16, 32)
 
 
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """So many zeros of a file, for which the disk has nothing."""
+
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Zeros:
+    """So many chunks in a row, each of so many zeros."""
+
+    size_bytes: int
+    count: int
+
+
 class Chunker:
     """Cuts with one table. Without state: threads may share one."""
 
@@ -44,14 +60,24 @@ class Chunker:
         self._find_border = kernel.find_border if compiled else None
         self._gear_bytes = gear
         self._gear = np.frombuffer(gear, ">u8").astype(np.uint64)
+        self._zeros: int | None = None
 
     def split(self, parts: Iterable[Buffer]) -> Iterator[bytes]:
         """The chunks of what stands in the parts one after the other; none for nothing.
 
         Holds one chunk, and the part that is being taken.
         """
+        for chunk in self.split_sparse(parts):
+            assert isinstance(chunk, bytes)
+            yield chunk
+
+    def split_sparse(self, parts: Iterable[Buffer | Hole]) -> Iterator[bytes | Zeros]:
+        """The same chunks where some parts are holes: those that lie in one are counted, and not made."""
         waiting = bytearray()
         for part in parts:
+            if isinstance(part, Hole):
+                yield from self._take_hole(waiting, part.size_bytes)
+                continue
             waiting += part
             begin = 0
             while len(waiting) - begin >= MAX_BYTES:
@@ -64,6 +90,34 @@ class Chunker:
             length = self.cut(memoryview(waiting)[begin:])
             yield bytes(memoryview(waiting)[begin : begin + length])
             begin += length
+
+    def _take_hole(self, waiting: bytearray, left: int) -> Iterator[bytes | Zeros]:
+        """The chunks that a hole ends or has in it; what is waiting then goes on behind it."""
+        zeros_from = len(waiting)
+        while left:
+            if not zeros_from:
+                # A chunk begins here, and nothing but zeros follows: all of them have one length.
+                total = len(waiting) + left
+                if total >= MAX_BYTES:
+                    length = self._zeros_length()
+                    count = (total - MAX_BYTES) // length + 1
+                    yield Zeros(length, count)
+                    total -= length * count
+                waiting[:] = bytes(total)
+                return
+            step = min(left, MAX_BYTES - len(waiting))
+            waiting += bytes(step)
+            left -= step
+            if len(waiting) == MAX_BYTES:
+                length = self.cut(waiting)
+                yield bytes(memoryview(waiting)[:length])
+                del waiting[:length]
+                zeros_from = max(0, zeros_from - length)
+
+    def _zeros_length(self) -> int:
+        if self._zeros is None:
+            self._zeros = self.cut(bytes(MAX_BYTES))
+        return self._zeros
 
     def cut(self, content: Buffer) -> int:
         """How long the first chunk is, of content that goes on for MAX_BYTES or is all that is left."""

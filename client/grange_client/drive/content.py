@@ -122,6 +122,21 @@ def read_references(
             yield offset, reference
 
 
+def chunks_of(reader: ChunkReader, content: Content) -> Iterator[tuple[ChunkType, Reference]]:
+    """All chunks that a file is made of: lists, and what is in them. Raises BadTree, and what the reader
+    raises."""
+    pending = [(content.level, iter(content.references))]
+    while pending:
+        level, references = pending[-1]
+        reference = next(references, None)
+        if reference is None:
+            pending.pop()
+            continue
+        yield ChunkType.LIST if level else ChunkType.DATA, reference
+        if level:
+            pending.append((level - 1, iter(_read_list(reader, reference, level - 1))))
+
+
 def _read_list(reader: ChunkReader, above: Reference, level: int) -> tuple[Reference, ...]:
     raw = reader.read(ChunkType.LIST, above.key)
     if len(raw) < 2 or raw[0] != VERSION:

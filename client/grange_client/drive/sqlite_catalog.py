@@ -10,6 +10,7 @@ memory, a large one ends in words (`optional_database`).
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -183,10 +184,10 @@ class SqliteCatalog:
         found = {}
         for batch in _batches(paths, BATCH):
             names = {self._rows.name_of(path): path for path in batch}
-            for name, value in self._read(partial(_read_stamped, names=names)):
+            for name, day, value in self._read(partial(_read_stamped, names=names)):
                 file = self._rows.open_stamped(names[name], value)
                 if file is not None:
-                    found[names[name]] = file
+                    found[names[name]] = replace(file, seen_day=day)
         return found
 
     def put_stamped(self, files: Mapping[bytes, StampedFile], *, day: int) -> None:
@@ -236,8 +237,8 @@ class SqliteCatalog:
         note_packs(db, joined)
 
 
-def _read_stamped(db: Connection, names: Collection[bytes]) -> list[tuple[bytes, bytes]]:
-    query = f"SELECT name, value FROM stamped WHERE name IN ({question_marks(names)})"
+def _read_stamped(db: Connection, names: Collection[bytes]) -> list[tuple[bytes, int, bytes]]:
+    query = f"SELECT name, day, value FROM stamped WHERE name IN ({question_marks(names)})"
     return db.execute(query, tuple(names)).fetchall()
 
 

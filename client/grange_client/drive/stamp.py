@@ -15,7 +15,7 @@ system each time.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 import msgpack
@@ -70,6 +70,8 @@ class StampedFile:
     content: Content
     read_seconds: int
     """When: what was read long ago may be read again, whatever its stamp says."""
+    seen_day: int | None = field(default=None, compare=False)
+    """The day with which a catalog has it; None if it is in none."""
 
 
 def pack_stamped(file: StampedFile) -> bytes:

@@ -17,11 +17,10 @@ from contextlib import contextmanager
 from itertools import accumulate
 
 from grange_client.errors import SourceChanged
+from grange_client.files.open_file import READ_FLAGS
 from grange_client.files.scan import Entry, Kind, Scan, shown
 
 MAX_OPEN_FILES = 64
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-"""A pipe that took a file's place would else be waited for without end."""
 
 
 class ContentStream:
@@ -168,7 +167,7 @@ class _OpenFiles:
 
     def _opened(self, index: int) -> int:
         try:
-            descriptor = os.open(self._origins[index], _READ)
+            descriptor = os.open(self._origins[index], READ_FLAGS)
         except OSError as error:
             raise self._changed(index, error.strerror or "it cannot be opened") from error
         try:

@@ -101,7 +101,8 @@ class MemoryCatalog:
         return found
 
     def stamped(self, paths: Collection[bytes]) -> dict[bytes, StampedFile]:
-        return {path: self.files[path][1] for path in paths if path in self.files}
+        known = {path: self.files[path] for path in paths if path in self.files}
+        return {path: replace(file, seen_day=day) for path, (day, file) in known.items()}
 
     def put_stamped(self, files: Mapping[bytes, StampedFile], *, day: int) -> None:
         self.files.update({path: (day, file) for path, file in files.items()})

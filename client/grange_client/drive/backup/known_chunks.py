@@ -1,0 +1,42 @@
+"""Which chunks are there already, so that a new commit may rely on them and nothing is sent twice.
+
+That a chunk was sent once does not say that it is still kept: a pack that is retired, dropped or not paid
+for any more may be gone before the commit is. So each chunk is looked up, in the packs that one may lean on
+as the drive's state was when this began. Who publishes the commit looks again: if one of `relied_on` was
+retired meanwhile, the backup has to run once more, and sends what was in it.
+"""
+
+from collections.abc import Collection
+
+from grange.types import Epoch, OrderId
+from grange_client.drive.catalog import Catalog
+from grange_client.drive.chunk import ChunkId
+
+
+class KnownChunks:
+    """Looks chunks up in a catalog. One thread at a time."""
+
+    def __init__(self, catalog: Catalog, *, after: Epoch) -> None:
+        """A pack counts if it is paid for beyond `after`."""
+        self._catalog = catalog
+        leanable = catalog.state().leanable_packs
+        self._leanable = frozenset(pack for pack, where in leanable.items() if where.end > after)
+        self._relied_on: set[OrderId] = set()
+
+    @property
+    def relied_on(self) -> frozenset[OrderId]:
+        """The packs that have what was found; of a chunk that several have, one of them."""
+        return frozenset(self._relied_on)
+
+    def among(self, ids: Collection[ChunkId]) -> set[ChunkId]:
+        """Those of the chunks that are there. Raises what the catalog raises."""
+        if not ids or not self._leanable:
+            return set()
+        found = set()
+        for one, places in self._catalog.find(ids).items():
+            # Places are by pack: of several the same each time, so that few packs are relied on.
+            pack = next((place.pack for place in places if place.pack in self._leanable), None)
+            if pack is not None:
+                self._relied_on.add(pack)
+                found.add(one)
+        return found

@@ -1,0 +1,105 @@
+"""A file on disk while it is read: its content in parts, with its holes, and whether it changed meanwhile."""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, Self
+
+from grange.seal import Buffer
+from grange_client.drive.chunker import Hole
+from grange_client.drive.stamp import Stamp
+from grange_client.files.open_file import READ_FLAGS
+
+PART_BYTES: Final = 1 << 20
+BLOCK_BYTES: Final = 512
+"""What `st_blocks` counts."""
+
+Read = Callable[[int, int], bytes]
+
+
+class FileUnread(Exception):
+    """A file that could not be read."""
+
+    def __init__(self, reason: str, *, is_gone: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.is_gone = is_gone
+
+
+class LocalFile:
+    """One file, open. All that is asked of it raises FileUnread where it cannot be read."""
+
+    def __init__(self, local: bytes, *, read: Read = os.read) -> None:
+        """Open it; a link is not followed. Raises FileUnread also where it is no file any more."""
+        self._read = read
+        with _translated():
+            self._descriptor = os.open(local, READ_FLAGS)
+        self.status: Final = os.fstat(self._descriptor)
+        """What the system said of it before it was read."""
+        if not stat.S_ISREG(self.status.st_mode):
+            self.__exit__()
+            raise FileUnread("it is not a file any more", is_gone=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+    def content(self) -> bytes:
+        """All of it, up to the size that it had. For files that fit into memory."""
+        return b"".join(self._bytes(self.status.st_size))
+
+    def parts(self) -> Iterator[Buffer | Hole]:
+        """All of it, up to the size that it had; what it has no blocks for is not read."""
+        size_bytes = self.status.st_size
+        if self.status.st_blocks * BLOCK_BYTES >= size_bytes or not hasattr(os, "SEEK_HOLE"):
+            yield from self._bytes(size_bytes)
+            return
+        offset = 0
+        while offset < size_bytes:
+            begin = min(self._seek(offset, os.SEEK_DATA, size_bytes), size_bytes)
+            if begin > offset:
+                yield Hole(begin - offset)
+            end = (
+                min(self._seek(begin, os.SEEK_HOLE, size_bytes), size_bytes) if begin < size_bytes else begin
+            )
+            with _translated():
+                os.lseek(self._descriptor, begin, os.SEEK_SET)
+            yield from self._bytes(end - begin)
+            offset = end
+
+    def is_unchanged(self) -> bool:
+        """Whether it is what it was when it was opened."""
+        return Stamp.of(os.fstat(self._descriptor)) == Stamp.of(self.status)
+
+    def _bytes(self, size_bytes: int) -> Iterator[bytes]:
+        """What follows; less where the file ends before."""
+        while size_bytes:
+            with _translated():
+                part = self._read(self._descriptor, min(size_bytes, PART_BYTES))
+            if not part:
+                return
+            yield part
+            size_bytes -= len(part)
+
+    def _seek(self, offset: int, whence: int, size_bytes: int) -> int:
+        try:
+            with _translated():
+                return os.lseek(self._descriptor, offset, whence)
+        except FileUnread as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENXIO:
+                # Nothing but a hole follows.
+                return size_bytes
+            raise
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        is_gone = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+        raise FileUnread(error.strerror or "it cannot be read", is_gone=is_gone) from error
