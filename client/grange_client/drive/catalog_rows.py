@@ -86,13 +86,13 @@ class CatalogRows:
         """The value of a file's row."""
         return seal(self._secret, pack_stamped(file), _STAMP_CONTEXT + path)
 
-    def open_stamped(self, path: bytes, sealed: bytes) -> StampedFile | None:
-        """A file out of it; None if it is spoilt, or was written for another path."""
+    def open_stamped(self, path: bytes, day: int, sealed: bytes) -> StampedFile | None:
+        """A file out of it, put on this day; None if it is spoilt, or was written for another path."""
         plain = open_sealed(self._secret, sealed, _STAMP_CONTEXT + path)
         if plain is None:
             return None
         try:
-            return unpack_stamped(plain)
+            return unpack_stamped(plain, seen_day=day)
         except BadDrive:
             # Another version wrote it.
             return None

@@ -10,7 +10,6 @@ memory, a large one ends in words (`optional_database`).
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -185,9 +184,9 @@ class SqliteCatalog:
         for batch in _batches(paths, BATCH):
             names = {self._rows.name_of(path): path for path in batch}
             for name, day, value in self._read(partial(_read_stamped, names=names)):
-                file = self._rows.open_stamped(names[name], value)
+                file = self._rows.open_stamped(names[name], day, value)
                 if file is not None:
-                    found[names[name]] = replace(file, seen_day=day)
+                    found[names[name]] = file
         return found
 
     def put_stamped(self, files: Mapping[bytes, StampedFile], *, day: int) -> None:

@@ -91,8 +91,8 @@ def pack_stamped(file: StampedFile) -> bytes:
     return packed
 
 
-def unpack_stamped(raw: bytes) -> StampedFile:
-    """Out of these bytes. Raises BadTree for what was never packed."""
+def unpack_stamped(raw: bytes, *, seen_day: int | None = None) -> StampedFile:
+    """Out of these bytes, which a catalog has with this day. Raises BadTree for what was never packed."""
     try:
         row: Any = msgpack.unpackb(raw, max_ext_len=0)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
@@ -115,4 +115,5 @@ def unpack_stamped(raw: bytes) -> StampedFile:
         ),
         content=content,
         read_seconds=read_seconds,
+        seen_day=seen_day,
     )

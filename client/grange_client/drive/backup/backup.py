@@ -154,8 +154,8 @@ class Backup:
             raise NothingToStore(f"{shown(local)} cannot be read.", hint="Check who may read it.")
         if entry.kind is Kind.DIRECTORY:
             below = self._entries.entries(self._scan.below(top, place), place, before)
-            # Where nothing was before, nobody reads these again to say what changed.
-            writer = self._nodes if before is not None else self._chunks
+            # In a drive that was empty nobody reads these again to say what changed.
+            writer = self._nodes if self._base is not None else self._chunks
             entry = replace(entry, directory=build_tree(writer, self._keys.border_secret, below))
         self._put(place, entry)
 

@@ -177,7 +177,7 @@ class EntryMaker:
                 seconds = result.read_ns // NANOSECONDS
                 stamps[one.local] = StampedFile(stamp=stamp, content=result.content, read_seconds=seconds)
 
-        self._contents.read_file(one.local, one.status, done)
+        self._contents.read_file(one, done)
 
     def _entry(self, one: Scanned, place: bytes, content: Content) -> TreeEntry:
         totals = self.totals

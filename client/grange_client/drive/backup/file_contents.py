@@ -13,6 +13,7 @@ from typing import Final
 from grange.seal import Buffer
 from grange_client.drive.backup.local_file import FileUnread, LocalFile, Read
 from grange_client.drive.backup.new_chunks import NewChunks
+from grange_client.drive.backup.scan import Scanned
 from grange_client.drive.chunker import MIN_BYTES, Hole, Zeros
 from grange_client.drive.content import Content, ContentBuilder, Reference
 from grange_client.drive.entry import NO_CONTENT
@@ -77,23 +78,24 @@ class FileContents:
         self._linked: dict[tuple[int, int], tuple[FileRead, int]] = {}
         self._zeros: dict[int, Reference] = {}
 
-    def read_file(self, local: bytes, status: os.stat_result, done: FileDone) -> None:
-        """Read a file; `done` is told what came of it, or why it cannot be read.
+    def read_file(self, one: Scanned, done: FileDone) -> None:
+        """Read a file that was met; `done` is told what came of it, or why it cannot be read.
 
         Raises what the catalog and the sink raise, NotReadable, and what `done` raises.
         """
+        status = one.status
         linked = self._linked_content(status)
         if linked is not None:
             done(linked)
             return
         try:
             if status.st_nlink == 1 and status.st_size < MIN_BYTES:
-                short = self._read_short(local, done)
+                short = self._read_short(one, done)
                 if short is not None:
                     self._add_short(short)
                     return
             self.finish()
-            read = self._read_long(local)
+            read = self._read_long(one)
         except FileUnread as error:
             done(error)
             return
@@ -129,11 +131,11 @@ class FileContents:
             content = Content(references=(next(references),)) if file.content else NO_CONTENT
             file.done(FileRead(file.status, content, file.read_ns, file.is_sound))
 
-    def _read_short(self, local: bytes, done: FileDone) -> _Short | None:
+    def _read_short(self, one: Scanned, done: FileDone) -> _Short | None:
         """None if it is not short any more. Raises FileUnread."""
         for last in range(TRIES - 1, -1, -1):
             read_ns = self._now_ns()
-            with LocalFile(local, read=self._read) as file:
+            with LocalFile(one.local, one.path, one.status, read=self._read) as file:
                 if file.status.st_size >= MIN_BYTES:
                     return None
                 content = file.content()
@@ -148,11 +150,11 @@ class FileContents:
         if self._short_bytes >= GROUP_BYTES or len(self._short) >= GROUP_CHUNKS:
             self.finish()
 
-    def _read_long(self, local: bytes) -> FileRead:
+    def _read_long(self, one: Scanned) -> FileRead:
         """Raises FileUnread."""
         for last in range(TRIES - 1, -1, -1):
             read_ns = self._now_ns()
-            with LocalFile(local, read=self._read) as file:
+            with LocalFile(one.local, one.path, one.status, read=self._read) as file:
                 content = self.read_parts(file.parts())
                 is_sound = file.is_unchanged()
             if is_sound or not last:

@@ -10,7 +10,7 @@ from typing import Final, Self
 from grange.seal import Buffer
 from grange_client.drive.chunker import Hole
 from grange_client.drive.stamp import Stamp
-from grange_client.files.open_file import READ_FLAGS
+from grange_client.files.open_file import DIRECTORY_FLAGS, READ_FLAGS
 
 PART_BYTES: Final = 1 << 20
 BLOCK_BYTES: Final = 512
@@ -31,14 +31,22 @@ class FileUnread(Exception):
 class LocalFile:
     """One file, open. All that is asked of it raises FileUnread where it cannot be read."""
 
-    def __init__(self, local: bytes, *, read: Read = os.read) -> None:
-        """Open it; a link is not followed. Raises FileUnread also where it is no file any more."""
+    def __init__(self, local: bytes, path: bytes, scanned: os.stat_result, *, read: Read = os.read) -> None:
+        """Open what was met at `local`, which ends with `path` below what was given. Raises FileUnread also
+        where it is no file any more. No link in `path` is followed, also not one that came since."""
         self._read = read
         with _translated():
             self._descriptor = os.open(local, READ_FLAGS)
-        self.status: Final = os.fstat(self._descriptor)
+            status = os.fstat(self._descriptor)
+            if (status.st_dev, status.st_ino) != (scanned.st_dev, scanned.st_ino):
+                # It was replaced, as many programs do when they save; or a directory on the way was, by a
+                # link, so that another user's file is stored here.
+                os.close(self._descriptor)
+                self._descriptor = _open_below(local, path)
+                status = os.fstat(self._descriptor)
+        self.status: Final = status
         """What the system said of it before it was read."""
-        if not stat.S_ISREG(self.status.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             self.__exit__()
             raise FileUnread("it is not a file any more", is_gone=True)
 
@@ -94,6 +102,24 @@ class LocalFile:
                 # Nothing but a hole follows.
                 return size_bytes
             raise
+
+
+def _open_below(local: bytes, path: bytes) -> int:
+    """Part by part, from what was given on."""
+    if not path:
+        return os.open(local, READ_FLAGS)
+    *above, name = path.split(b"/")
+    descriptor = os.open(local.removesuffix(path), DIRECTORY_FLAGS & ~os.O_NOFOLLOW)
+    for part in above:
+        try:
+            inner = os.open(part, DIRECTORY_FLAGS, dir_fd=descriptor)
+        finally:
+            os.close(descriptor)
+        descriptor = inner
+    try:
+        return os.open(name, READ_FLAGS, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
