@@ -6,13 +6,15 @@ stored_form             compressed where that helps
 chunker                 where one chunk ends and the next begins
 chunk_store             where chunks come from and go to, one by one or many at once
 content, levels         which chunks a long file is made of; long lists as trees
-entry, tree             directories; tree_builder makes a whole one, walk_ahead reads many nodes at once
+entry, tree             directories; tree_builder makes a whole one, tree_edit puts one entry into one,
+                        walk_ahead reads many nodes at once
 differences, merge        what differs between two trees, and one tree out of two
 commit                  a drive at one moment, and which ones it came from
 commit_merge            one commit out of two, and from which base
 journal, pack           what is where, and chunks end to end with that behind them
 drive_state             what all journals say together; recovery from the newest
 stamp                   what a file looked like when it was read
+backup                  from what is on disk to a commit: a package of its own
 catalog                 an index of what the packs say, made again from them: what any does, and filling it
 catalog_check           compares one with the packs
 catalog_rows            what a database has of it, sealed

@@ -557,7 +557,7 @@ def test_a_chunk_in_a_pack_that_is_not_paid_for_is_sent_again(tmp_path: Path) ->
 
 
 def test_the_packs_that_are_relied_on_are_named(tmp_path: Path) -> None:
-    """If one of them is retired before the commit is published, whoever does that can see it."""
+    """If one of them is retired before the commit is published, the publisher can see it."""
     sample(tmp_path)
     drive = PackedDrive()
     assert drive.backup(tmp_path).relied_on == frozenset()

@@ -22,7 +22,7 @@ from typing import BinaryIO, Final, Self
 from grange.types import Epoch, OrderId
 from grange_client.drive.backup.changes import Change, Changes, count_changes
 from grange_client.drive.backup.chunk_sink import ChunkSink
-from grange_client.drive.backup.entries import SECONDS_A_DAY, EntryMaker, ReadOptions, Totals
+from grange_client.drive.backup.entries import SECONDS_A_DAY, EntryBuilder, ReadOptions, Totals
 from grange_client.drive.backup.file_contents import FileContents
 from grange_client.drive.backup.id_set import IdSet
 from grange_client.drive.backup.known_chunks import KnownChunks
@@ -123,7 +123,7 @@ class Backup:
         self.remarks: Final = ScanRemarks()
         self._scan = Scan(scan, self.remarks)
         self._day = now_ns() // NANOSECONDS // SECONDS_A_DAY
-        self._entries = EntryMaker(
+        self._entries = EntryBuilder(
             catalog=catalog,
             known=self._known,
             contents=self._contents,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from grange.errors import UserError
 from grange_client.drive.backup.file_contents import FileContents, FileRead
 from grange_client.drive.backup.known_chunks import KnownChunks
 from grange_client.drive.backup.local_file import FileUnread
@@ -21,7 +22,6 @@ from grange_client.drive.content import Content, chunks_of
 from grange_client.drive.entry import NANOSECONDS, NO_CONTENT, Directory, TreeEntry
 from grange_client.drive.stamp import Stamp, StampedFile
 from grange_client.drive.tree import find_path, walk
-from grange_client.errors import BadDrive
 from grange_client.files.scan import MODE_BITS, Kind
 
 PUT_AGAIN_DAYS: Final = 7
@@ -56,7 +56,7 @@ class ReadOptions:
     """Whether the catalog is told what was read."""
 
 
-class EntryMaker:
+class EntryBuilder:
     """Makes the entries of one backup. One thread."""
 
     def __init__(
@@ -149,13 +149,16 @@ class EntryMaker:
     def _is_long_known(self, content: Content) -> bool:
         """Whether all chunks of a file with lists are there, as far as it can be found out."""
         chunks = chunks_of(self._reader, content)
-        try:
-            while batch := {id_of(one.key) for _, one in islice(chunks, BATCH)}:
-                if not self._known.among(batch).issuperset(batch):
-                    return False
-        except BadDrive:
-            return False
-        return True
+        while True:
+            try:
+                batch = {id_of(one.key) for _, one in islice(chunks, BATCH)}
+            except UserError:
+                # A list is not to be had. The file may be on this disk still.
+                return False
+            if not batch:
+                return True
+            if not self._known.among(batch).issuperset(batch):
+                return False
 
     def _read(
         self,

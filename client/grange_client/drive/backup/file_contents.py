@@ -44,7 +44,7 @@ FileDone = Callable[[FileRead | FileUnread], None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Short:
+class _SmallFile:
     """A short file that was read, and is not written yet."""
 
     status: os.stat_result
@@ -73,7 +73,7 @@ class FileContents:
         self._chunks = chunks
         self._read = read
         self._now_ns = now_ns
-        self._short: list[_Short] = []
+        self._short: list[_SmallFile] = []
         self._short_bytes = 0
         self._linked: dict[tuple[int, int], tuple[FileRead, int]] = {}
         self._zeros: dict[int, Reference] = {}
@@ -131,7 +131,7 @@ class FileContents:
             content = Content(references=(next(references),)) if file.content else NO_CONTENT
             file.done(FileRead(file.status, content, file.read_ns, file.is_sound))
 
-    def _read_short(self, one: Scanned, done: FileDone) -> _Short | None:
+    def _read_short(self, one: Scanned, done: FileDone) -> _SmallFile | None:
         """None if it is not short any more. Raises FileUnread."""
         for last in range(TRIES - 1, -1, -1):
             read_ns = self._now_ns()
@@ -142,9 +142,9 @@ class FileContents:
                 is_sound = file.is_unchanged()
             if is_sound or not last:
                 break
-        return _Short(file.status, content, read_ns, is_sound, done)
+        return _SmallFile(file.status, content, read_ns, is_sound, done)
 
-    def _add_short(self, short: _Short) -> None:
+    def _add_short(self, short: _SmallFile) -> None:
         self._short.append(short)
         self._short_bytes += len(short.content)
         if self._short_bytes >= GROUP_BYTES or len(self._short) >= GROUP_CHUNKS:
