@@ -88,6 +88,10 @@ COMPARISONS_IN_A_ROW: Final = 40
 COMPARISONS_PER_SECOND: Final = 1.0
 """So often all endpoints are asked about an order that only who asks us tells of."""
 FEW_PIECES: Final = 64
+NOT_SEEN_PLACED: Final = (
+    "this slot is here, and the chain does not show this farm yet that it was placed with it; try again in a "
+    "moment"
+)
 
 Judge = Callable[[SlotRecord, SlotTerms, View], Awaitable[None]]
 """Raises what is against accepting a slot on these terms."""
@@ -223,7 +227,11 @@ class AcceptanceService:
             raise ChainDown.because(error) from error
         start = start_of(order, key.renter, key.slot, epoch=epoch, grid_epochs=grid)
         terms = replace(terms, previous=previous, start=start)
+        if kept is not None and kept.state is SlotState.ACCEPTED:
+            kept = await self._read_placement(previous, key.slot)
         if kept is None or kept.state is not SlotState.PLACED:
+            if kept is not None and await self._executors.in_database(self._ledger.slot, key) is None:
+                raise ChainDown(NOT_SEEN_PLACED)
             return await self._accept(key, terms)
         check_same(kept, terms)
         await self._require_to_stay(kept)
@@ -241,6 +249,12 @@ class AcceptanceService:
             return found
         async with self._comparing.turn():
             return await find_fitting_order(self._market, order, fits)
+
+    async def _read_placement(self, order: OrderId, slot: int) -> SlotRecord | None:
+        """A slot that was accepted here, with what the chain says at this moment: the block in which it was
+        placed may be newer than our last look, the longer the slower the endpoints are. Raises ChainDown."""
+        await self._follower.newest()
+        return await self._executors.in_database(self._ledger.acceptance, order, slot)
 
     async def _require_to_stay(self, kept: SlotRecord) -> None:
         """A farm that hands a slot over does not go on with it: else it would never be rid of it where a term
@@ -274,12 +288,16 @@ class AcceptanceService:
         extended so, and what `extend` raises.
         """
         kept = await self._executors.in_database(self._ledger.acceptance, previous, slot)
-        if kept is None or kept.state is not SlotState.PLACED:
+        if kept is None:
             raise NotFound("nothing of this slot is here")
-        await self._require_to_stay(kept)
         if await self._farmers.refusal(extender):
             raise TermsRefused("this farm signs extensions only for those that its owner chose")
         with self._in_line(extender, network):
+            if kept.state is SlotState.ACCEPTED:
+                kept = await self._read_placement(previous, slot)
+            if kept is None or kept.state is not SlotState.PLACED:
+                raise ChainDown(NOT_SEEN_PLACED)
+            await self._require_to_stay(kept)
             view = await self._follower.recent()
             order, mandate = await self._mandate(kept, view)
             await self._renters.require(order.renter)

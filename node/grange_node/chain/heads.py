@@ -96,7 +96,7 @@ class Heads:
         whether it has ours."""
         questions = [(BLOCK_METHOD, ("latest", False)), (BLOCK_METHOD, (hex(head.number), False))]
         shown = []
-        for connection, answers in await self._market.rpc.ask_everybody(questions):
+        for connection, answers in await self._market.rpc.ask_everybody(questions, skips_failed=True):
             rpc = self._market.rpc
             if connection is rpc.in_use or not rpc.is_trusted(connection) or isinstance(answers, ChainError):
                 continue

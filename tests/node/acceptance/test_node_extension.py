@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from hostile_proxy import NO_ORDERS, HostileProxy
+from hostile_proxy import NO_LOGS, NO_ORDERS, HostileProxy
 from node_support import NoLinks, Parcel, error_of, parcel
 from test_node_devnet import LiveFarm, funded, next_epoch, registered, running
 
@@ -45,14 +45,28 @@ async def begun(devnet: Devnet) -> int:
 
 async def kept(devnet: Devnet, farm: LiveFarm, end: int) -> Parcel:
     """A slot that is placed until `end`."""
-    renter = await funded(devnet, Wallet.random())
-    slot = parcel_until(end, renter)
+    slot = await just_placed(devnet, farm, end)
+    await farm.node.follower.refresh()
+    return slot
+
+
+async def just_placed(devnet: Devnet, farm: LiveFarm, end: int) -> Parcel:
+    """The same, and the farm has not looked at the chain since."""
+    slot, acceptance = await accepted(devnet, farm, end)
+    await farm.place(slot, acceptance)
+    record = farm.node.ledger.slot(slot.key)
+    assert record is not None
+    assert record.state is SlotState.ACCEPTED
+    return slot
+
+
+async def accepted(devnet: Devnet, farm: LiveFarm, end: int) -> tuple[Parcel, dict[str, Any]]:
+    """A slot that the farm signed for, and what it signed."""
+    slot = parcel_until(end, await funded(devnet, Wallet.random()))
     await farm.upload(slot)
     acceptance = await farm.accept(slot)
     assert acceptance.status_code == 200, acceptance.text
-    await farm.place(slot, acceptance.json())
-    await farm.node.follower.refresh()
-    return slot
+    return slot, acceptance.json()
 
 
 def parcel_until(end: int, renter: Wallet) -> Parcel:
@@ -128,6 +142,57 @@ async def test_a_slot_is_kept_on_without_being_sent_again(devnet: Devnet, tmp_pa
         assert farm.node.capacity.used_bytes == used
         assert (await farm.get(on)).content == slot.data
         assert await farm.step() is Action.PROVE
+
+
+async def test_what_was_placed_since_the_farm_looked_is_kept_on(devnet: Devnet, tmp_path: Path) -> None:
+    """A renter may extend at once, and with slow endpoints a farm looks seldom: it looks again then."""
+    config = await registered(devnet, tmp_path)
+    end, grid = await begun(devnet), devnet.chain.parameters.grid_epochs
+    async with running(devnet, tmp_path, config) as farm:
+        slot = await just_placed(devnet, farm, end)
+        answer = await farm.accept(longer(slot, end + grid), previous=slot.order.hex())
+        assert answer.status_code == 200, answer.text
+
+
+async def test_a_farm_that_is_not_shown_a_placement_says_so_and_not_that_it_has_nothing(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    """The order is on chain and its events are withheld: in a moment it may be otherwise, so it is 503."""
+    async with HostileProxy.before(devnet.rpc_url) as liar:
+        through = devnet.network.model_copy(update={"rpc": (liar.url,)})
+        config = await registered(devnet, tmp_path, network=through)
+        end, grid = await begun(devnet), devnet.chain.parameters.grid_epochs
+        async with running(devnet, tmp_path, config) as farm:
+            slot = await just_placed(devnet, farm, end)
+            await liar.begin(NO_LOGS)
+            on = longer(slot, end + grid)
+            answer = await farm.accept(on, previous=slot.order.hex())
+            assert (answer.status_code, error_of(answer)) == (503, "chain_unavailable")
+            assert "was placed with it" in answer.text
+            assert (await farm.get(slot)).content == slot.data
+            liar.lie = None
+            await devnet.mine(1)
+            assert (await farm.accept(on, previous=slot.order.hex())).status_code == 200
+
+
+async def test_a_slot_that_went_to_another_in_the_end_is_sent_like_a_new_one(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    """What was signed and not used is no reason to refuse the bytes when they come for the extension."""
+    config = await registered(devnet, tmp_path)
+    other_config = await registered(devnet, tmp_path / "other")
+    end, grid = await begun(devnet), devnet.chain.parameters.grid_epochs
+    async with (
+        running(devnet, tmp_path, config) as farm,
+        running(devnet, tmp_path / "other", other_config) as other,
+    ):
+        slot, _ = await accepted(devnet, farm, end)
+        await other.upload(slot)
+        await other.place(slot, (await other.accept(slot)).json())
+        on = longer(slot, end + grid)
+        await farm.upload(on)
+        answer = await farm.accept(on, previous=slot.order.hex())
+        assert answer.status_code == 200, answer.text
 
 
 async def test_in_the_last_epoch_too_an_extension_has_a_book_of_its_own(

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from node_support import Parcel, error_of
 from test_node_devnet import LiveFarm, funded, registered, running
-from test_node_extension import begun, devnet, kept, longer
+from test_node_extension import begun, devnet, just_placed, kept, longer
 
 from grange.allow_lists import FARMERS, ListFiles
 from grange.chain import Sender, Wallet, calls
@@ -87,6 +87,19 @@ async def test_anyone_may_ask_and_everybody_is_given_the_same(devnet: Devnet, tm
         assert await devnet.chain.earnings(other.address) == TOKEN
         late = await ask(farm, one, slot.order, order)
         assert (late.status_code, error_of(late)) == (409, "terms_refused")
+
+
+async def test_what_was_placed_since_the_farm_looked_is_extended_by_mandate(
+    devnet: Devnet, tmp_path: Path
+) -> None:
+    """Whoever asks at once is not told that nothing is here."""
+    config = await registered(devnet, tmp_path)
+    end, grid = await begun(devnet), devnet.chain.parameters.grid_epochs
+    async with running(devnet, tmp_path, config) as farm:
+        slot = await just_placed(devnet, farm, end)
+        await cover(devnet, slot, 1)
+        answer = await ask(farm, Wallet.random(), slot.order, extension_id(slot.order, Epoch(end + grid)))
+        assert answer.status_code == 200, answer.text
 
 
 async def test_what_is_being_handed_over_is_not_kept_on(devnet: Devnet, tmp_path: Path) -> None:
