@@ -1,6 +1,5 @@
 """The bounds that are proposed for a mandate, and what is said of a vault that may not suffice."""
 
-import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -15,7 +14,6 @@ from grange.token_unit import PLAIN_UNIT
 from grange.types import Epoch, FarmerId, MandateTerms, OrderId, Slot, address_from
 from grange.units import GIB, LEAF_BYTES, TOKEN
 from grange_client import mandates as mandates_module
-from grange_client.cli.commands import files, keys, money, overview, terms
 from grange_client.cli.commands.mandate import _term_text
 from grange_client.errors import CannotExtend
 from grange_client.mandates import highest_rate, most_cost, next_cost, propose, warn_vault
@@ -202,22 +200,6 @@ async def test_a_home_that_gave_a_mandate_is_told_and_one_that_gave_none_asks_no
         assert looked_at == [order.id], "of those that are over nothing is asked"
         monkeypatch.setattr(world.market, "mandate", _revoked(shown), raising=False)
         assert await renter.mandates.warnings([order], vault=0) == []
-
-
-@pytest.mark.parametrize(
-    "command",
-    [files._put, files._get, terms.extend, overview.ls, overview.health, money.withdraw, keys._authorize],
-)
-def test_each_command_that_takes_from_the_vault_or_looks_at_orders_says_so(command: object) -> None:
-    """Those after which the vault holds less, and those by which somebody looks how things are."""
-    source = inspect.getsource(inspect.unwrap(command))  # type: ignore[arg-type]
-    assert "common.warn_of_vault(renter" in source
-
-
-@pytest.mark.parametrize("command", [files._put, files._get, terms.extend, overview.ls, overview.health])
-def test_each_command_that_counts_against_a_delegates_limits_says_when_they_are_near(command: object) -> None:
-    source = inspect.getsource(inspect.unwrap(command))  # type: ignore[arg-type]
-    assert "common.warn_of_limits(renter)" in source
 
 
 def _revoked(shown: Mandate) -> Callable[[object, int], Awaitable[Mandate]]:
