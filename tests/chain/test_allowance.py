@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from chain_support import OFFER
 
-from grange.chain import Chain, Sender, TransactionReverted, Wallet, calls
+from grange.chain import Chain, RpcError, Sender, TransactionReverted, Wallet, calls
 from grange.chain.allowance import Permissions, allow
 from grange.chain.calls import Call
 from grange.chain.market import MarketClient
@@ -80,6 +80,58 @@ async def test_more_than_there_is_ends_in_the_tokens_own_words_and_nothing_stays
     with pytest.raises(Exception, match="deposit"):
         await sender.send(calls.deposit_with_permit(unsigned_permit(ALL + 1)))
     assert await market.vault(sender.address) == 0
+
+
+async def test_a_blocked_account_is_found_out_before_anything_is_sent(town: Devnet, sender: Sender) -> None:
+    """And one that is not blocked is told nothing, whether its token returns something or not. What it lacks
+    is no sign: another command may have spent it a moment ago."""
+    market = MarketClient(sender)
+    await market.check_can_move_in(ALL)
+    await market.check_can_move_in(ALL + 1)
+    if market.unit.symbol == "USDC":
+        await town.block(sender.address)
+        with pytest.raises(TransactionReverted) as refused:
+            await market.check_can_move_in(ALL)
+        assert refused.value.is_by_token
+        await town.block(sender.address, blocked=False)
+        await market.check_can_move_in(ALL)
+    assert await sent(sender) == 0
+
+
+async def test_a_token_that_says_no_without_reverting_is_understood(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market = MarketClient(sender)
+    monkeypatch.setattr(market.rpc, "call", _answering(market.rpc.call, {"eth_call": "0x" + "00" * 32}))
+    monkeypatch.setattr(market, "token_balance", _giving(10))
+    with pytest.raises(TransactionReverted, match="returned false"):
+        await market.check_can_move_in(10)
+    await market.check_can_move_in(11)
+
+
+async def test_an_endpoint_that_fails_blocks_nobody(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its trouble is told as what it is, and not as the token's refusal."""
+    market = MarketClient(sender)
+    trouble = RpcError("eth_call", -32000, "header not found")
+    monkeypatch.setattr(market.rpc, "call", _answering(market.rpc.call, {"eth_call": trouble}))
+    with pytest.raises(RpcError, match="header not found"):
+        await market.check_can_move_in(1)
+
+
+def _answering(whole: Callable[..., Awaitable[Any]], said: dict[str, Any]) -> Callable[..., Awaitable[Any]]:
+    async def call(method: str, *params: Any) -> Any:
+        if isinstance(said.get(method), Exception):
+            raise said[method]
+        return said[method] if method in said else await whole(method, *params)
+
+    return call
+
+
+def _giving(value: int) -> Callable[[Address], Awaitable[int]]:
+    async def give(_: Address) -> int:
+        return value
+
+    return give
 
 
 async def test_a_farmer_registers_and_adds_to_its_stake(town: Devnet, sender: Sender) -> None:

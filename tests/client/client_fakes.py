@@ -399,6 +399,8 @@ class FakeMarket(RenterMarket):
         self.lost: set[tuple[OrderId, int, int]] = set()
         self.proven: dict[FarmerId, int] = {}
         self.to_return = (0, 0)
+        self.is_blocked = False
+        """Whether its token moves nothing of the renter."""
         self.is_closing = False
         """Whether another's `close` is on its way."""
         self.failures: deque[Exception | Callable[[], None]] = deque()
@@ -450,6 +452,10 @@ class FakeMarket(RenterMarket):
 
     async def needs_approval(self, amount: int) -> bool:
         return False
+
+    async def check_can_move_in(self, amount: int) -> None:
+        if self.is_blocked:
+            raise TransactionReverted("transfer", "Error", {"message": "account is blocked"})
 
     async def token_balance(self, account: Address) -> int:
         return self.wallets.get(account, 0)

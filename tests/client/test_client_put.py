@@ -404,6 +404,18 @@ async def test_vault_too_small_says_how_much(world: World, tree: Path) -> None:
     assert world.staged == 0
 
 
+async def test_an_account_that_the_token_blocks_uploads_nothing(world: World, tree: Path) -> None:
+    """It is found out with the price. From the vault it stores as ever, since that moves no tokens."""
+    world.market.is_blocked = True
+    async with world.renter() as renter:
+        with pytest.raises(TransactionReverted) as refused:
+            await renter.quote([tree], CODE)
+        assert refused.value.is_by_token
+        assert not world.staged
+        world.market.vaults[world.market.renter] = 1000 * TOKEN
+        await renter.put(await renter.quote([tree], CODE))
+
+
 async def test_no_gas_tokens(world: World, tree: Path) -> None:
     """A wallet that cannot pay for gas is found before the upload."""
     world.market.native = 0

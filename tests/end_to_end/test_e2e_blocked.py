@@ -47,6 +47,11 @@ def words(ran: Ran) -> str:
     return f"{ran.code} {ran.out} {ran.err}".replace("\n", " ")
 
 
+def kept_by_all(town: Town) -> set[Path]:
+    """The folders of all slots that the farms have."""
+    return {folder for farmer in town.farmers for folder in farmer.data.glob("slots/*/*/*")}
+
+
 async def rich(town: Town) -> Person:
     return await town.person(tokens=200 * USDC)
 
@@ -100,10 +105,11 @@ async def test_a_renter_that_is_blocked_before_it_put_anything_in_stores_nothing
 ) -> None:
     person = await rich(town)
     await town.devnet.block(person.address)
-    source = plain_file(tmp_path / "one.bin", FEW_MB, seed=74)
+    source, kept = plain_file(tmp_path / "one.bin", FEW_MB, seed=74), kept_by_all(town)
     refused = words(await grange("put", source, "--k", 2, "--n", 4, "--yes", "--home", person.home))
     assert refused.startswith("12 "), refused
     assert TO_OTHERS in refused
+    assert kept_by_all(town) == kept, "it is told before a byte is sent"
     assert (await grange("ls", "--json", "--home", person.home)).json == []
     assert await town.chain.token_balance(person.address) == 200 * USDC
 

@@ -165,6 +165,8 @@ class OrderStoring:
         cost = price(choice.ranked[: needed.n], start, end)
         missing = await self._missing(cost, funds, watch)
         check_gas(place(needed.n), funds, prices)
+        if missing:
+            await self.market.check_can_move_in(missing)
         return OrderQuote(
             geometry=shape_of(needed.k, needed.n),
             salt=salt,

@@ -14,12 +14,16 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from grange.chain import calls
 from grange.chain.allowance import Permissions
+from grange.chain.answers import bytes_from
 from grange.chain.calls import Call
+from grange.chain.codec import token_abi
+from grange.chain.errors import RpcError, TransactionReverted
 from grange.chain.gas_cost import GasPrices
 from grange.chain.gateway import Chain
 from grange.chain.outbox import OnMined, ignore
 from grange.chain.pace import read_block_clock
 from grange.chain.receipts import Receipt
+from grange.chain.refusals import is_by_contract, translate_revert
 from grange.chain.registry import Registered, read_registered
 from grange.chain.sender import Sender
 from grange.tasks import together
@@ -131,6 +135,28 @@ class MarketClient(Chain):
         allowed, basis = await together(self.token_allowance(self.address), self.permit_basis(self.address))
         return basis is None and allowed < amount
 
+    async def check_can_move_in(self, amount: int) -> None:
+        """Raise TransactionReverted if the token lets this account move nothing into the market now, because
+        it has blocked it or is paused: to be asked before anything is uploaded for an order that is to be
+        paid so. A token that refuses the market alone to pull is found only when it does."""
+        call = calls.transfer(self.market, amount)
+        data = "0x" + token_abi().encode_call(call.function, call.args).hex()
+        request = {"from": self.address, "to": self.token, "data": data}
+        try:
+            returned = bytes_from(await self.rpc.call("eth_call", request, "latest"), "what transfer returns")
+        except RpcError as error:
+            if not is_by_contract(error):
+                raise
+            refusal = _as_refusal(error, call.function)
+        else:
+            # Some of the oldest return nothing, and some say no without reverting.
+            if not returned or any(returned):
+                return
+            refusal = TransactionReverted(call.function, "Error", {"message": "it returned false"})
+        # Since it was looked at, another command may have spent what is in the wallet: that is told later.
+        if await self.token_balance(self.address) >= amount:
+            raise refusal
+
     @property
     def _on_behalf(self) -> Address | None:
         return None if self.account == self.address else self.account
@@ -138,3 +164,10 @@ class MarketClient(Chain):
     async def _permit(self, missing: Missing, permissions: Permissions) -> Permit | None:
         amount, basis = await together(missing(), permissions.basis())
         return await permissions.permit(amount, basis) if amount else None
+
+
+def _as_refusal(error: RpcError, function: str) -> TransactionReverted:
+    refusal = translate_revert(error, function)
+    if isinstance(refusal, TransactionReverted):
+        return refusal
+    return TransactionReverted(function, "Error", {"message": error.message})
