@@ -50,6 +50,7 @@ async def test_a_farmer_hands_over_and_leaves_with_its_stake(
     shown = (await grange("farm", "hand-over", "--all", "--dry-run", "--json", *home)).json
     [planned] = shown["slots"]
     assert (planned["order"], planned["slot"], planned["obstacle"]) == (order.id.hex(), 0, "")
+    assert set(planned["takers"]) == {newcomer.farmer, liar.farmer}, "both answer, and none is bound"
     assert int(planned["collateral"]) == order.slots[0].rate * town.chain.parameters.collateral_epochs
     assert (await grange("farm", "hand-over", "--json", *home)).json == [], "nothing was begun"
 

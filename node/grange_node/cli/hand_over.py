@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from grange.allow_lists import FARMERS, ListFiles
@@ -26,7 +26,8 @@ from grange_node.chain.farm_market import TIMEOUTS
 from grange_node.chain.ownership import check_not_lapsed, check_owner
 from grange_node.config import HAND_OVERS_NAME, LEDGER_NAME, REPAIRS_NAME, Config, connect
 from grange_node.errors import NodeMisuse
-from grange_node.hand_over.list_file import HandOver, HandOverList
+from grange_node.hand_over.list_file import HandOver, HandOverList, Place
+from grange_node.hand_over.preview import preview_takers
 from grange_node.ledger.ledger import Ledger
 from grange_node.records import Entry
 
@@ -57,6 +58,9 @@ class Planned:
     """Why it cannot pass now; empty if it can."""
     never: bool
     """Whether it never can."""
+    takers: tuple[FarmerId, ...] | None = None
+    """Who would be asked to take it now, the first one first; None if that was not looked for, or could not
+    be found out."""
 
     def to_json(self) -> dict[str, Any]:
         """For scripts."""
@@ -68,6 +72,7 @@ class Planned:
             "rate": str(self.rate),
             "collateral": str(self.collateral),
             "obstacle": self.obstacle,
+            "takers": None if self.takers is None else list(self.takers),
         }
 
 
@@ -102,10 +107,14 @@ class Plan:
 
 
 async def plan_hand_over(
-    config: Config, orders: Collection[str] | None, takers: Collection[FarmerId]
+    config: Config,
+    orders: Collection[str] | None,
+    takers: Collection[FarmerId],
+    *,
+    looks_for_takers: bool = False,
 ) -> Plan:
     """What of the farm's slots would be handed over: those of some orders, by the first digits of their ids,
-    or all if None.
+    or all if None; with `looks_for_takers` also to whom, as far as that can be told without binding anybody.
 
     Raises NothingToHandOver, FarmerForeign, Lapsed, LedgerInvalid, ChainError.
     """
@@ -129,10 +138,21 @@ async def plan_hand_over(
         operator = farmer.operator
         held = await together(chain.vault(operator), chain.token_balance(operator), chain.earnings(operator))
         head = await chain.head()
+        places = [
+            (entry.order, entry.slot)
+            for entry, order in zip(wanted, known, strict=True)
+            if not _obstacle(entry, order, head.epoch, config.parameters.grid_epochs)[1]
+        ]
+        folder, found = config.data_folder / REPAIRS_NAME, dict[Place, tuple[FarmerId, ...]]()
+        if looks_for_takers and places:
+            found = await preview_takers(chain, folder, places, takers)
     epochs = config.parameters.collateral_epochs
     covered = min(epochs, farmer.stake // farmer.committed_rate) if farmer.committed_rate else 0
     slots = tuple(
-        _planned(one, *_obstacle(one, order, head.epoch, config.parameters.grid_epochs), covered)
+        replace(
+            _planned(one, *_obstacle(one, order, head.epoch, config.parameters.grid_epochs), covered),
+            takers=found.get((one.order, one.slot)),
+        )
         for one, order in zip(wanted, known, strict=True)
     )
     count = sum(not slot.never for slot in slots)
@@ -194,7 +214,29 @@ def describe_plan(plan: Plan, takers: Collection[FarmerId], unit: TokenUnit) -> 
             f"  - The owner lets the operator give up {unit.exact(plan.lost_stake)} of the stake "
             "in an epoch, so not all passes at once (grange farm limit-operator)."
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_takers_lines(wanted, unit)])
+
+
+def _takers_lines(wanted: Sequence[Planned], unit: TokenUnit) -> list[str]:
+    """Who would be asked first, if that was looked for."""
+    shown = [slot for slot in wanted if slot.takers is not None]
+    if not shown:
+        return []
+    lines = [
+        "",
+        "Who would be asked first, as they answer now. Nothing was sent; each decides when it has the bytes:",
+    ]
+    for slot in shown:
+        name, rate = f"order {slot.order.hex()[:ID_CHARACTERS]} slot {slot.slot}", unit.exact(slot.rate)
+        first, *others = slot.takers or (None,)
+        if first is None:
+            lines.append(f"  - {name}: no farmer that answers would take it for {rate} an epoch")
+            continue
+        then = f", and then {format_count(len(others), 'other')}" if others else ""
+        lines.append(f"  - {name}: farmer {first} for {rate} an epoch, as the slot pays now{then}")
+    if left := len(wanted) - len(shown):
+        lines.append(f"  - {format_count(left, 'slot')} more: not looked for")
+    return lines
 
 
 def _gas_text(plan: Plan) -> str:

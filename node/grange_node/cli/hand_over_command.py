@@ -42,7 +42,9 @@ def hand_over(
     stop: Annotated[
         bool, typer.Option("--stop", help="Hand over no more of it; what has passed stays passed.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it means, and do nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what it means and who would be asked, and do nothing.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON; amounts in base units.")] = False,
     home: Home = None,
@@ -69,7 +71,7 @@ def hand_over(
             names = names_of_farm(config.data_folder)
             typer.echo(shown if as_json else names.within(describe_under_way(under_way)))
             return
-        plan = asyncio.run(plan_hand_over(config, orders, takers))
+        plan = asyncio.run(plan_hand_over(config, orders, takers, looks_for_takers=dry_run))
         names = names_of_farm(config.data_folder)
         described = names.within(describe_plan(plan, takers, config.unit))
         typer.echo(json.dumps(plan.to_json()) if as_json else described)

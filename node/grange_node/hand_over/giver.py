@@ -30,7 +30,7 @@ from grange.units import format_count
 from grange_node.chain.chain_follower import ChainFollower, View
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.errors import EndsNode, HandOverStopped, NotTaken
-from grange_node.hand_over.list_file import HandOver
+from grange_node.hand_over.list_file import HandOver, Place
 from grange_node.hand_over.takers import TakerDirectory, Takers
 from grange_node.hand_over.transfer import Setting, Transfer
 from grange_node.leaving.book_front import BookFront, may_hand_over
@@ -66,8 +66,6 @@ LONGEST_WAIT_SECONDS: Final = 1800.0
 
 log = logging.getLogger("grange.farm")
 
-Place = tuple[OrderId, int]
-"""A slot of an order."""
 Brought = dict[Place, Transfer]
 
 

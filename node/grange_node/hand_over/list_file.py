@@ -24,6 +24,9 @@ from grange_node.database import Database, Read, looked_at
 NAME: Final = "the list of slots to hand over"
 NO_TAKER: Final = FarmerId(0)
 
+Place = tuple[OrderId, int]
+"""A slot of an order."""
+
 _TABLES: Final = """
 CREATE TABLE hand_overs (
     order_id BLOB NOT NULL,
@@ -69,7 +72,7 @@ class HandOver:
         return frozenset(one for one in self.unsigned if self.unsigned.count(one) >= MAX_UNSIGNED)
 
     @property
-    def place(self) -> tuple[OrderId, int]:
+    def place(self) -> Place:
         """Which slot of which order."""
         return self.order, self.slot
 

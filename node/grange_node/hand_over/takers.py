@@ -7,7 +7,7 @@ reading.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from grange_node.acceptance.terms import HIGHEST_HAND_OVER_FACTOR
 from grange_node.errors import HandOverStopped
 from grange_node.repair.directory import FollowedDirectory, open_directory
 from grange_node.repair.market import RepairMarket
-from grange_node.repair.takers import find_taker
+from grange_node.repair.takers import rank_takers
 
 ASKED_AGAIN: Final = Freshness(fresh_seconds=120.0, usable_seconds=120.0)
 """Many slots may be to hand over, and each has other farmers that could take it."""
@@ -44,6 +44,11 @@ class TakerDirectory(Protocol):
     ) -> FarmerId | None:
         """The best farmer for a slot, of those that are wanted if any is named; None if none that answers
         would take it. Raises ChainError."""
+
+    async def rank(
+        self, order_state: OrderState, slot: int, *, wanted: Collection[FarmerId], but: Collection[FarmerId]
+    ) -> Sequence[FarmerId]:
+        """All that answer and would take it, the best first. Raises ChainError."""
 
     def farmer(self, farmer: FarmerId) -> Farmer:
         """One of them. Raises HandOverStopped if the chain does not show it."""
@@ -72,6 +77,12 @@ class _LiveTakerDirectory:
     async def find(
         self, order_state: OrderState, slot: int, *, wanted: Collection[FarmerId], but: Collection[FarmerId]
     ) -> FarmerId | None:
+        ranked = await self.rank(order_state, slot, wanted=wanted, but=but)
+        return ranked[0] if ranked else None
+
+    async def rank(
+        self, order_state: OrderState, slot: int, *, wanted: Collection[FarmerId], but: Collection[FarmerId]
+    ) -> Sequence[FarmerId]:
         unwanted = self.directory.farmers.keys() - wanted if wanted else set()
         own, rate = order_state.slots[slot].farmer, order_state.slots[slot].rate
         too_cheap = {
@@ -79,7 +90,7 @@ class _LiveTakerDirectory:
             for farmer in self.directory.farmers.values()
             if _is_bound_for_less(farmer, order_state, rate)
         }
-        return await find_taker(
+        return await rank_takers(
             order_state,
             slot,
             directory=self.directory,
@@ -114,8 +125,12 @@ def _is_bound_for_less(farmer: Farmer, order_state: OrderState, rate: int) -> bo
 class LiveTakers:
     """Over HTTP, with the operator's key."""
 
-    def __init__(self, folder: Path, sender: Sender, executors: Executors) -> None:
-        """The repairs' folder, which has what this key signed away, and who hands over."""
+    def __init__(
+        self, folder: Path, sender: Sender, executors: Executors, *, only_looks: bool = False
+    ) -> None:
+        """The repairs' folder, which has what this key signed away, and who hands over. With `only_looks`
+        nothing is kept there."""
+        self._only_looks = only_looks
         self._folder = folder
         self._sender = sender
         self._executors = executors
@@ -124,7 +139,9 @@ class LiveTakers:
     async def open(self) -> AsyncIterator[TakerDirectory]:
         """The farmers as they are now. Raises ChainError, StorageFull, StoreFailed."""
         market = RepairMarket(self._sender)
-        async with open_directory(self._folder, market, self._executors, freshness=ASKED_AGAIN) as directory:
+        async with open_directory(
+            self._folder, market, self._executors, freshness=ASKED_AGAIN, only_looks=self._only_looks
+        ) as directory:
             head = await market.head()
             directory.learn(await market.farmers_of(head.epoch))
             next_epoch = Epoch((head.number + 1) // market.parameters.epoch_blocks)

@@ -77,20 +77,24 @@ async def open_directory(
     policy: RetryPolicy | None = None,
     freshness: Freshness = AS_FOLLOWED,
     own: FarmerId | None = None,
+    only_looks: bool = False,
 ) -> AsyncIterator[FollowedDirectory]:
     """The farmers for the key of `market`, which signs and pays; what it signed away is kept in `folder`.
 
     That is made if it is not there, but not what is above it, which may be the place of a disk that is not
     mounted. Lists of farmers that are allowed or denied, if there are any, are in it too, and read now;
-    a farm of our `own` need not be on them.
+    a farm of our `own` need not be on them. With `only_looks` nothing is to be signed, and nothing is made.
     Raises StorageFull, StoreFailed.
     """
     wallet, policy = market.sender.wallet, policy or RetryPolicy()
-    _make(folder)
+    if not only_looks:
+        _make(folder)
     lists = _with_own(_read_lists(folder), own)
     async with AsyncExitStack() as stack:
         channels = stack.enter_context(
-            PaymentChannels.open(folder / CHANNELS_NAME, domain=market.domain, payer=wallet.address)
+            PaymentChannels.open(
+                None if only_looks else folder / CHANNELS_NAME, domain=market.domain, payer=wallet.address
+            )
         )
         payments = ReadPayments(domain=market.domain, wallet=wallet, channels=channels, executors=executors)
         signer = Signer(domain=market.domain, wallet=wallet, timeouts=policy.timeouts)

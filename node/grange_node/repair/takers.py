@@ -1,4 +1,5 @@
-"""What a slot that has lost its farmer asks of the next one, and finding it. Pure but for `find_taker`.
+"""What a slot that has lost its farmer asks of the next one, and finding it. Pure but for the last
+two.
 
 A taker is not late with its proofs, has no other slot of the order, and keeps it for what it pays. Which of
 them are asked and preferred is `grange.transfer`'s, as for renters.
@@ -67,8 +68,38 @@ async def find_taker(
     own: FarmerId | None,
     seed: bytes,
 ) -> FarmerId | None:
-    """The best farmer that answers and would take a slot in an epoch; None if there is none. Raises
-    ChainError.
+    """The best farmer that answers and would take a slot in an epoch; None if there is none. See
+    `rank_takers`."""
+    ranked = await rank_takers(
+        order_state,
+        slot,
+        directory=directory,
+        epoch=epoch,
+        parameters=parameters,
+        holders=holders,
+        keepers=keepers,
+        declined=declined,
+        own=own,
+        seed=seed,
+    )
+    return ranked[0] if ranked else None
+
+
+async def rank_takers(
+    order_state: OrderState,
+    slot: int,
+    *,
+    directory: FollowedDirectory,
+    epoch: Epoch,
+    parameters: Parameters,
+    holders: Collection[FarmerId],
+    keepers: Collection[FarmerId],
+    declined: Collection[FarmerId],
+    own: FarmerId | None,
+    seed: bytes,
+) -> list[FarmerId]:
+    """The farmers that answer and would take a slot in an epoch, the best first. They are asked for what they
+    tell everybody, and bound to nothing. Raises ChainError.
 
     `holders` have live slots of the order, `keepers` are to have its other vacant ones, and those that
     `declined` are not asked again.
@@ -81,4 +112,4 @@ async def find_taker(
         at_most=MAX_ASKED,
     )
     ranked = choose(found.candidates, found.requirements, beside=found.beside).ranked
-    return ranked[0].farmer.id if ranked else None
+    return [one.farmer.id for one in ranked]

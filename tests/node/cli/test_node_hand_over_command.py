@@ -34,6 +34,22 @@ SLOT = Planned(
 )
 
 
+def test_who_would_be_asked_is_named_with_the_rate_and_who_is_bound_to_nothing_is_said() -> None:
+    """Where nobody takes a slot that is said too, and of how many it was not found out."""
+    first = replace(SLOT, takers=(FarmerId(7), FarmerId(9), FarmerId(4)))
+    nobody = replace(SLOT, slot=4, takers=())
+    unknown = replace(SLOT, slot=5)
+    said = describe_plan(plan(first, nobody, unknown), [], PLAIN_UNIT)
+    assert "order abababababab slot 3: farmer 7 for 1 token an epoch, as the slot pays now" in said
+    assert "and then 2 others" in said
+    assert "slot 4: no farmer that answers would take it" in said
+    assert "1 slot more: not looked for" in said
+    assert "Nothing was sent" in said
+    assert first.to_json()["takers"] == [7, 9, 4]
+    assert unknown.to_json()["takers"] is None
+    assert "asked first" not in describe_plan(plan(SLOT), [], PLAIN_UNIT)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def devnet() -> AsyncIterator[Devnet]:
     async with Devnet.start() as running:

@@ -9,11 +9,12 @@ from repair_ground import Ground, nothing
 from repair_market import FakeMarket, order_as_read
 
 from grange.allow_lists import AllowLists, Listed
-from grange.chain.orders import OrderState
-from grange.types import Epoch, FarmerId
+from grange.chain.orders import OrderIncomplete, OrderState
+from grange.types import Epoch, FarmerId, OrderId
 from grange.units import rate_rounded_up
 from grange_node.acceptance.terms import HIGHEST_HAND_OVER_FACTOR
 from grange_node.errors import HandOverStopped
+from grange_node.hand_over.preview import rank_takers
 from grange_node.hand_over.takers import _LiveTakerDirectory
 
 OTHERS = {6, 7, 8, 9}
@@ -73,6 +74,31 @@ async def test_one_that_is_gone_lapsed_or_has_declined_is_passed_over(market: Ma
     market.ground.keeps[FarmerId(6)].gone = True
     market.ground.lapse(7)
     assert await market.find(but=[8], rate_factor=1) == 9
+
+
+async def test_a_preview_names_all_that_would_take_a_slot_and_leaves_out_orders_that_are_not_shown(
+    market: Market,
+) -> None:
+    """The first is the one that the farm would bring it to; no farmer gets anything but a look at it."""
+    first = await market.find(rate_factor=1)
+    epoch, order_state = Epoch(market.ground.epoch), await order_as_read(market.market)
+    price = market.ground.farmer(FarmerId(6)).offer.price_per_gib_epoch
+    order_state = paying(order_state, rate_rounded_up(price, order_state.geometry.slot_bytes))
+    takers = _LiveTakerDirectory(directory=market.directory, market=market.market, epoch=epoch)
+    hidden = OrderId(b"\x5a" * 32)
+
+    async def order_of(order: OrderId) -> OrderState | None:
+        if order == hidden:
+            raise OrderIncomplete("its events are not shown")
+        return order_state
+
+    found = await rank_takers(order_of, takers, [(order_state.id, 0), (hidden, 1)], [])
+    assert found.keys() == {(order_state.id, 0)}
+    assert found[order_state.id, 0][0] == first
+    assert set(found[order_state.id, 0]) == OTHERS
+    only = await rank_takers(order_of, takers, [(order_state.id, 0)], [FarmerId(8)])
+    assert only[order_state.id, 0] == (8,)
+    assert not any(market.ground.keeps[FarmerId(one)].sent for one in OTHERS)
 
 
 async def test_a_slot_that_pays_too_little_or_far_too_much_is_for_nobody(market: Market) -> None:
