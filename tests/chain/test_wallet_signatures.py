@@ -12,7 +12,16 @@ from hostile_proxy import HostileProxy
 from wallet_code import APPROVING, DENYING, SWITCHES, creation_code
 
 from grange import messages
-from grange.chain import Chain, ChainError, Sender, Timeouts, TransactionReverted, Wallet, calls
+from grange.chain import (
+    Chain,
+    ChainError,
+    Sender,
+    Timeouts,
+    TransactionReverted,
+    Wallet,
+    WitnessMissing,
+    calls,
+)
 from grange.chain.wallet_signatures import WALLET_GAS, is_approved
 from grange.messages import sign_digest, sign_voucher
 from grange.types import Address, Voucher
@@ -116,8 +125,9 @@ async def test_one_endpoint_alone_does_not_open_a_name(devnet: Devnet, count: in
         forged = bytes(65)
         assert await is_approved(chain.rpc, OWNER.address, DIGEST, forged), "one word is enough elsewhere"
         if count == 2:
-            with pytest.raises(ChainError, match="no two of the endpoints"):
+            with pytest.raises(ChainError, match="no two of the endpoints") as refused:
                 await is_approved(chain.rpc, OWNER.address, DIGEST, forged, by_two=True)
+            assert not isinstance(refused.value, WitnessMissing), "the other one contradicts it"
         else:
             says_yes = await is_approved(chain.rpc, OWNER.address, DIGEST, forged, by_two=True)
             assert says_yes == (count == 1), "with one endpoint its word counts"
@@ -130,5 +140,5 @@ async def test_what_two_endpoints_say_of_a_wallet_counts(devnet: Devnet) -> None
     async with several(devnet, 2) as (chain, _):
         assert await is_approved(chain.rpc, wallet, DIGEST, signature, by_two=True)
         chain.rpc.connections[1].health.note_failure("it is down", chain.rpc._clock())
-        with pytest.raises(ChainError, match="no two of the endpoints"):
+        with pytest.raises(WitnessMissing, match="no two of the endpoints"):
             await is_approved(chain.rpc, wallet, DIGEST, signature, by_two=True)

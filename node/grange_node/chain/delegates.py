@@ -1,7 +1,8 @@
 """Whether a key may act for an account, as the chain said a moment ago.
 
 Anyone can name any account in a request, so what is asked and remembered is bounded as in `funds_cache`. An
-account that revokes a key, or one whose time is over, is served for MAX_AGE_SECONDS more at most. Left to
+account that revokes a key, or one whose time is over, is served for MAX_AGE_SECONDS more at most. Two
+endpoints must say so, or one to what two have said in the last day (`confirmed`). Left to
 others: what a delegate may spend, which the contract counts, and what its vouchers are worth (`vault_funds`).
 """
 
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from grange.types import Address
+from grange_node.chain.confirmed import Confirmed
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.chain.funds_cache import FundsCache
 from grange_node.errors import Foreign
@@ -27,8 +29,10 @@ class Delegates:
     def __init__(self, market: FarmMarket, clock: Callable[[], float]) -> None:
         """`clock` gives seconds."""
 
+        confirmed = Confirmed[tuple[Address, Address]](clock)
+
         async def ask(pair: tuple[Address, Address]) -> bool:
-            return await market.is_delegate(*pair)
+            return await confirmed.ask(pair, lambda by_two: market.is_delegate(*pair, by_two=by_two))
 
         self._cache = FundsCache(
             ask,

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from grange.chain import ChainError
 from grange.messages import Domain, voucher_digest
 from grange.types import Address, FarmerId, Voucher
+from grange_node.chain.confirmed import Confirmed
 from grange_node.chain.farm_market import FarmMarket
 from grange_node.chain.funds_cache import (
     FUNDED_QUESTIONS_IN_A_ROW,
@@ -43,6 +44,7 @@ class WalletSignatures:
         self._domain = domain
         self._farmer = farmer
         self._clock = clock
+        self._confirmed = Confirmed[Address](clock)
         self._approving: OrderedDict[Address, float] = OrderedDict()
         """Wallets that said yes, and when they did last."""
         self._known_turns = Turns(MAX_QUESTIONS_AT_ONCE, ChainDown, clock)
@@ -58,14 +60,17 @@ class WalletSignatures:
     ) -> bool:
         """Whether a contract at that address says now that the signature is its own. `network` is that of who
         asks. The first yes of an address, and each to what is `binding`, must come from two endpoints where
-        there are several. Raises ChainDown when nobody can say, TooBusy when too much was asked."""
+        there are several; while only one answers, from that one if two have said yes of it lately. Raises
+        ChainDown when nobody can say, TooBusy when too much was asked."""
         is_known = self._said_yes_lately(wallet)
         allowance = self._known_allowance if is_known else self._stranger_allowance
         if not allowance.may_use(network):
             raise TooBusy("too many whom this farmer does not know ask at once; try again in a minute")
         async with (self._known_turns if is_known else self._stranger_turns).turn():
-            by_two = is_binding or not is_known
-            says_yes = await self._ask(wallet, digest, signature, by_two=by_two)
+            if is_binding or not is_known:
+                says_yes = await self._ask_two(wallet, digest, signature)
+            else:
+                says_yes = await self._ask(wallet, digest, signature)
         self._note(wallet, says_yes=says_yes)
         return says_yes
 
@@ -88,9 +93,18 @@ class WalletSignatures:
             self._domain, renter=voucher.renter, farmer=self._farmer, cumulative=voucher.cumulative
         )
 
-    async def _ask(self, wallet: Address, digest: bytes, signature: bytes, *, by_two: bool = False) -> bool:
+    async def _ask_two(self, wallet: Address, digest: bytes, signature: bytes) -> bool:
         try:
-            return await self._market.is_approved(wallet, digest, signature, by_two=by_two)
+            return await self._confirmed.ask(
+                wallet,
+                lambda by_two: self._market.is_approved(wallet, digest, signature, by_two=by_two),
+            )
+        except ChainError as error:
+            raise ChainDown.because(error) from error
+
+    async def _ask(self, wallet: Address, digest: bytes, signature: bytes) -> bool:
+        try:
+            return await self._market.is_approved(wallet, digest, signature)
         except ChainError as error:
             raise ChainDown.because(error) from error
 

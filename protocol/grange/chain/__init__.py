@@ -52,6 +52,7 @@ from grange.chain.errors import (
     TransactionReplaced,
     TransactionReverted,
     TransactionTooLate,
+    WitnessMissing,
     WrongChain,
 )
 from grange.chain.events import Event, EventFilter
@@ -106,6 +107,7 @@ __all__ = [
     "TransactionTooLate",
     "Wallet",
     "Withdrawal",
+    "WitnessMissing",
     "WrongChain",
     "calls",
     "read_block_clock",

@@ -112,6 +112,11 @@ class EndpointsUnavailable(ChainUnavailable):
         self.failures = tuple(failures)
 
 
+class WitnessMissing(ChainUnavailable):
+    """One of several endpoints says yes to what two must say, and no other says anything at the moment. It
+    lasts until another answers."""
+
+
 class AnswerUnreadable(ChainError):
     """Bytes that should be a result or an event of the contract, and that its ABI cannot read."""
 

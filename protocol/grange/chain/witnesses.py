@@ -21,7 +21,7 @@ from grange.chain.answers import block_hash_from
 from grange.chain.chain_check import BLOCK_METHOD
 from grange.chain.codec import market_abi
 from grange.chain.connection import Connection
-from grange.chain.errors import ChainError, ChainUnavailable
+from grange.chain.errors import ChainError, ChainUnavailable, WitnessMissing
 from grange.chain.gateway import Chain
 from grange.chain.gathering import Question
 from grange.chain.rpc import Rpc
@@ -195,8 +195,8 @@ async def do_two_say_yes(
     """Whether the endpoints say yes, for what must not hang on the word of one: `read` tells it from what one
     answers to all the questions, and `what` is what they would say so of. With one endpoint its word counts.
 
-    Each is asked as of its newest block, so nobody is named. Raises ChainError when no two agree: also when
-    all but one fail, since the one may be the one that lies.
+    Each is asked as of its newest block, so nobody is named. Raises ChainError when no two agree:
+    WitnessMissing when all but one fail, since the one may be the one that lies.
     """
     if rpc.is_alone:
         return read(await rpc.batch(questions))
@@ -206,6 +206,8 @@ async def do_two_say_yes(
             if not isinstance(answers, ChainError):
                 said.append(read(answers))
     verdict = judge(said)
+    if len(said) == 1:
+        raise WitnessMissing(rpc.url, f"no two of the endpoints say anything of {what}, and one does not do")
     if not verdict.is_agreed:
         raise ChainUnavailable(rpc.url, f"no two of the endpoints say the same of {what}")
     return verdict.value
