@@ -50,6 +50,7 @@ from grange.types import address_from
 from grange.units import parse_size
 from grange_node.chain.farm_market import TIMEOUTS
 from grange_node.cli import registration
+from grange_node.cli.bonds_command import release
 from grange_node.cli.common import (
     GAS_UNIT,
     GUIDANCE,
@@ -109,6 +110,7 @@ OwnerKey = Annotated[
 ]
 
 app.command("hand-over")(hand_over)
+app.command("release")(release)
 app.add_typer(renters, name="renters")
 app.add_typer(farmers, name="farmers")
 

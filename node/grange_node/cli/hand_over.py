@@ -27,7 +27,7 @@ from grange_node.chain.ownership import check_not_lapsed, check_owner
 from grange_node.config import HAND_OVERS_NAME, LEDGER_NAME, REPAIRS_NAME, Config, connect
 from grange_node.errors import NodeMisuse
 from grange_node.hand_over.list_file import HandOver, HandOverList, Place
-from grange_node.hand_over.preview import preview_takers
+from grange_node.hand_over.taker_candidates import preview_takers
 from grange_node.ledger.ledger import Ledger
 from grange_node.records import Entry
 

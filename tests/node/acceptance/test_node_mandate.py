@@ -92,7 +92,7 @@ async def test_anyone_may_ask_and_everybody_is_given_the_same(devnet: Devnet, tm
 async def test_what_was_placed_since_the_farm_looked_is_extended_by_mandate(
     devnet: Devnet, tmp_path: Path
 ) -> None:
-    """Whoever asks at once is not told that nothing is here."""
+    """Anyone who asks at once is not told that nothing is here."""
     config = await registered(devnet, tmp_path)
     end, grid = await begun(devnet), devnet.chain.parameters.grid_epochs
     async with running(devnet, tmp_path, config) as farm:

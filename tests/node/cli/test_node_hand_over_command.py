@@ -40,7 +40,7 @@ def test_who_would_be_asked_is_named_with_the_rate_and_who_is_bound_to_nothing_i
     nobody = replace(SLOT, slot=4, takers=())
     unknown = replace(SLOT, slot=5)
     said = describe_plan(plan(first, nobody, unknown), [], PLAIN_UNIT)
-    assert "order abababababab slot 3: farmer 7 for 1 token an epoch, as the slot pays now" in said
+    assert "order abababababab slot 3: farmer 7 for 1 tokens an epoch, as the slot pays now" in said
     assert "and then 2 others" in said
     assert "slot 4: no farmer that answers would take it" in said
     assert "1 slot more: not looked for" in said

@@ -14,7 +14,7 @@ from grange.types import Epoch, FarmerId, OrderId
 from grange.units import rate_rounded_up
 from grange_node.acceptance.terms import HIGHEST_HAND_OVER_FACTOR
 from grange_node.errors import HandOverStopped
-from grange_node.hand_over.preview import rank_takers
+from grange_node.hand_over.taker_candidates import rank_takers
 from grange_node.hand_over.takers import _LiveTakerDirectory
 
 OTHERS = {6, 7, 8, 9}
