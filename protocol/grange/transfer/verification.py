@@ -3,8 +3,8 @@
     SealedBlocks    with the key: the seals are opened, nothing else is asked for, and faults are looked into
                     only where one does not open
     ListedRoots     without the key: each piece is compared with its root before anything is made of it
-    PlainBlocks      blocks that are not sealed one by one: anyone who reads opens what is in them, and where that
-                    fails has the pieces compared with their roots
+    PlainBlocks     blocks that are not sealed one by one: anyone who reads opens what is in them, and where
+                    that fails has the pieces compared with their roots
 
 Each is given to a `Fetcher`, which asks for what is missing.
 """
