@@ -23,6 +23,7 @@
     |  |- NotAccount           a delegate's home was asked for what only its account can do
     |  |- QuoteUsed            one quote was to be stored twice
     |  |- WrongDriveKey        a pack is not of the drive that the key is for
+    |  |- BadRetention         rules for what is kept that keep nothing, or are none
     |  `- NotEnoughMoney       vault and wallet do not cover it
     |- PeerError               the peer lied
     |  |- BadManifest          an order's contents are not what a client wrote
@@ -171,6 +172,12 @@ class WrongDriveKey(UserError, Misuse):
     """A pack is there, and is not of the drive that the key is for."""
 
     category = Category.SETUP
+
+
+class BadRetention(UserError, Misuse):
+    """Rules for which commits are kept that would keep none, or cannot be read."""
+
+    category = Category.USAGE
 
 
 class NothingToTakeOut(UserError, Misuse):
