@@ -39,6 +39,7 @@
        |- NotReadable          what was made for farmers does not give the files back
        |- OutputFailed         standard output does not take what is printed; see `output_errors`
        |- OrderMissing         the endpoint does not show an order that was there before
+       |- Overtaken            another device did first what was to be done for a drive
        |- CatalogChanged       another process changed a drive's catalog in the middle of something
        |- HomeForgetful        the home takes nothing, so nothing may be placed from it
        `- PlaceFailed          the market refused the order
@@ -252,6 +253,12 @@ class HomeForgetful(UserError, WorldError):
 
 class CatalogChanged(UserError, WorldError):
     """Another process changed a drive's catalog in the middle of something. It is only an index."""
+
+    category = Category.IN_USE
+
+
+class Overtaken(UserError, WorldError):
+    """Another device, or somebody by mandate, did first what was to be done for a drive."""
 
     category = Category.IN_USE
 

@@ -120,7 +120,7 @@ def read_references(
         if offset + reference.size_bytes <= start:
             continue
         if level:
-            pending.append((level - 1, offset, iter(_read_list(reader, reference, level - 1))))
+            pending.append((level - 1, offset, iter(read_list(reader, reference, level - 1))))
         else:
             yield offset, reference
 
@@ -137,10 +137,12 @@ def chunks_of(reader: ChunkReader, content: Content) -> Iterator[tuple[ChunkType
             continue
         yield ChunkType.LIST if level else ChunkType.DATA, reference
         if level:
-            pending.append((level - 1, iter(_read_list(reader, reference, level - 1))))
+            pending.append((level - 1, iter(read_list(reader, reference, level - 1))))
 
 
-def _read_list(reader: ChunkReader, above: Reference, level: int) -> tuple[Reference, ...]:
+def read_list(reader: ChunkReader, above: Reference, level: int) -> tuple[Reference, ...]:
+    """What a list of this level refers to, given what refers to it. Raises BadTree, and what the reader
+    raises."""
     raw = reader.read(ChunkType.LIST, above.key)
     if len(raw) < 2 or raw[0] != VERSION:
         raise BadTree("A list of chunks has another version than this client reads, or none.")

@@ -82,7 +82,7 @@ class DriveState:
     @property
     def live_commits(self) -> dict[ChunkId, ChunkKey]:
         """The commits that are kept: of packs that a checkpoint names, those that it says are."""
-        covered = self._covered
+        covered = self.covered_packs
         return {
             one: key
             for one, key in self.commits.items()
@@ -111,13 +111,14 @@ class DriveState:
         )
 
     @property
-    def _covered(self) -> frozenset[OrderId]:
-        """The packs that some checkpoint names: of what these say, only that is live which it repeats."""
+    def covered_packs(self) -> frozenset[OrderId]:
+        """The packs that some checkpoint names: of what these say, only that is live which it repeats. Who
+        lets another pack end loses what only its journal says."""
         return frozenset[OrderId]().union(*(named for _, named in self.checkpoints.values()))
 
     @property
     def _latest_values(self) -> dict[str, NamedValue]:
-        covered = self._covered
+        covered = self.covered_packs
         latest: dict[str, NamedValue] = {}
         for one, packs in self.named_values.items():
             if not packs <= covered:
@@ -152,12 +153,18 @@ class DriveState:
         return type(self)(**builder.fields())
 
     def next_journal(
-        self, epoch: Epoch, *, drop: Collection[OrderId] = (), lost: Collection[OrderId] = ()
+        self,
+        epoch: Epoch,
+        *,
+        drop: Collection[OrderId] = (),
+        lost: Collection[OrderId] = (),
+        is_checkpoint: bool = False,
     ) -> tuple[OrderId | None, list[Record]]:
         """What the next journal says of earlier packs: the checkpoint that its header names, and records.
 
         The packs since the checkpoint; or None and everything that is live, which makes it a checkpoint,
         where there are more than MAX_BETWEEN, or some are dropped: their journals will not be read any more.
+        So it is with `is_checkpoint`.
         What is over in `epoch` is left out then. The caller puts its own commit, and what it withdraws and
         retires, behind.
 
@@ -168,16 +175,18 @@ class DriveState:
         checkpoint, live = self.checkpoint, self.live_packs
         gone = frozenset(drop) | frozenset(lost)
         unread = live.keys() - self.read - frozenset(lost)
-        if checkpoint is not None and checkpoint in live and not gone:
+        if checkpoint is not None and checkpoint in live and not gone and not is_checkpoint:
             named = self.checkpoints[checkpoint][1]
             since = [where for pack, where in live.items() if pack not in named]
             if len(since) <= MAX_BETWEEN or unread:
                 return checkpoint, _sorted(since)
         if unread:
             raise Misuse(f"the journals of {len(unread)} packs were not read, and a checkpoint replaces them")
-        return None, _sorted(self._everything(epoch, self.dropped | gone))
+        return None, _sorted(self._everything(epoch, gone))
 
-    def _everything(self, epoch: Epoch, dropped: frozenset[OrderId]) -> list[Record]:
+    def _everything(self, epoch: Epoch, gone: frozenset[OrderId]) -> list[Record]:
+        # That a pack is dropped is said once at least, even of one that is over already.
+        dropped = self.dropped - gone
         over = {pack for pack in dropped if pack in self.packs and self.packs[pack].end <= epoch}
         return [
             *(where for pack, where in self.packs.items() if pack not in over),
@@ -185,7 +194,7 @@ class DriveState:
             *(WithdrawnCommit(id=one, until=u) for one, u in self.withdrawn.items() if u > epoch),
             *(one for one in self._latest_values.values() if one.value or one.until > epoch),
             *(RetiredPack(pack=pack) for pack in self.retired - over),
-            *(DroppedPack(pack=pack) for pack in dropped - over),
+            *(DroppedPack(pack=pack) for pack in (dropped | gone) - over),
         ]
 
 

@@ -17,11 +17,10 @@ import asyncio
 import logging
 import os
 import re
-import signal
 import time
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -32,6 +31,7 @@ from grange.chain.fees import read_fee_level
 from grange.chain.gas_cost import CallSize, DataPriceWatch, GasPrices
 from grange.chain.rpc import Rpc
 from grange.errors import Category, Misuse, UserError, WorldError
+from grange.processes import end_process, kill_group
 from grange.tasks import together
 from grange.units import TOKEN, format_gas_tokens, format_usd, parse_usd
 
@@ -202,7 +202,7 @@ async def price_by_command(command: Sequence[str], *, seconds: float = COMMAND_S
                 f"The price of gas is not known: {name} did not end within {seconds:g} s."
             ) from None
         finally:
-            await _end(process)
+            await end_process(process)
     if process.returncode:
         raise PriceUnknown(f"The price of gas is not known: {name} ended with {process.returncode}.")
     try:
@@ -240,18 +240,6 @@ async def _printed(process: Process, reader: asyncio.StreamReader) -> bytes:
         printed += more
     if len(printed) > MAX_PRINTED_BYTES:
         # The rest is not waited for.
-        _kill(process)
+        kill_group(process)
     await process.wait()
     return printed
-
-
-async def _end(process: Process) -> None:
-    """Nothing of it is left running, nor what it started and did not wait for."""
-    _kill(process)
-    await process.wait()
-
-
-def _kill(process: Process) -> None:
-    """With all that it started."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,19 @@
+"""Keeping drives alive: what `grange keep` decides, and the loop that does it.
+
+    policy      what a drive's owner wants: how long, for how much, with a mandate or without
+    facts       what is known of packs, money and prices at one moment
+    measuring   how much of each pack is needed
+    costs       what an extension and a new pack cost
+    horizon     until when all of it can be paid for
+    stages      what becomes of a pack that goes, step by step
+    lease       which device repacks, where several keep one drive
+    repacking   which packs are worth writing again
+    plan        what to do now, with what it costs
+    description the plan in words
+    reminders   what to warn of, each once
+    channels    webhook, mail, desktop
+    ports       what carrying it out needs from its surroundings
+    run, loop   one run of it, and the service
+
+All but `channels`, `run` and `loop` is pure: values in, decisions out.
+"""
