@@ -184,7 +184,7 @@ def make_plan(view: KeepView, policy: KeepPolicy) -> KeepPlan:
     going = [pack for pack in alive if stages[pack.pack] is not Stage.LIVE]
     draft.ends = {pack.pack: pack.end for pack in staying}
     _let_go(draft, going)
-    _rescue(draft, [pack for pack in going if pack.is_retired and pack.is_needed])
+    _rescue(draft, [pack for pack in going if pack.is_retired and (pack.is_needed or not view.is_complete)])
     _keep_on(draft, sorted(staying, key=lambda pack: (pack.end, pack.pack)))
     _give_mandate(draft, staying)
     _close(draft)

@@ -23,10 +23,13 @@ from grange_client.keep.facts import KeepView, KeptPack
 SAVING_PERCENT: Final = 10
 """So much less than extending it has to cost, before anything is copied for it."""
 SMALL_BYTES: Final = 64 << 20
-"""Content of a pack that counts as small."""
+SMALL_PART: Final = 16
+"""A pack is small that has at most SMALL_BYTES, and one part in so many of what the drive needs."""
+MIN_MERGED: Final = 4
+"""So many packs become one even if that costs SAVING_PERCENT more than to extend them."""
 MAX_SMALL_PACKS: Final = 50
-"""With more small packs than this, they become one before they are due: each costs a recovery some requests,
-and journals their names."""
+"""With more small packs than this, half of them become one before they are due: each costs a recovery some
+requests, and journals their names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,17 +59,29 @@ class Repacking:
 def choose_repackings(view: KeepView, due: Sequence[KeptPack], end: Epoch) -> list[Repacking]:
     """Of packs that are due, those that had better be written again, each group as one new pack until `end`.
     The others had better be extended."""
-    worth = [pack for pack in due if _marginal_saving(view.costs, pack, view.epoch, end) > 0]
+    total = sum(pack.needed_bytes for pack in view.packs)
+    worth = [
+        pack
+        for pack in due
+        if _is_small(pack, total) or _marginal_saving(view.costs, pack, view.epoch, end) > 0
+    ]
     weighed = [weigh(view, group, end) for group in _cut(_in_tiers(worth))]
-    return [one for one in weighed if one.saving * 100 >= one.cost * SAVING_PERCENT]
+    return [one for one in weighed if _is_worth_it(one)]
 
 
 def choose_small(view: KeepView, packs: Sequence[KeptPack], end: Epoch) -> list[Repacking]:
-    """Small packs that have become too many, and are not due yet."""
-    small = [pack for pack in packs if pack.is_needed and pack.capacity_bytes <= SMALL_BYTES]
+    """Of small packs that have become too many, the half that ends first, so that least is lost of what is
+    paid for."""
+    total = sum(pack.needed_bytes for pack in packs)
+    small = [
+        pack
+        for pack in packs
+        if pack.is_needed and pack.capacity_bytes <= SMALL_BYTES and SMALL_PART * pack.capacity_bytes <= total
+    ]
     if len(small) <= MAX_SMALL_PACKS:
         return []
-    return [weigh(view, group, end) for group in _cut(_in_tiers(small)) if len(group) > 1]
+    first = sorted(small, key=lambda pack: (pack.end, pack.pack))[: len(small) // 2]
+    return [weigh(view, group, end) for group in _cut(_in_tiers(first)) if len(group) > 1]
 
 
 def weigh(view: KeepView, packs: Sequence[KeptPack], end: Epoch) -> Repacking:
@@ -87,6 +102,18 @@ def weigh(view: KeepView, packs: Sequence[KeptPack], end: Epoch) -> Repacking:
 def extension_cost(costs: Costs, pack: KeptPack, end: Epoch) -> int:
     """Extending a pack's order to an end, with gas."""
     return pack.rate * max(0, end - pack.end) + costs.extend_gas(pack.n)
+
+
+def _is_worth_it(one: Repacking) -> bool:
+    percent = 100 * one.saving
+    if len(one.packs) >= MIN_MERGED:
+        return percent >= -SAVING_PERCENT * one.extending
+    return percent >= SAVING_PERCENT * one.cost
+
+
+def _is_small(pack: KeptPack, total_bytes: int) -> bool:
+    """Against all that the drive needs."""
+    return pack.capacity_bytes <= SMALL_BYTES and SMALL_PART * pack.capacity_bytes <= total_bytes
 
 
 def _marginal_saving(costs: Costs, pack: KeptPack, epoch: Epoch, end: Epoch) -> int:

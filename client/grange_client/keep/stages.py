@@ -67,7 +67,8 @@ def stage_of(pack: KeptPack, *, epoch: Epoch, times: LeaningTimes, is_complete: 
 def unread_that_matter(missing: Collection[OrderId], state: DriveState, epoch: Epoch) -> frozenset[OrderId]:
     """Of the packs whose journals could not be read, those without which nothing may be let go.
 
-    A pack that is over is gone, no matter what was in it. If it was retired, all that counts is elsewhere, and
-    a device that reads the drive for the first time finds it so. `DriveState.next_journal` takes it as `lost`.
+    A pack that is over is gone, no matter what was in it. If it was retired, all that counts is elsewhere,
+    and a device that reads the drive for the first time finds it so. For `DriveState.next_journal` it is
+    `lost`.
     """
     return frozenset(pack for pack in missing if pack not in state.packs or state.packs[pack].end > epoch)

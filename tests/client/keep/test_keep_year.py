@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 
 from grange.chain.gas_cost import GasPrices
 from grange.chain.gas_value import GasValue
-from grange.types import OrderId
 from grange_client.drive.catalog import Place
 from grange_client.drive.chunk import ChunkId
 from grange_client.drive.drive_state import Journal
-from grange_client.drive.journal import PlacedChunk
 from grange_client.drive.retention_text import parse_retention
 from grange_client.keep.costs import Costs
 from grange_client.keep.policy import KeepPolicy
@@ -45,18 +43,6 @@ class IndexedCatalog(MemoryCatalog):
 
     def _places(self, one: ChunkId) -> Any:
         return iter(place for place in self.index.get(one, ()) if place.pack in self.contents)
-
-    def chunks_of(
-        self, pack: OrderId, *, after: int = -1, limit: int = 500, live_in: Any = None
-    ) -> list[PlacedChunk]:
-        if live_in is not None:
-            self._check(live_in)
-        found = []
-        for chunk in self.contents.get(pack, []):
-            if chunk.offset_bytes > after and len(found) < limit:
-                if live_in is None or self.marked.get((pack, chunk.offset_bytes)) == live_in:
-                    found.append(chunk)
-        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,17 +117,18 @@ def _first_end(market: PaperMarket, policy: KeepPolicy) -> int:
 
 
 def test_a_year_of_small_backups_costs_little_more_than_one_copy() -> None:
-    bill, market, device = play(files=400, changed=4, retention="last=7 daily=30 monthly=12", seed=1)
+    bill, market, _ = play(files=100, changed=1, retention="last=7 daily=30 monthly=12", seed=1)
     print(bill)
     assert bill.used < 1.5
-    assert bill.paid < 3.0, "with what runs beyond the year"
-    assert bill.rewritten < 1.0
+    assert bill.paid < 3.0, "with what runs beyond the year: terms are as long as the market has them"
+    assert bill.rewritten < 0.5
+    assert bill.live_packs < 60
     commits = market.truth().live_commits
     assert len(commits) >= 12, "a version a month can be restored"
 
 
 def test_within_a_budget_the_term_is_shorter_and_nothing_is_lost() -> None:
-    bill, _, _ = play(files=100, changed=1, retention="last=7 monthly=12", seed=2, budget=1.9)
+    bill, _, _ = play(files=50, changed=1, retention="last=7 monthly=12", seed=2, budget=1.9)
     print(bill)
     assert bill.paid < 2.0
 
