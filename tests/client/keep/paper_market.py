@@ -249,6 +249,9 @@ class PaperDevice:
 
     async def look(self, memory: KeepMemory) -> KeepLook:
         market, epoch = self.market, Epoch(self.market.epoch)
+        if self.policy.budget is not None:
+            spent = tuple((Epoch(when), rate * (end - first)) for when, first, end, rate in market.paid)
+            memory = KeepMemory(spent=spent)
         missing = unread_that_matter(self.refresh(), self.state, epoch)
         live = [market.commits[one][0] for one in self.state.live_commits]
         withdrawable: tuple[ChunkId, ...] = ()
