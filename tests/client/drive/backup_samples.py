@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from grange_client.drive.backup.backup import Backup, BackupResult, Base
 from grange_client.drive.backup.scan import ScanOptions
 from grange_client.drive.catalog import Catalog
 from grange_client.drive.chunk import ChunkKey, ChunkType, SealedChunk, id_of
+from grange_client.drive.chunk_store import FetchedChunk, WantedChunk
 from grange_client.drive.content import read_references
 from grange_client.drive.entry import Directory, TreeEntry
 from grange_client.drive.journal import PlacedChunk, PublishedCommit, RetiredPack
@@ -50,6 +51,10 @@ class PackedDrive:
         self.reads += 1
         scope = self.keys.data if shared else self.keys.own
         return scope.open(chunk_type, key, self.sealed[chunk_type, key])
+
+    def fetch(self, wanted: Sequence[WantedChunk]) -> Iterator[FetchedChunk]:
+        for one in wanted:
+            yield FetchedChunk(wanted=one, content=self.read(one.type, one.key, shared=one.shared))
 
     def backup(
         self,

@@ -1,7 +1,5 @@
 """Backups: what is on disk comes back the same, and a change costs what changed."""
 
-# ruff: noqa: PTH115  names are bytes here, and pathlib knows only text
-
 import errno
 import io
 import os
@@ -9,16 +7,17 @@ import random
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
-from client.drive.backup_samples import HOUR_NS, PackedDrive, directory_at, in_an_hour
+from client.drive.backup_samples import HOUR_NS, PLACE, PackedDrive, directory_at, in_an_hour
 from client.drive.catalog_samples import DOMAIN, descriptor
 from client.drive.drive_samples import drive_keys
+from client.drive.restore_samples import on_disk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -31,11 +30,13 @@ from grange_client.drive.backup.filters import Filters
 from grange_client.drive.backup.scan import ScanOptions
 from grange_client.drive.chunk import ChunkType, SealedChunk
 from grange_client.drive.chunker import GEAR_BYTES, Chunker, Hole, Zeros
+from grange_client.drive.restore import restore
 from grange_client.drive.sqlite_catalog import SqliteCatalog
 from grange_client.errors import BadPath, DiskFailed, NothingToStore
 from grange_client.files.scan import Kind
 
 AFTER = Epoch(5)
+KINDS = {Kind.FILE: stat.S_IFREG, Kind.DIRECTORY: stat.S_IFDIR, Kind.SYMLINK: stat.S_IFLNK}
 CHUNKER = "grange_client.drive.chunker"
 CONTENTS = "grange_client.drive.backup.file_contents"
 
@@ -75,35 +76,24 @@ def sample(root: Path) -> dict[str, bytes]:
     return files
 
 
-def on_disk(root: Path) -> dict[bytes, tuple[Any, ...]]:
-    """What `os` says of all that is below a directory."""
-    found = {}
-    for above, directories, files in os.walk(os.fsencode(root)):
-        for name in directories + files:
-            path = above + b"/" + name
-            status = os.lstat(path)
-            if stat.S_ISLNK(status.st_mode):
-                inside: Any = os.readlink(path)
-            else:
-                inside = Path(os.fsdecode(path)).read_bytes() if stat.S_ISREG(status.st_mode) else None
-            relative = os.path.relpath(path, os.fsencode(root))
-            found[relative] = (stat.S_IMODE(status.st_mode), status.st_mtime_ns, status.st_uid, inside)
-    return found
-
-
 def in_drive(drive: PackedDrive) -> dict[bytes, tuple[Any, ...]]:
-    """The same out of the newest commit."""
+    """What `on_disk` would say of the newest commit, once it is restored."""
     found = {}
     for path, entry in drive.entries().items():
-        if path == b"home":
+        if path == PLACE:
             continue
-        inside = {
-            Kind.FILE: lambda entry=entry: drive.content_of(entry),
-            Kind.DIRECTORY: lambda: None,
-            Kind.SYMLINK: lambda entry=entry: entry.target,
-        }[entry.kind]()
-        relative = path.removeprefix(b"home/")
-        found[relative] = (entry.mode, entry.mtime_ns, entry.attributes.user_id, inside)
+        content: Any = entry.target if entry.kind is Kind.SYMLINK else None
+        if entry.kind is Kind.FILE:
+            content = drive.content_of(entry)
+        extended = {os.fsdecode(name): value for name, value in entry.attributes.extended}
+        named = {name: value for name, value in extended.items() if name.startswith("user.")}
+        found[path.removeprefix(PLACE + b"/")] = (
+            KINDS[entry.kind],
+            entry.mode,
+            entry.mtime_ns,
+            content,
+            named,
+        )
     return found
 
 
@@ -234,8 +224,10 @@ def test_what_changed_is_counted_as_a_person_would(tmp_path: Path) -> None:
     (tmp_path / "new").write_bytes(b"new")
     (tmp_path / "link").unlink()
     (tmp_path / "link").mkdir()
-    changes = drive.backup(tmp_path).changes
+    result = drive.backup(tmp_path)
+    changes = result.changes
     assert (changes.new, changes.changed, changes.moved, changes.gone) == (1, 1, 1, 2)
+    assert result.unchanged_count == 3
 
 
 def test_all_names_of_a_file_have_its_content_and_a_mark_in_common(tmp_path: Path) -> None:
@@ -739,3 +731,34 @@ def test_filters_and_a_catalog_on_disk_together(tmp_path: Path) -> None:
 def random_stream(size: int) -> bytes:
     stream = Endless(size)
     return b"".join(iter(lambda: stream.read(1 << 20), b""))
+
+
+def test_what_is_restored_is_what_was_backed_up(tmp_path: Path) -> None:
+    """Modes, times, links, hard links, attributes and holes; and the copy is no new content."""
+    root, copy = tmp_path / "tree", tmp_path / "copy"
+    sample(root)
+    with (root / "sparse").open("wb") as file:
+        file.truncate(40 << 20)
+        file.seek(20 << 20)
+        file.write(b"middle")
+    (root / "letters" / "again").hardlink_to(root / "photographs" / "large")
+    (root / "letters" / "to eve").chmod(0o400)
+    (root / "letters").chmod(0o750)
+    with suppress(OSError):
+        os.setxattr(root / "letters", "user.colour", b"green")
+    os.utime(root / "photographs", ns=(5, 10**18 + 123_456_789))
+    drive = PackedDrive()
+    drive.backup(root)
+    result = restore(drive, directory_at(drive, PLACE), copy, find=drive.catalog.find)
+    assert not result.remarks.by_kind
+    assert on_disk(copy) == on_disk(root)
+    linked = [(copy / name).stat().st_ino for name in ("letters/again", "photographs/large")]
+    assert linked[0] == linked[1]
+    assert (copy / "sparse").stat().st_blocks <= 16 << 11
+    before = drive.base
+    again = drive.backup(copy)
+    assert not drive.sent_of(ChunkType.DATA)
+    # A mark of hard links has the inode in it, and the top directory its time.
+    assert (again.changes.changed, again.changes.count) == (2, 2)
+    assert before is not None
+    assert again.root.size_bytes == before.commit.root.size_bytes

@@ -74,6 +74,12 @@ class BackupResult:
     backup has to run once more."""
 
     @property
+    def unchanged_count(self) -> int:
+        """How many files and links are as the drive had them, of those that were met."""
+        changes = self.changes
+        return self.totals.files + self.totals.links - changes.new - changes.changed - changes.moved
+
+    @property
     def is_whole(self) -> bool:
         """Whether everything could be read."""
         return not self.remarks.unread.count
@@ -103,7 +109,8 @@ class Backup:
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """`after`: chunks are relied on in packs that are paid for beyond this epoch. `base`: what the drive
-        has now; without one it is empty. `tell` is told each change at the end."""
+        has now; without one it is empty. `tell` is told each change at the end, but for the first backup, in
+        which everything is new."""
         self._keys = keys
         self._catalog = catalog
         self._base = base
