@@ -22,6 +22,8 @@ LEAST_FOR_THREADS_BYTES: Final = 64 << 10
 """Shorter content is sealed where it is."""
 MOST_WAITING_BYTES: Final = 32 << 20
 """So much content is being sealed, or waits for its turn to be handed on."""
+_CHUNK_COST_BYTES: Final = 1 << 10
+"""What a chunk that waits takes besides its content: of the shortest there would be a million."""
 
 
 @dataclass(slots=True)
@@ -92,15 +94,16 @@ class NewChunks:
         return keys
 
     def _seal(self, scope: ChunkKeys, chunk_type: ChunkType, content: bytes, key: ChunkKey) -> None:
-        self._hand_on(MOST_WAITING_BYTES - len(content))
+        size_bytes = len(content) + _CHUNK_COST_BYTES
+        self._hand_on(MOST_WAITING_BYTES - size_bytes)
         if len(content) >= LEAST_FOR_THREADS_BYTES:
             chunk: Future[SealedChunk] | SealedChunk = self._executor.submit(
                 scope.seal, chunk_type, content, key=key
             )
         else:
             chunk = scope.seal(chunk_type, content, key=key)
-        self._waiting.append((len(content), chunk))
-        self._waiting_bytes += len(content)
+        self._waiting.append((size_bytes, chunk))
+        self._waiting_bytes += size_bytes
         self.total.chunk_count += 1
         self.total.content_bytes += len(content) if chunk_type is ChunkType.DATA else 0
 
