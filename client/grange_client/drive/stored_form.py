@@ -30,25 +30,17 @@ _UNPACKING: Final = {_zstd.DecompressionParameter.window_log_max: WINDOW_LOG_MAX
 Compress = Callable[[Buffer], bytes]
 
 
-class _Compressors(threading.local):
-    """One for each thread: to make one takes ten times as long as to compress a short file."""
-
-    def __init__(self) -> None:
-        self.own = _zstd.ZstdCompressor(LEVEL)
-
-
-_compressors: Final = _Compressors()
+_this_thread: Final = threading.local()
 
 
 def compress(content: Buffer) -> bytes:
     """One Zstandard frame; the same one whatever was compressed before."""
-    compressor = _compressors.own
-    try:
-        frame: bytes = compressor.compress(content, compressor.FLUSH_FRAME)
-    except BaseException:
-        # It may be in the middle of a frame.
-        _compressors.own = _zstd.ZstdCompressor(LEVEL)
-        raise
+    # Each thread has one: to make it takes ten times as long as to compress a short file.
+    compressor: Any = getattr(_this_thread, "compressor", None) or _zstd.ZstdCompressor(LEVEL)
+    # It is put back when its frame is whole.
+    _this_thread.compressor = None
+    frame: bytes = compressor.compress(content, compressor.FLUSH_FRAME)
+    _this_thread.compressor = compressor
     return frame
 
 
