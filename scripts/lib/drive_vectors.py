@@ -22,6 +22,7 @@ from grange_client.drive.journal import (
     PackDescriptor,
     PublishedCommit,
     RetiredPack,
+    SupersededCommit,
     WithdrawnCommit,
 )
 from grange_client.drive.keys import DriveKeys, DriveSecret
@@ -138,6 +139,7 @@ def pack_vectors(keys: DriveKeys, order: OrderId) -> dict[str, Any]:
         where,
         RetiredPack(pack=OrderId(noise(b"retired", 32))),
         DroppedPack(pack=OrderId(noise(b"dropped", 32))),
+        SupersededCommit(id=ChunkId(noise(b"superseded", 32))),
         NamedValue(name="name", value=b"photos", seconds=1_700_000_001, pack=None),
         NamedValue(
             name="tag/first", value=b"", seconds=-1, pack=OrderId(noise(b"said", 32)), until=Epoch(99)

@@ -59,6 +59,7 @@ def _compare_states(stored: DriveState, rebuilt: DriveState) -> Iterator[Differe
     live = rebuilt.live_packs.keys()
     parts: dict[str, tuple[Named, Named]] = {
         "commit": (_named(stored.live_commits), _named(rebuilt.live_commits)),
+        "head": (_named(stored.heads), _named(rebuilt.heads)),
         "pack": (_named(stored.live_packs), _named(rebuilt.live_packs)),
         "retired pack": (_present(stored.retired & live), _present(rebuilt.retired & live)),
         "journal": (_present(stored.read & live), _present(rebuilt.read & live)),

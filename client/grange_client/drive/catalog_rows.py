@@ -43,6 +43,7 @@ class RowKind(IntEnum):
     WITHDRAWN = 7
     CHECKPOINT = 8
     NAMED_VALUE = 9
+    SUPERSEDED = 10
 
 
 class BadRow(Exception):
@@ -112,6 +113,7 @@ def _plain_rows(state: DriveState) -> Iterator[tuple[RowKey, bytes]]:
     yield from (((RowKind.DROPPED, pack), b"") for pack in state.dropped)
     yield from (((RowKind.COMMIT, one), key) for one, key in state.commits.items())
     yield from (((RowKind.PUBLISHERS, one), _joined(packs)) for one, packs in state.publishers.items())
+    yield from (((RowKind.SUPERSEDED, one), b"") for one in state.superseded)
     for one, until in state.withdrawn.items():
         yield (RowKind.WITHDRAWN, one), until.to_bytes(_EPOCH_BYTES)
     for pack, (seconds, named) in state.checkpoints.items():
@@ -133,6 +135,7 @@ def _state_of(plain: Mapping[RowKind, Mapping[bytes, bytes]]) -> DriveState:
             ChunkId(key): Epoch(int.from_bytes(value)) for key, value in plain[RowKind.WITHDRAWN].items()
         },
         checkpoints={OrderId(key): _checkpoint(value) for key, value in plain[RowKind.CHECKPOINT].items()},
+        superseded=frozenset(map(ChunkId, plain[RowKind.SUPERSEDED])),
         named_values=dict(map(_named_value, plain[RowKind.NAMED_VALUE].values())),
     )
 

@@ -28,6 +28,7 @@ from grange_client.drive.journal import (
     PublishedCommit,
     Record,
     RetiredPack,
+    SupersededCommit,
     WithdrawnCommit,
 )
 from grange_client.errors import BadPack
@@ -68,6 +69,8 @@ class DriveState:
     """Of each checkpoint: when it was written, and which packs it names."""
     named_values: Mapping[NamedValue, frozenset[OrderId]] = field(default_factory=dict)
     """All that was ever said under a name, and which packs say it."""
+    superseded: frozenset[ChunkId] = frozenset()
+    """Commits that others come from, whether these are kept or not."""
 
     @property
     def live_packs(self) -> dict[OrderId, PackDescriptor]:
@@ -88,6 +91,15 @@ class DriveState:
             for one, key in self.commits.items()
             if one not in self.withdrawn and not self.publishers[one] <= covered
         }
+
+    @property
+    def heads(self) -> dict[ChunkId, ChunkKey]:
+        """The live commits that no other comes from: mostly one, and two where two devices wrote at once.
+
+        None if all of these were withdrawn. Who writes a commit says of its parents that they are superseded
+        (`supersede`): by the commits alone one could not tell, once one in the middle is not kept.
+        """
+        return {one: key for one, key in self.live_commits.items() if one not in self.superseded}
 
     @property
     def values(self) -> dict[str, bytes]:
@@ -192,6 +204,7 @@ class DriveState:
             *(where for pack, where in self.packs.items() if pack not in over),
             *(PublishedCommit(key=key) for key in self.live_commits.values()),
             *(WithdrawnCommit(id=one, until=u) for one, u in self.withdrawn.items() if u > epoch),
+            *(SupersededCommit(id=one) for one in self.superseded & self.live_commits.keys()),
             *(one for one in self._latest_values.values() if one.value or one.until > epoch),
             *(RetiredPack(pack=pack) for pack in self.retired - over),
             *(DroppedPack(pack=pack) for pack in (dropped | gone) - over),
@@ -206,6 +219,11 @@ class Recovery:
     missing: Mapping[OrderId, UserError]
     """The live packs whose journals could not be read, and why. Commits, chunks and older packs that only
     these name are not known."""
+
+
+def supersede(parents: Iterable[ChunkKey]) -> list[Record]:
+    """What the journal that publishes a commit also says: that others are no heads any more."""
+    return [SupersededCommit(id=id_of(key)) for key in parents]
 
 
 def recover(
@@ -264,6 +282,7 @@ class _StateBuilder:
         self.withdrawn = dict(state.withdrawn)
         self.checkpoints = dict(state.checkpoints)
         self.named_values = dict(state.named_values)
+        self.superseded = set(state.superseded)
 
     def add(self, other: DriveState) -> None:
         self.read |= other.read
@@ -274,6 +293,7 @@ class _StateBuilder:
         _add(self.publishers, other.publishers, frozenset.union)
         _add(self.withdrawn, other.withdrawn, max)
         _add(self.checkpoints, other.checkpoints, max)
+        self.superseded |= other.superseded
         _add(self.named_values, other.named_values, frozenset.union)
 
     def fields(self) -> dict[str, Any]:
@@ -288,6 +308,7 @@ class _StateBuilder:
             "withdrawn": self.withdrawn,
             "checkpoints": self.checkpoints,
             "named_values": self.named_values,
+            "superseded": frozenset(self.superseded),
         }
 
 
@@ -314,6 +335,7 @@ def _said_by(journal: Journal) -> DriveState:
         withdrawn=withdrawn,
         checkpoints={journal.pack: (journal.header.seconds, frozenset(packs))} if is_checkpoint else {},
         named_values=dict.fromkeys(named, frozenset({journal.pack})),
+        superseded=frozenset(one.id for one in records if isinstance(one, SupersededCommit)),
     )
 
 
@@ -350,7 +372,7 @@ def _sort_key(record: Record) -> bytes:
     match record:
         case PublishedCommit():
             return record.key
-        case WithdrawnCommit():
+        case WithdrawnCommit() | SupersededCommit():
             return record.id
         case NamedValue():
             return record.name.encode()

@@ -9,6 +9,7 @@
     [5, pack]                                   a pack that is not needed any more
     [6, type, id, length]                       a chunk of this pack, in the order in which they stand
     [7, name, value, seconds, pack, until]      a named value of the drive, or that there is none any more
+    [8, id]                                     a commit that another one comes from
 
 A pack is called by the order that it was sealed for; `order` is the one that keeps it now, which is another
 once it was extended; `block` is the one in which it was seen so. A slot is `[farmer, root, rate, most that
@@ -124,6 +125,13 @@ class NamedValue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SupersededCommit:
+    """A commit that another comes from: it is no head of the drive, also once that other is not kept."""
+
+    id: ChunkId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedChunk:
     """Where a chunk is in its pack."""
 
@@ -134,7 +142,15 @@ class PlacedChunk:
     """As it is sealed."""
 
 
-Record = PublishedCommit | WithdrawnCommit | PackDescriptor | RetiredPack | DroppedPack | NamedValue
+Record = (
+    PublishedCommit
+    | WithdrawnCommit
+    | PackDescriptor
+    | RetiredPack
+    | DroppedPack
+    | NamedValue
+    | SupersededCommit
+)
 
 
 def pack_header(header: Header) -> bytes:
@@ -161,6 +177,8 @@ def pack_record(record: Record) -> bytes:
             _check_named(record)
             row = [7, record.name, record.value, record.seconds, record.pack or b"", record.until]
             return _packed(row)
+        case SupersededCommit():
+            return _packed([8, record.id])
 
 
 def unpack_record(raw: bytes) -> Record:
@@ -279,6 +297,8 @@ def _record(row: list[Any]) -> Record:
         return DroppedPack(pack=OrderId(values[0]))
     if number == 7 and len(values) == 5:
         return _named_value(values)
+    if number == 8 and len(values) == 1 and _is_hash(values[0]):
+        return SupersededCommit(id=ChunkId(values[0]))
     raise BadPack("A journal has a record that there is not.")
 
 

@@ -20,6 +20,7 @@ from grange_client.drive.journal import (
     PublishedCommit,
     Record,
     RetiredPack,
+    SupersededCommit,
     WithdrawnCommit,
 )
 from grange_client.drive.stamp import Stamp, StampedFile
@@ -115,6 +116,8 @@ def draw_world(drawn: Random) -> list[tuple[Journal, list[PlacedChunk]]]:
             pack = pack_id(drawn.randrange(PACKS)) if drawn.randrange(2) else None
             name, value = f"tag/{drawn.randrange(3)}", b"%d" % drawn.randrange(3)
             records.append(NamedValue(name=name, value=value, seconds=drawn.randrange(9), pack=pack))
+        if not drawn.randrange(3):
+            records.append(SupersededCommit(id=id_of(commit_key(drawn.randrange(9)))))
         checkpoint = None if not drawn.randrange(4) else drawn.randrange(PACKS)
         chunks = placed(drawn.choices(range(24), k=drawn.randrange(12)))
         world.append((journal(number, records, checkpoint=checkpoint), chunks))

@@ -138,13 +138,13 @@ def test_a_pack_too_many_or_too_few_is_named() -> None:
     [
         (journal(5, [DroppedPack(pack=pack_id(1))], checkpoint=0), {"pack", "journal"}),
         (journal(5, [RetiredPack(pack=pack_id(1))], checkpoint=0), {"retired pack"}),
-        (journal(5, [PublishedCommit(key=commit_key(7))], checkpoint=0), {"commit"}),
+        (journal(5, [PublishedCommit(key=commit_key(7))], checkpoint=0), {"commit", "head"}),
         (journal(5, [descriptor(1, end=70, block=2)], checkpoint=0), {"pack"}),
         (
             journal(5, [NamedValue(name="name", value=b"x", seconds=1, pack=None)], checkpoint=0),
             {"named value"},
         ),
-        (journal(5, [descriptor(0)]), {"checkpoint", "commit"}),
+        (journal(5, [descriptor(0)]), {"checkpoint", "commit", "head"}),
     ],
 )
 def test_what_the_packs_do_not_say_is_named(more: object, what: set[str]) -> None:

@@ -26,6 +26,7 @@ from grange_client.drive.journal import (
     PublishedCommit,
     Record,
     RetiredPack,
+    SupersededCommit,
     WithdrawnCommit,
 )
 from grange_client.drive.pack import END_BYTES, SECTION_BYTES, PackReader, PackWriter
@@ -63,6 +64,7 @@ records: st.SearchStrategy[Record] = (
     | descriptors
     | st.builds(RetiredPack, pack=hashes.map(OrderId))
     | st.builds(DroppedPack, pack=hashes.map(OrderId))
+    | st.builds(SupersededCommit, id=hashes.map(ChunkId))
     | st.builds(
         NamedValue,
         name=st.sampled_from(["name", "tag/Büro", "n" * 255]),
@@ -328,6 +330,9 @@ def test_a_journal_that_does_not_begin_as_one_is_refused(first: Any) -> None:
         [3, HASH, HASH, 9, 1, 1, 1, 1, [SLOT] * 81],
         [1, bytes(40_000)],
         [6, 1, HASH, 40],
+        [8],
+        [8, b"x"],
+        [8, HASH, 0],
         [7, "name", b"x", 5, b""],
         [7, b"name", b"x", 5, b"", 0],
         [7, "name", "x", 5, b"", 0],

@@ -155,6 +155,7 @@ def test_a_pack_is_what_its_end_and_its_journal_say() -> None:
         [3, named(b"pack"), named(b"extended"), 1234, 16, 1, 4096, 2048, [slot, slot]],
         [4, named(b"retired")],
         [5, named(b"dropped")],
+        [8, named(b"superseded")],
         [7, "name", b"photos", 1_700_000_001, b"", 0],
         [7, "tag/first", b"", -1, named(b"said"), 99],
         [6, 1, raw(VECTORS["ids"][0]), 77],
