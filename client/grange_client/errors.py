@@ -16,6 +16,7 @@
     |  |- SourceChanged        a file changed while it was being stored
     |  |- WouldOverwrite       a file is in the way of what is being fetched
     |  |- UnknownOrder         no order has that name
+    |  |- UnknownCommit        a drive has no commit of that name, or of that time
     |  |- OrderOver            the order is over, and its farmers have deleted it
     |  |- OrderGoesOn          an order that is not over cannot be closed
     |  |- CannotExtend         an order that is over, or will not be for long, cannot be extended
@@ -143,6 +144,12 @@ class UnknownOrder(UserError, Misuse):
     """No order, or more than one, goes by that name."""
 
     category = Category.ORDER
+
+
+class UnknownCommit(UserError, Misuse):
+    """No commit of a drive, or more than one, goes by that name or is so old."""
+
+    category = Category.FILES
 
 
 class OrderOver(UserError, Misuse):

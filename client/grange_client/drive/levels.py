@@ -52,6 +52,20 @@ class LevelBuilder(Generic[Item]):
         self._levels[level].append(item)
         self._sizes[level] += size
 
+    def add_node(self, level: int, node: Item) -> bool:
+        """The next node of this level as it is, if it begins where one begins for certain; whether it did."""
+        for below in range(level + 1):
+            # Closing one may have begun the one above.
+            if below < len(self._levels) and self._levels[below]:
+                if not self._ends_by_itself(below):
+                    return False
+                self._close(below)
+        while len(self._levels) < level + 2:
+            self._levels.append([])
+            self._sizes.append(0)
+        self.add(node, level + 1)
+        return True
+
     def finish(self, inline: Callable[[int], int]) -> tuple[int, list[Item]]:
         """The level of the items at the top, and these: at most `inline(level)` of them."""
         level = 0
@@ -66,13 +80,16 @@ class LevelBuilder(Generic[Item]):
     def _is_full(self, level: int, more_bytes: int) -> bool:
         items = self._levels[level]
         return bool(items) and (
-            len(items) == MAX_NODE_ITEMS
-            or self._sizes[level] + more_bytes > MAX_NODE_BYTES
-            or (
-                len(items) >= MIN_NODE_ITEMS
-                and level < MAX_LEVEL
-                and not self._mark_of(items[-1]) % (1 << MARK_BITS * (level + 1))
-            )
+            self._sizes[level] + more_bytes > MAX_NODE_BYTES or self._ends_by_itself(level)
+        )
+
+    def _ends_by_itself(self, level: int) -> bool:
+        """Whether a node ends behind what is there, whatever comes next."""
+        items = self._levels[level]
+        return len(items) == MAX_NODE_ITEMS or (
+            len(items) >= MIN_NODE_ITEMS
+            and level < MAX_LEVEL
+            and not self._mark_of(items[-1]) % (1 << MARK_BITS * (level + 1))
         )
 
     def _close(self, level: int) -> None:

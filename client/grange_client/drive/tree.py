@@ -80,8 +80,26 @@ class DirectoryBuilder:
         self._last = entry.name
         self._count += entry.count
         self._size_bytes += entry.size_bytes
-        mark = int.from_bytes(keyed_hash(self._border_secret, entry.name)[:8])
-        self._levels.add(_Row(entry.name, entry.count, entry.size_bytes, mark, packed))
+        self._levels.add(_Row(entry.name, entry.count, entry.size_bytes, self._mark_of(entry.name), packed))
+
+    def add_branch(self, branch: Branch) -> bool:
+        """All that is in the next node, as it is, if it would be cut like that here too; whether it was.
+
+        Only for a node of a directory with the same secret, before what came behind it there.
+        """
+        below = branch.below
+        assert below.key is not None
+        if not branch.last or branch.last <= self._last:
+            return False
+        mark = self._mark_of(branch.last)
+        packed = _pack_branch(branch.last, below.count, below.size_bytes, below.key)
+        row = _Row(branch.last, below.count, below.size_bytes, mark, packed)
+        if not self._levels.add_node(below.level, row):
+            return False
+        self._last = branch.last
+        self._count += below.count
+        self._size_bytes += below.size_bytes
+        return True
 
     def finish(self) -> Directory:
         """The directory. Raises BadTree if there is more in it than a directory can have."""
@@ -96,6 +114,9 @@ class DirectoryBuilder:
         )
         check_directory(directory)
         return directory
+
+    def _mark_of(self, name: bytes) -> int:
+        return int.from_bytes(keyed_hash(self._border_secret, name)[:8])
 
     def _make_node(self, level: int, rows: list[_Row]) -> _Row:
         packed = _pack_node(level, [row.packed for row in rows])

@@ -1,60 +1,107 @@
-"""One entry put into a tree: all else stays, and is not read but on the way."""
+"""A tree with some of its paths changed: all else stays, and is not read but on the way."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Final
 
 from grange_client.drive.chunk_store import ChunkStore
-from grange_client.drive.entry import Directory, TreeEntry
-from grange_client.drive.tree import DirectoryBuilder, entries_of, find_entry
-from grange_client.errors import BadPath
+from grange_client.drive.directory_edit import edit_directory
+from grange_client.drive.entry import Directory, TreeEntry, check_name
+from grange_client.drive.tree import MAX_DEPTH, find_path
+from grange_client.errors import BadPath, BadTree
 from grange_client.files.scan import Kind, shown
 
-DIRECTORY_MODE = 0o755
+DIRECTORY_MODE: Final = 0o755
+"""Of a directory that is made on the way to something."""
 
 
 def put_entry(
     store: ChunkStore, border_secret: bytes, root: Directory, path: bytes, entry: TreeEntry, *, made_ns: int
 ) -> Directory:
-    """The tree with an entry at a path, names joined by `/`, in place of what was there.
+    """The tree with an entry at a path, names joined by `/`, in place of what was there; see `edit_tree`."""
+    return edit_tree(store, border_secret, root, {path: entry}, made_ns=made_ns)
 
-    Directories on the way are made where there are none, with this time. Raises BadPath where something else
-    is in the way, BadTree, and what the store raises.
+
+def edit_tree(
+    store: ChunkStore,
+    border_secret: bytes,
+    root: Directory,
+    changes: Mapping[bytes, TreeEntry | None],
+    *,
+    made_ns: int,
+) -> Directory:
+    """The tree with entries at these paths, or without what is there where there is None.
+
+    No path may be below another one of these. Directories on the way are made where there are none, with
+    this time. Raises BadPath for what is no path, and where something else is on the way, BadTree, and what
+    the store raises.
     """
-    *above, name = path.split(b"/")
-    assert name == entry.name
-    directories: list[tuple[Directory, TreeEntry]] = []
-    directory = root
-    for depth, part in enumerate(above):
-        there = find_entry(store, directory, part)
-        if there is None:
-            there = TreeEntry(name=part, kind=Kind.DIRECTORY, mode=DIRECTORY_MODE, mtime_ns=made_ns)
-        if there.kind is not Kind.DIRECTORY:
-            raise BadPath(
-                f"{shown(b'/'.join(above[: depth + 1]))} is in the drive, and is not a directory.",
-                hint="Choose another place, or take it out of the drive first.",
-            )
-        directories.append((directory, there))
-        directory = there.directory
-    directory = _with_entry(store, border_secret, directory, entry)
-    for outer, there in reversed(directories):
-        directory = _with_entry(store, border_secret, outer, replace(there, directory=directory))
-    return directory
+    by_directory: dict[bytes, dict[bytes, TreeEntry | None]] = {}
+    for path, entry in changes.items():
+        check_path(path)
+        if any(one in changes for one in paths_above(path)):
+            raise BadPath(f"{shown(path)} is below something else that is changed.")
+        above, _, name = path.rpartition(b"/")
+        assert entry is None or entry.name == name
+        by_directory.setdefault(above, {})[name] = entry
+    by_depth: dict[int, list[bytes]] = {}
+    for path in by_directory:
+        for one in (path, *paths_above(path)):
+            by_depth.setdefault(_depth(one), []).append(one)
+    # The deepest first: what became of a directory is a change of the one above it.
+    for depth in sorted(by_depth.keys() - {0}, reverse=True):
+        for path in dict.fromkeys(by_depth[depth]):
+            inside = by_directory.pop(path, {})
+            changed = _changed_directory(store, border_secret, root, path, inside, made_ns)
+            if changed is not None:
+                above, _, name = path.rpartition(b"/")
+                by_directory.setdefault(above, {})[name] = changed
+    return edit_directory(store, border_secret, root, by_directory.get(b"", {}))
 
 
-def _with_entry(store: ChunkStore, border_secret: bytes, directory: Directory, entry: TreeEntry) -> Directory:
-    builder = DirectoryBuilder(store, border_secret)
-    for one in _merged(store, directory, entry):
-        builder.add(one)
-    return builder.finish()
+def check_path(path: bytes) -> None:
+    """Raise BadPath for what no entry is called."""
+    try:
+        for name in path.split(b"/"):
+            check_name(name)
+    except BadTree as error:
+        raise BadPath(
+            f"{shown(path)} is not a path in a drive.",
+            hint="Write names joined by `/`, without `.` and `..`, and without a `/` at the end.",
+        ) from error
+    if _depth(path) > MAX_DEPTH:
+        raise BadPath(f"{shown(path)} is deeper than a drive can be.")
 
 
-def _merged(store: ChunkStore, directory: Directory, entry: TreeEntry) -> Iterator[TreeEntry]:
-    is_there = False
-    for one in entries_of(store, directory):
-        if not is_there and one.name >= entry.name:
-            is_there = True
-            yield entry
-        if one.name != entry.name:
-            yield one
-    if not is_there:
-        yield entry
+def paths_above(path: bytes) -> Iterator[bytes]:
+    """The paths of the directories that a path is in, the innermost first; not the root."""
+    while b"/" in path:
+        path = path.rpartition(b"/")[0]
+        yield path
+
+
+def _changed_directory(
+    store: ChunkStore,
+    border_secret: bytes,
+    root: Directory,
+    path: bytes,
+    changes: Mapping[bytes, TreeEntry | None],
+    made_ns: int,
+) -> TreeEntry | None:
+    """A directory with its changes; None if it stays as it is."""
+    there = find_path(store, root, path)
+    if there is None:
+        if not any(changes.values()):
+            return None
+        name = path.rpartition(b"/")[2]
+        there = TreeEntry(name=name, kind=Kind.DIRECTORY, mode=DIRECTORY_MODE, mtime_ns=made_ns)
+    if there.kind is not Kind.DIRECTORY:
+        raise BadPath(
+            f"{shown(path)} is in the drive, and is not a directory.",
+            hint="Choose another place, or take it out of the drive first.",
+        )
+    return replace(there, directory=edit_directory(store, border_secret, there.directory, changes))
+
+
+def _depth(path: bytes) -> int:
+    return path.count(b"/") + 1 if path else 0

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from grange.storage.temporary_file import create_temporary, remove_leftovers, temporary_link
+from grange.storage.temporary_file import create_temporary, names_in, remove_leftovers, temporary_link
 from grange_client.errors import DiskFailed, UnfitName, WouldOverwrite
 from grange_client.files.attribute_setter import AttributeSetter, PlainAttributes
 from grange_client.files.attributes import Remarks
@@ -157,6 +157,11 @@ class Target:
                 os.unlink(name, dir_fd=self._root)
                 os.close(descriptor)
         return self._folds_names
+
+    def names_in(self, directory: bytes) -> set[bytes]:
+        """What is in a directory. Raises DiskFailed and WouldOverwrite."""
+        with self._directory(directory) as descriptor:
+            return set(names_in(descriptor))
 
     def clean(self, directory: bytes, keep: Collection[bytes]) -> None:
         """Remove what killed runs left in a directory, but for these names."""

@@ -1,0 +1,131 @@
+"""The commits of a drive: in order, by name, by time.
+
+history = read_history(reader, state)
+history.commits                 newest first
+history.resolve("before")       a tag, the beginning of an id, or "latest"
+history.at(time_ns)             what was the newest then
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from heapq import heappop, heappush
+
+from grange.errors import UserError
+from grange_client.drive.chunk import ChunkId, ChunkKey, ChunkType, id_of
+from grange_client.drive.chunk_store import ChunkReader
+from grange_client.drive.commit import Commit, unpack_commit
+from grange_client.drive.drive_state import DriveState
+from grange_client.drive.edits.names import tags_of
+from grange_client.errors import UnknownCommit
+
+LATEST = "latest"
+SHORT_ID_CHARACTERS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedCommit:
+    """A commit, and what the drive says of it."""
+
+    id: ChunkId
+    key: ChunkKey
+    commit: Commit
+    tags: tuple[str, ...]
+    parents: tuple[ChunkId, ...]
+    """Those that are not kept any more, too."""
+    is_head: bool
+
+    @property
+    def short_id(self) -> str:
+        """What a person types."""
+        return self.id.hex()[:SHORT_ID_CHARACTERS]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """All commits that are kept."""
+
+    commits: tuple[LoggedCommit, ...]
+    """Newest first; none before one that comes from it, whatever the clocks of devices said."""
+    unreadable: Mapping[ChunkId, UserError]
+    """Those of which the chunk is not to be had, and why."""
+
+    def resolve(self, name: str) -> LoggedCommit:
+        """The commit that somebody means: a tag, else an id or the beginning of one, or `latest`.
+
+        Raises UnknownCommit for none, and for a beginning that several have.
+        """
+        for one in self.commits:
+            if name in one.tags:
+                return one
+        if name == LATEST and self.commits:
+            return self.commits[0]
+        found = [one for one in self.commits if one.id.hex().startswith(name.lower())] if name else []
+        if len(found) == 1:
+            return found[0]
+        if found:
+            some = ", ".join(one.id.hex()[: len(name) + 4] for one in found[:3])
+            raise UnknownCommit(f"{len(found)} commits begin with {name}: {some} …", hint="Write more of it.")
+        raise UnknownCommit(
+            f"The drive has no commit {name}.", hint="`grange log` lists commits, `grange tag` their tags."
+        )
+
+    def at(self, time_ns: int) -> LoggedCommit:
+        """The newest commit at a time. Raises UnknownCommit if there was none yet, or it is not kept."""
+        for one in self.commits:
+            if one.commit.time_ns <= time_ns:
+                return one
+        raise UnknownCommit(
+            "No commit that is kept is so old.", hint="`grange log` lists those that there are."
+        )
+
+    def base_of(self, commit: LoggedCommit) -> LoggedCommit | None:
+        """What a commit is compared with: the newest of its parents that is kept."""
+        return next((one for one in self.commits if one.id in commit.parents), None)
+
+
+def read_history(reader: ChunkReader, state: DriveState) -> History:
+    """All live commits of a drive. One that cannot be read is named, and the others are there."""
+    tags: dict[ChunkId, list[str]] = {}
+    for tag, commit_id in tags_of(state).items():
+        tags.setdefault(commit_id, []).append(tag)
+    heads = state.heads
+    logged: dict[ChunkId, LoggedCommit] = {}
+    unreadable: dict[ChunkId, UserError] = {}
+    for commit_id, key in state.live_commits.items():
+        try:
+            commit = unpack_commit(reader.read(ChunkType.COMMIT, key))
+        except UserError as error:
+            unreadable[commit_id] = error
+            continue
+        logged[commit_id] = LoggedCommit(
+            id=commit_id,
+            key=key,
+            commit=commit,
+            tags=tuple(tags.get(commit_id, ())),
+            parents=tuple(id_of(parent) for parent in commit.parents),
+            is_head=commit_id in heads,
+        )
+    return History(commits=_newest_first(logged), unreadable=unreadable)
+
+
+def _newest_first(logged: Mapping[ChunkId, LoggedCommit]) -> tuple[LoggedCommit, ...]:
+    """By time, but children before their parents."""
+    children = dict.fromkeys(logged, 0)
+    for one in logged.values():
+        for parent in one.parents:
+            if parent in children:
+                children[parent] += 1
+    ready: list[tuple[int, ChunkId]] = []
+    for commit_id, count in children.items():
+        if not count:
+            heappush(ready, (-logged[commit_id].commit.time_ns, commit_id))
+    ordered = []
+    while ready:
+        one = logged[heappop(ready)[1]]
+        ordered.append(one)
+        for parent in one.parents:
+            if parent in children:
+                children[parent] -= 1
+                if not children[parent]:
+                    heappush(ready, (-logged[parent].commit.time_ns, parent))
+    return tuple(ordered)
