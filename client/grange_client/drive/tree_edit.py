@@ -7,7 +7,7 @@ from typing import Final
 from grange_client.drive.chunk_store import ChunkStore
 from grange_client.drive.directory_edit import edit_directory
 from grange_client.drive.entry import Directory, TreeEntry, check_name
-from grange_client.drive.tree import MAX_DEPTH, find_path
+from grange_client.drive.tree import MAX_DEPTH, find_entry
 from grange_client.errors import BadPath, BadTree
 from grange_client.files.scan import Kind, shown
 
@@ -32,9 +32,9 @@ def edit_tree(
 ) -> Directory:
     """The tree with entries at these paths, or without what is there where there is None.
 
-    No path may be below another one of these. Directories on the way are made where there are none, with
-    this time. Raises BadPath for what is no path, and where something else is on the way, BadTree, and what
-    the store raises.
+    No path may be below another one of these; what is taken out is there. Directories on the way are made
+    where there are none, with this time. Raises BadPath for what is no path, and where something else is on
+    the way, BadTree, and what the store raises.
     """
     by_directory: dict[bytes, dict[bytes, TreeEntry | None]] = {}
     for path, entry in changes.items():
@@ -48,15 +48,37 @@ def edit_tree(
     for path in by_directory:
         for one in (path, *paths_above(path)):
             by_depth.setdefault(_depth(one), []).append(one)
+    on_the_way = _directories(store, root, by_depth, made_ns)
     # The deepest first: what became of a directory is a change of the one above it.
     for depth in sorted(by_depth.keys() - {0}, reverse=True):
         for path in dict.fromkeys(by_depth[depth]):
             inside = by_directory.pop(path, {})
-            changed = _changed_directory(store, border_secret, root, path, inside, made_ns)
-            if changed is not None:
+            if inside:
+                there = on_the_way[path]
+                directory = edit_directory(store, border_secret, there.directory, inside)
                 above, _, name = path.rpartition(b"/")
-                by_directory.setdefault(above, {})[name] = changed
+                by_directory.setdefault(above, {})[name] = replace(there, directory=directory)
     return edit_directory(store, border_secret, root, by_directory.get(b"", {}))
+
+
+def _directories(
+    store: ChunkStore, root: Directory, by_depth: Mapping[int, list[bytes]], made_ns: int
+) -> dict[bytes, TreeEntry]:
+    """The directories with these paths, as they are, or as they are made. Raises BadPath."""
+    entries: dict[bytes, TreeEntry] = {}
+    for depth in sorted(by_depth.keys() - {0}):
+        for path in dict.fromkeys(by_depth[depth]):
+            above, _, name = path.rpartition(b"/")
+            there = find_entry(store, entries[above].directory if above else root, name)
+            if there is None:
+                there = TreeEntry(name=name, kind=Kind.DIRECTORY, mode=DIRECTORY_MODE, mtime_ns=made_ns)
+            if there.kind is not Kind.DIRECTORY:
+                raise BadPath(
+                    f"{shown(path)} is in the drive, and is not a directory.",
+                    hint="Choose another place, or take it out of the drive first.",
+                )
+            entries[path] = there
+    return entries
 
 
 def check_path(path: bytes) -> None:
@@ -78,29 +100,6 @@ def paths_above(path: bytes) -> Iterator[bytes]:
     while b"/" in path:
         path = path.rpartition(b"/")[0]
         yield path
-
-
-def _changed_directory(
-    store: ChunkStore,
-    border_secret: bytes,
-    root: Directory,
-    path: bytes,
-    changes: Mapping[bytes, TreeEntry | None],
-    made_ns: int,
-) -> TreeEntry | None:
-    """A directory with its changes; None if it stays as it is."""
-    there = find_path(store, root, path)
-    if there is None:
-        if not any(changes.values()):
-            return None
-        name = path.rpartition(b"/")[2]
-        there = TreeEntry(name=name, kind=Kind.DIRECTORY, mode=DIRECTORY_MODE, mtime_ns=made_ns)
-    if there.kind is not Kind.DIRECTORY:
-        raise BadPath(
-            f"{shown(path)} is in the drive, and is not a directory.",
-            hint="Choose another place, or take it out of the drive first.",
-        )
-    return replace(there, directory=edit_directory(store, border_secret, there.directory, changes))
 
 
 def _depth(path: bytes) -> int:
