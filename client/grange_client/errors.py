@@ -41,6 +41,8 @@
        |- OutputFailed         standard output does not take what is printed; see `output_errors`
        |- OrderMissing         the endpoint does not show an order that was there before
        |- Overtaken            another device did first what was to be done for a drive
+       |- ChunkMissing         a chunk of a drive is in no pack that is known
+       |- ReadingEnded         a drive was closed while something was read from it
        |- CatalogChanged       another process changed a drive's catalog in the middle of something
        |- HomeForgetful        the home takes nothing, so nothing may be placed from it
        `- PlaceFailed          the market refused the order
@@ -256,6 +258,18 @@ class HomeForgetful(UserError, WorldError):
     """The home cannot be written, and what was asked for has to be remembered."""
 
     category = Category.FILES
+
+
+class ChunkMissing(UserError, WorldError):
+    """A chunk of a drive is in no pack that is known here."""
+
+    category = Category.DATA
+
+
+class ReadingEnded(UserError, WorldError):
+    """A drive was closed while something was read from it."""
+
+    category = Category.UNEXPECTED
 
 
 class CatalogChanged(UserError, WorldError):

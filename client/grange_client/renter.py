@@ -59,7 +59,9 @@ from grange_client.delegates import Delegates
 from grange_client.downloads.downloads import DownloadPlan, Downloads
 from grange_client.downloads.reader import OrderReader
 from grange_client.downloads.restore import Restored
-from grange_client.errors import PAY_MORE, ClockWrong, NothingToTakeOut, UnknownOrder
+from grange_client.drive.catalog import Catalog as DriveCatalog
+from grange_client.drive.keys import DriveKeys
+from grange_client.errors import PAY_MORE, ClockWrong, NothingToTakeOut, UnknownOrder, Unopened
 from grange_client.extension import Extensions
 from grange_client.files.manifest import Manifest
 from grange_client.keys.config import Config, pins_path
@@ -87,6 +89,10 @@ from grange_client.orders.reputations import REPUTATIONS_NAME, Reputations
 from grange_client.orders.store import Quote, Storing, watching_records
 from grange_client.orders.sync import Synced, gap_notices, sync_with_all
 from grange_client.orders.tenure_check import TenureCheck
+from grange_client.packs.placing import PackPlacing
+from grange_client.packs.reading import PackReading
+from grange_client.packs.search import PackSearch, drives_of_phrase
+from grange_client.packs.spool import Spool
 
 CHANNELS_NAME = "payment-channels.sqlite"
 """What was signed away for reads, beside the catalog."""
@@ -472,6 +478,54 @@ class Renter:
         await self.notes.settled()
         return stored
 
+    # Packs of drives.
+
+    @property
+    def packs(self) -> PackPlacing:
+        """Packs of drives as orders of this renter."""
+        return PackPlacing(
+            orders=self._order_storing,
+            catalog=self.catalog,
+            keys=self._keys,
+            tenures=self._tenures,
+            notes=self.notes,
+            options=self._options,
+            reputations_at=self._records,
+            diagnosed=self._diagnosed,
+            note_agreed=self._note_agreed,
+            sync=self.sync,
+        )
+
+    @property
+    def pack_search(self) -> PackSearch:
+        """Which orders of this account are packs; of what the chain showed at the last `sync`."""
+        return PackSearch(catalog=self.catalog, downloads=self._downloads, executors=self.executors)
+
+    def read_packs(
+        self,
+        keys: DriveKeys,
+        catalog: DriveCatalog,
+        *,
+        spool: Spool | None = None,
+        budget: Budget | None = None,
+        watch: Listener = ignore_progress,
+    ) -> PackReading:
+        """The packs of one drive, to be read in threads. The caller closes it, in the event loop."""
+        return PackReading(
+            keys=keys,
+            catalog=catalog,
+            downloads=self._downloads,
+            spool=spool,
+            budget=budget,
+            watch=watching_records(watch, self._note),
+        )
+
+    async def sync(self, watch: Listener = ignore_progress) -> Synced:
+        """Read what is new of this account's orders on the chain. Raises the errors of the chain."""
+        await self._sync(watch)
+        assert self._synced is not None
+        return self._synced
+
     # Keeping on.
 
     async def quote_extension(
@@ -534,7 +588,9 @@ class Renter:
     async def _read_names(self, listed: Sequence[Known], watch: Listener, budget: Budget | None) -> None:
         """One that cannot be read keeps no other from being listed, and got."""
         epoch = await self._epoch()
-        unread = [one.order for one in listed if one.name is None and one.order.end > epoch]
+        unread = [
+            one.order for one in listed if one.name is None and one.drive is None and one.order.end > epoch
+        ]
         self._unread.clear()
         if unread:
             # Before anything is under way: a person may be asked.
@@ -545,7 +601,15 @@ class Renter:
             except ClockWrong:
                 raise
             except OF_ONE_ORDER as error:
-                self._unread[order.id] = error
+                if not (isinstance(error, Unopened) and await self._is_pack(order, watch, budget)):
+                    self._unread[order.id] = error
+
+    async def _is_pack(self, order: OrderState, watch: Listener, budget: Budget | None) -> bool:
+        """Whether an order that has no manifest is a pack of one of our drives; it is noted then."""
+        whose = drives_of_phrase(self.identity.secret)
+        with suppress(*OF_ONE_ORDER):
+            return await self.pack_search.drive_of(order, whose, watch, budget=budget) is not None
+        return False
 
     async def _known_tenures(self, orders: Sequence[OrderState]) -> list[OrderState]:
         """Orders that were just listed, as they are kept now; not those the endpoint does not speak of.

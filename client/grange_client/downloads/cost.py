@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from grange.layout import Geometry
 from grange.token_unit import TokenUnit
-from grange.transfer.stripes import stripes_for
+from grange.transfer.stripes import Stripe, stripes_for
 from grange.units import egress_rounded_up
 from grange.wire.limits import STEP_BYTES
 from grange_client.errors import NotEnoughMoney
@@ -29,10 +29,15 @@ class ReadCost:
 
 def estimate_read_cost(geometry: Geometry, blocks: Iterable[int], prices: Sequence[int | None]) -> ReadCost:
     """What these blocks cost; `prices[i]` is that of slot i's farmer per GiB, None if it cannot be read."""
+    return estimate_stripes(geometry, stripes_for(geometry, blocks), prices)
+
+
+def estimate_stripes(geometry: Geometry, stripes: Iterable[Stripe], prices: Sequence[int | None]) -> ReadCost:
+    """The same of stripes."""
     expected = at_most = 0
     known = sorted(price for price in prices if price is not None)
-    for stripe in stripes_for(geometry, blocks):
-        size_bytes = (stripe.end - stripe.first) * geometry.piece_bytes
+    for stripe in stripes:
+        _, size_bytes = stripe.range_in(geometry)
         direct = [prices[column] for column in stripe.columns]
         asked = [price for price in direct if price is not None]
         if len(asked) < len(direct):

@@ -25,6 +25,7 @@ from grange.transfer.retry import RetryPolicy
 from grange.types import Epoch, OrderId
 from grange_client.downloads.cost import ReadCost, check_vault, estimate_read_cost
 from grange_client.downloads.holders import Holders, find_holders
+from grange_client.downloads.pack_bytes import PackBytes
 from grange_client.downloads.reader import OrderReader
 from grange_client.downloads.rebuild import SlotRebuilder
 from grange_client.downloads.restore import Restored, blocks_of, chosen, fetch_manifest, restore
@@ -205,6 +206,28 @@ class Downloads:
     async def reader(self, order: OrderState, watch: Listener = ignore_progress) -> OrderReader:
         """An order opened for reading at any offset, from those who keep its slots now and ask no ransom."""
         return await self._open(await self.holders(order), watch, None, at_any_price=False)
+
+    async def pack_bytes(
+        self, order: OrderState, watch: Listener = ignore_progress, *, budget: Budget | None = None
+    ) -> PackBytes:
+        """A pack opened for reading, from those who keep its slots now and ask no ransom; for what their
+        prices on chain come to, and within a budget if there is one. Raises the errors of the chain."""
+        holders = await self.holders(order)
+        if await self.epoch() >= order.end:
+            watch = without_failures(watch)
+        spending = Budget(0, within=budget, hint=LIARS_LAST, unit=self.market.unit)
+        payments = self.directory.payments.within(spending)
+        return PackBytes(
+            holders.order,
+            holders.sources(partial(self._peer, payments), at_any_price=False),
+            prices=holders.prices(at_any_price=False),
+            spending=spending,
+            policy=self.policy,
+            executors=self.executors,
+            watch=watch,
+            diagnose=self.diagnose,
+            unit=self.market.unit,
+        )
 
     async def _known_manifest(self, order: OrderState) -> Manifest | None:
         if self._manifest is not None and self._manifest[0] == order.id:

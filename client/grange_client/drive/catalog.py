@@ -17,7 +17,8 @@ no chunks. What is asked of a catalog is as of one moment.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, NewType, Protocol
+from itertools import islice
+from typing import Final, NewType, Protocol, TypeVar
 
 from grange.errors import UserError
 from grange.types import Epoch, OrderId
@@ -29,6 +30,7 @@ from grange_client.drive.stamp import StampedFile
 BATCH: Final = 500
 """So many chunks or files at once are a good measure to ask for."""
 
+Item = TypeVar("Item")
 Marking = NewType("Marking", int)
 ReadPack = Callable[[OrderId, PackDescriptor | None], tuple[Journal, Iterable[PlacedChunk]]]
 """The journal of a pack, and its chunks in the order in which they stand there."""
@@ -137,6 +139,13 @@ class Catalog(Protocol):
 
     def begin_again(self) -> None:
         """Throw everything away."""
+
+
+def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Items, so many at a time."""
+    left = iter(items)
+    while batch := list(islice(left, size)):
+        yield batch
 
 
 def fill(catalog: Catalog, newest: Iterable[OrderId], read_pack: ReadPack) -> Recovery:

@@ -10,11 +10,10 @@ is there is found too. Memory is bounded; what it reads are the journals of all 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final
 
 from grange.types import OrderId
-from grange_client.drive.catalog import BATCH, Catalog, Place
+from grange_client.drive.catalog import BATCH, Catalog, Place, batches
 from grange_client.drive.drive_state import DriveState
 from grange_client.drive.journal import PackDescriptor, PlacedChunk
 
@@ -81,8 +80,7 @@ def _compare_states(stored: DriveState, rebuilt: DriveState) -> Iterator[Differe
 def _compare_chunks(catalog: Catalog, pack: OrderId, chunks: Iterable[PlacedChunk]) -> Iterator[Difference]:
     stored = _stored_chunks(catalog, pack)
     ours = next(stored, None)
-    left = iter(chunks)
-    while batch := list(islice(left, BATCH)):
+    for batch in batches(chunks, BATCH):
         places = catalog.find([chunk.id for chunk in batch])
         for theirs in batch:
             while ours is not None and ours.offset_bytes < theirs.offset_bytes:

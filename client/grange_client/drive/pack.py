@@ -18,6 +18,7 @@ killed need not be sent again.
 import hmac
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from struct import Struct
 from typing import Final
@@ -176,8 +177,17 @@ class PackWriter:
 class PackReader:
     """Finds what is in the pack of one order. Reads no more than what it is asked for."""
 
-    def __init__(self, keys: DriveKeys, order: OrderId, capacity_bytes: int, read: Read) -> None:
-        """Reads the pack's end. `order` is the one that the pack was sealed for.
+    def __init__(
+        self,
+        keys: DriveKeys,
+        order: OrderId,
+        capacity_bytes: int,
+        read: Read,
+        *,
+        read_proven: Read | None = None,
+    ) -> None:
+        """Reads the pack's end. `order` is the one that the pack was sealed for. Where what `read` gives may
+        not be what was stored, it is read again by `read_proven` if it does not open.
 
         Raises WrongDriveKey if this is no pack of the drive, BadPack if it is and is damaged, and what `read`
         raises.
@@ -185,6 +195,7 @@ class PackReader:
         self._keys = keys
         self._order = order
         self._read = read
+        self._read_proven = read_proven
         self.end: Final = self._read_end(capacity_bytes)
 
     def journal(self) -> JournalReader:
@@ -199,11 +210,26 @@ class PackReader:
         """The bytes of one chunk, not opened. Raises what `read` raises."""
         return self._read(chunk.offset_bytes, chunk.size_bytes)
 
+    def _read_opened(
+        self, offset_bytes: int, size_bytes: int, open_raw: Callable[[bytes], bytes | None]
+    ) -> tuple[bytes, bytes | None]:
+        """Some bytes, and what is in them; None if they do not open however they are read."""
+        raw = self._read(offset_bytes, size_bytes)
+        opened = open_raw(raw)
+        if opened is None and self._read_proven is not None:
+            raw = self._read_proven(offset_bytes, size_bytes)
+            opened = open_raw(raw)
+        return raw, opened
+
     def _read_end(self, capacity_bytes: int) -> PackEnd:
         if capacity_bytes < END_BYTES:
             raise BadPack(f"A pack has at least {END_BYTES} bytes.")
-        raw = self._read(capacity_bytes - END_BYTES, END_BYTES)
-        plain = open_sealed(self._keys.pack_key(self._order, b"end"), raw[CHECK_BYTES:], _END_CONTEXT)
+        key = self._keys.pack_key(self._order, b"end")
+        raw, plain = self._read_opened(
+            capacity_bytes - END_BYTES,
+            END_BYTES,
+            lambda raw: open_sealed(key, raw[CHECK_BYTES:], _END_CONTEXT),
+        )
         if plain is None:
             if raw[:CHECK_BYTES] == self._keys.check_value(self._order):
                 raise BadPack("The end of a pack is damaged.")
@@ -241,8 +267,8 @@ class PackReader:
         journal_hash = sha256()
         for index in range(self.end.sections):
             size = min(left, SECTION_BYTES)
-            sealed = self._read(offset, size + SEAL_BYTES)
-            section = open_sealed(key, sealed, _section_context(index))
+            open_section = partial(open_sealed, key, context=_section_context(index))
+            sealed, section = self._read_opened(offset, size + SEAL_BYTES, open_section)
             if section is None or len(section) != size:
                 raise BadPack("The journal of a pack is damaged.")
             journal_hash.update(sealed)

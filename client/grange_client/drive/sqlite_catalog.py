@@ -11,7 +11,6 @@ memory, a large one ends in words (`optional_database`).
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
@@ -19,7 +18,15 @@ from grange.messages import Domain
 from grange.storage.connection import BUSY_SECONDS
 from grange.storage.optional_database import Connection, OptionalDatabase
 from grange.types import Epoch, OrderId
-from grange_client.drive.catalog import BATCH, LiveContent, Marked, Marking, PackContent, Place
+from grange_client.drive.catalog import (
+    BATCH,
+    LiveContent,
+    Marked,
+    Marking,
+    PackContent,
+    Place,
+    batches,
+)
 from grange_client.drive.catalog_rows import BadRow, CatalogRows, RowKey, RowKind
 from grange_client.drive.chunk import ChunkId
 from grange_client.drive.drive_state import DriveState, Journal
@@ -115,7 +122,7 @@ class SqliteCatalog:
             self._change(lambda db: self._join(db, state))
             return
         chunk_count = content_bytes = 0
-        for batch in _batches(chunks, INSERT_BATCH):
+        for batch in batches(chunks, INSERT_BATCH):
             self._change(partial(insert_chunks, number=number, pack=pack, chunks=batch))
             chunk_count += len(batch)
             content_bytes += sum(one.size_bytes for one in batch)
@@ -146,7 +153,7 @@ class SqliteCatalog:
     def find(self, ids: Collection[ChunkId]) -> dict[ChunkId, tuple[Place, ...]]:
         """Where chunks are."""
         found: dict[ChunkId, tuple[Place, ...]] = {}
-        for batch in _batches(ids, BATCH):
+        for batch in batches(ids, BATCH):
             for one in self._read(partial(find_chunks, ids=batch)):
                 found[one.chunk.id] = (*found.get(one.chunk.id, ()), one.place)
         return found
@@ -166,7 +173,7 @@ class SqliteCatalog:
         new: list[ChunkId] = []
         missing: set[ChunkId] = set()
         # Also without any id, it is noticed that another marks.
-        for batch in list(_batches(dict.fromkeys(ids), BATCH)) or [[]]:
+        for batch in list(batches(dict.fromkeys(ids), BATCH)) or [[]]:
             is_new = self._change(partial(mark_chunks, marking=marking, ids=batch))
             new += [one for one in batch if is_new.get(one)]
             missing |= set(batch) - is_new.keys()
@@ -181,7 +188,7 @@ class SqliteCatalog:
     def stamped(self, paths: Collection[bytes]) -> dict[bytes, StampedFile]:
         """Files as they were."""
         found = {}
-        for batch in _batches(paths, BATCH):
+        for batch in batches(paths, BATCH):
             names = {self._rows.name_of(path): path for path in batch}
             for name, day, value in self._read(partial(_read_stamped, names=names)):
                 file = self._rows.open_stamped(names[name], day, value)
@@ -239,9 +246,3 @@ class SqliteCatalog:
 def _read_stamped(db: Connection, names: Collection[bytes]) -> list[tuple[bytes, int, bytes]]:
     query = f"SELECT name, day, value FROM stamped WHERE name IN ({question_marks(names)})"
     return db.execute(query, tuple(names)).fetchall()
-
-
-def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    left = iter(items)
-    while batch := list(islice(left, size)):
-        yield batch

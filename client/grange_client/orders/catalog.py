@@ -28,6 +28,7 @@ from grange_client.orders.catalog_upgrades import (
     CONTENTS,
     DELEGATES,
     MANDATES,
+    PACKS,
     SENDERS,
     UPGRADES,
 )
@@ -53,6 +54,8 @@ class Known:
     size_bytes: int | None
     extended_by: OrderId | None = None
     """The order in which it goes on after its end."""
+    drive: int | None = None
+    """The number of the drive that it is a pack of; None if it is none, or that is not known."""
 
     @property
     def closing(self) -> Closing | None:
@@ -169,7 +172,8 @@ class Catalog:
         query = (
             "SELECT id, name, created, files, size_bytes,"
             " (SELECT later.id FROM orders AS later"
-            f" WHERE later.previous = orders.id AND later.gone = {SHOWN} LIMIT 1)"
+            f" WHERE later.previous = orders.id AND later.gone = {SHOWN} LIMIT 1),"
+            f" (SELECT drive FROM packs WHERE packs.sealed_as = {_SEALED_AS} AND is_of LIMIT 1)"
             f" FROM orders LEFT JOIN contents ON contents.sealed_as = {_SEALED_AS} WHERE gone = ?"
         )
 
@@ -228,6 +232,17 @@ class Catalog:
         query = "INSERT OR IGNORE INTO mandates VALUES (?)"
         self.file.change(lambda db: db.executemany(query, rows))
 
+    def note_pack(self, sealed_as: OrderId, drive: int, *, is_of: bool = True) -> None:
+        """Remember that an order is a pack of a drive, or that it is none of this one."""
+        query = "INSERT OR REPLACE INTO packs VALUES (?, ?, ?)"
+        self.file.change(lambda db: db.execute(query, (sealed_as, drive, is_of)))
+
+    def packs(self, drive: int) -> dict[OrderId, bool]:
+        """Orders, by what they are sealed as, of which it is known whether they are packs of a drive."""
+        query = "SELECT sealed_as, MAX(drive = ?1 AND is_of) FROM packs WHERE drive = ?1 OR is_of GROUP BY 1"
+        rows = self.file.read(lambda db: db.execute(query, (drive,)).fetchall())
+        return {OrderId(order): bool(is_of) for order, is_of in rows}
+
     def block_of(self, order: OrderId) -> int | None:
         """In which block an order was placed; None of one that was never seen."""
         query = "SELECT block FROM orders WHERE id = ?"
@@ -258,6 +273,7 @@ def _known(  # noqa: PLR0917
     files: int | None,
     size_bytes: int | None,
     extended_by: bytes | None,
+    drive: int | None,
 ) -> Known:
     return Known(
         order=order,
@@ -266,6 +282,7 @@ def _known(  # noqa: PLR0917
         files=files,
         size_bytes=size_bytes,
         extended_by=OrderId(extended_by) if extended_by else None,
+        drive=drive,
     )
 
 
@@ -296,7 +313,7 @@ def _begin(
             if int(old) >= int(version):
                 for statement in statements:
                     db.execute(statement, {"renter": about["renter"]} if ":renter" in statement else {})
-    for statement in (_ABOUT, CONTENTS, SENDERS, DELEGATES, MANDATES):
+    for statement in (_ABOUT, CONTENTS, SENDERS, DELEGATES, MANDATES, PACKS):
         db.execute(statement)
     create_tables(db)
     db.executemany("INSERT OR REPLACE INTO about (key, value) VALUES (?, ?)", about.items())

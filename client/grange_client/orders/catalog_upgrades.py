@@ -3,15 +3,15 @@
 Decides the version of a catalog. Until version 3 it had what farmers did as well, which is in `reputations`
 now; until version 4 it had orders as they were placed, without the events that they follow from; until
 version 5 it did not know what farmers may ask for reading, until version 6 which key placed an order, until
-version 7 whom the account has authorized, and until version 8 which mandates it gave. These are read from
-the chain once more.
+version 7 whom the account has authorized, until version 8 which mandates it gave, and until version 9 which
+orders are packs of drives. These are read from the chain once more.
 """
 
 from typing import Final
 
 from grange.chain.order_tables import SCHEMA
 
-CATALOG_VERSION: Final = 9
+CATALOG_VERSION: Final = 10
 CONTENTS: Final = (
     "CREATE TABLE IF NOT EXISTS contents (sealed_as BLOB PRIMARY KEY, name TEXT, created INTEGER,"
     " files INTEGER, size_bytes INTEGER, manifest BLOB)"
@@ -21,6 +21,10 @@ SENDERS: Final = (
 )
 DELEGATES: Final = "CREATE TABLE IF NOT EXISTS delegates (address TEXT PRIMARY KEY) WITHOUT ROWID"
 MANDATES: Final = "CREATE TABLE IF NOT EXISTS mandates (number INTEGER PRIMARY KEY)"
+PACKS: Final = (
+    "CREATE TABLE IF NOT EXISTS packs (sealed_as BLOB, drive INTEGER, is_of INTEGER NOT NULL,"
+    " PRIMARY KEY (sealed_as, drive)) WITHOUT ROWID"
+)
 UPGRADES: Final = {
     "3": (
         "DROP TABLE IF EXISTS farmers",
@@ -53,5 +57,6 @@ UPGRADES: Final = {
     "6": (SENDERS,),
     "7": (DELEGATES,),
     "8": (MANDATES,),
+    "9": (PACKS,),
 }
 """By the version that is left behind, the oldest first: statements. `:renter` is whose catalog it is."""

@@ -238,14 +238,16 @@ class OrderStoring:
         name: str,
         is_resumed: bool = False,
         can_resume: bool = False,
+        before_placing: Callable[[], Awaitable[None]] | None = None,
     ) -> tuple[OrderState, Receipt]:
         """Store what was quoted, in one transaction, and wait until it is buried as the options say.
+        `before_placing` may raise what speaks against it in the last moment.
 
         Raises SourceChanged, NotEnoughFarmers, NotEnoughMoney, PlaceFailed and the errors of the chain;
         whatever was staged is then given up, unless another attempt `can_resume`. `is_resumed` says that this
         is one: farmers are asked what they have already.
         """
-        order = _NewOrder(self, quote, encoder, name)
+        order = _NewOrder(self, quote, encoder, name, before_placing)
         if is_resumed:
             # What is not sent again has roots all the same.
             for segment in range(quote.geometry.segments):
@@ -356,10 +358,18 @@ class _NewOrder:
     step = "Placing the order"
     passing_errors = PASSING_ERRORS
 
-    def __init__(self, storing: OrderStoring, quote: OrderQuote, encoder: SegmentEncoder, name: str) -> None:
+    def __init__(
+        self,
+        storing: OrderStoring,
+        quote: OrderQuote,
+        encoder: SegmentEncoder,
+        name: str,
+        before_placing: Callable[[], Awaitable[None]] | None,
+    ) -> None:
         self._storing = storing
         self._quote = quote
         self._name = name
+        self._before_placing = before_placing
         self.encoder = encoder
         self.id = quote.order
         self.quoted_block = quote.block
@@ -367,7 +377,9 @@ class _NewOrder:
         """Whether the files were read since it was seen that they are as they were."""
 
     async def prepare(self) -> None:
-        """Raises SourceChanged, if files were read since the last time."""
+        """Raises SourceChanged, if files were read since the last time, and what else speaks against it."""
+        if self._before_placing is not None:
+            await self._before_placing()
         if self.is_read:
             await self._storing.executors.on_disk(self.encoder.source.check_unchanged)
             self.is_read = False

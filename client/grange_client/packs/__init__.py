@@ -1,0 +1,9 @@
+"""Packs of drives on their way to farmers and back.
+
+spool       packs on disk until they are placed for good; spool_file is one of them
+placing     a pack as an order, and going on with one that was begun
+search      which orders of an account are packs of its drives
+reading     the bytes and the journals of packs
+chunks      chunks out of packs, one by one or many in the order in which they stand
+bridge      asking an event loop from a thread
+"""

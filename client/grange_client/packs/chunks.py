@@ -1,0 +1,231 @@
+"""Chunks out of packs, for anything that reads a drive: one by one, or many in the order in which they stand.
+
+    chunks = PackChunks(packs)
+    content = chunks.read(ChunkType.TREE, key)
+    for wanted, content in chunks.read_many(wanted_chunks): ...
+
+A chunk is read as its own bytes only. What does not open is read again in whole pieces that lead to the root
+on chain, so that the farmer that sent it is found out; then from another pack, if it is in several. Many
+chunks are grouped by pack, neighbours are read together, and some reads go on ahead of what is handed on.
+Any thread but the event loop's may read.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Lock
+from typing import Final
+
+from grange.errors import UserError
+from grange.types import OrderId
+from grange_client.drive.catalog import BATCH, Place, batches
+from grange_client.drive.chunk import ChunkId, ChunkKey, ChunkKeys, ChunkType, id_of
+from grange_client.drive.chunk_store import WantedChunk
+from grange_client.drive.journal import PlacedChunk
+from grange_client.errors import BadChunk, ChunkMissing, SourceChanged
+from grange_client.packs.reading import PackReading
+
+LOT_CHUNKS: Final = 4 * BATCH
+"""So many chunks are put into order at a time."""
+MAX_RANGE_BYTES: Final = 8 << 20
+"""One read, unless a chunk is longer."""
+MAX_GAP_BYTES: Final = 32 << 10
+"""So much that nobody wants is read along, rather than asking twice."""
+AHEAD_BYTES: Final = 64 << 20
+"""Of reads that are under way or wait to be handed on."""
+CACHE_BYTES: Final = 32 << 20
+"""Of directories and lists, which are read again and again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """Chunks of one pack that are read together."""
+
+    pack: OrderId
+    begin: int
+    end: int
+    chunks: tuple[tuple[PlacedChunk, WantedChunk], ...]
+
+
+class PackChunks:
+    """The chunks of one drive, as `chunk_store.ChunkSource` has it."""
+
+    def __init__(self, packs: PackReading) -> None:
+        self._packs = packs
+        self._lock = Lock()
+        self._cache: OrderedDict[tuple[ChunkType, ChunkKey], bytes] = OrderedDict()
+        self._cached_bytes = 0
+
+    def read(self, chunk_type: ChunkType, key: ChunkKey, *, shared: bool = False) -> bytes:
+        """The content of a chunk.
+
+        Raises ChunkMissing for one that is in no pack, BadChunk for one that is there and not what was
+        sealed, and what reading it raises.
+        """
+        with self._lock:
+            if (content := self._cache.get((chunk_type, key))) is not None:
+                self._cache.move_to_end((chunk_type, key))
+                return content
+        wanted = WantedChunk(type=chunk_type, key=key, shared=shared)
+        places = self._packs.catalog.find([id_of(key)]).get(id_of(key), ())
+        content = self._read_anywhere(wanted, places)
+        if chunk_type is not ChunkType.DATA:
+            self._remember(chunk_type, key, content)
+        return content
+
+    def read_many(self, wanted: Iterable[WantedChunk]) -> Iterator[tuple[WantedChunk, bytes]]:
+        """The content of many chunks, each as often as it is named, in the order in which they are soonest to
+        be had. Memory is bounded, however many there are. Raises as `read`."""
+        for lot in batches(wanted, LOT_CHUNKS):
+            yield from self._read_lot(lot)
+
+    def _read_lot(self, lot: Sequence[WantedChunk]) -> Iterator[tuple[WantedChunk, bytes]]:
+        places: dict[ChunkId, tuple[Place, ...]] = {}
+        for some in batches({id_of(one.key) for one in lot}, BATCH):
+            places |= self._packs.catalog.find(some)
+        ranges = deque(_ranges(self._chosen(lot, places)))
+        reading: deque[tuple[_Range, Future[bytes] | None]] = deque()
+        ahead = 0
+        try:
+            while ranges or reading:
+                while ranges and (not reading or ahead + _size(ranges[0]) <= AHEAD_BYTES):
+                    one = ranges.popleft()
+                    ahead += _size(one)
+                    reading.append((one, self._begin(one)))
+                one, future = reading.popleft()
+                yield from self._open_range(one, future, places)
+                ahead -= _size(one)
+        finally:
+            for _, future in reading:
+                if future is not None:
+                    future.cancel()
+
+    def _chosen(
+        self, lot: Sequence[WantedChunk], places: dict[ChunkId, tuple[Place, ...]]
+    ) -> list[tuple[Place, WantedChunk]]:
+        """One place of each; of several the one in a pack that has most of the others."""
+        counts: dict[OrderId, int] = {}
+        for found in places.values():
+            for pack in {place.pack for place in found}:
+                counts[pack] = counts.get(pack, 0) + 1
+        chosen = []
+        for one in lot:
+            found = places.get(id_of(one.key), ())
+            if not found:
+                raise _missing(one)
+            chosen.append((max(found, key=lambda place: (counts[place.pack], place.pack)), one))
+        return chosen
+
+    def _begin(self, one: _Range) -> "Future[bytes] | None":
+        packs = self._packs
+        if packs.is_near(one.pack):
+            return None
+        return packs.bridge.begin(packs.fetch(one.pack, one.begin, one.end - one.begin))
+
+    def _open_range(
+        self,
+        one: _Range,
+        future: "Future[bytes] | None",
+        places: dict[ChunkId, tuple[Place, ...]],
+    ) -> Iterator[tuple[WantedChunk, bytes]]:
+        raw: bytes | None = None
+        if future is not None:
+            try:
+                raw = self._packs.bridge.result_of(future)
+            except UserError:
+                # Each is tried by itself, in other packs too.
+                raw = None
+        for chunk, wanted in one.chunks:
+            content = None
+            if raw is not None:
+                start = chunk.offset_bytes - one.begin
+                try:
+                    content = self._open(wanted, raw[start : start + chunk.size_bytes])
+                except BadChunk:
+                    content = None
+            if content is None:
+                content = self._read_anywhere(wanted, places[id_of(wanted.key)], first=one.pack)
+            yield wanted, content
+
+    def _read_anywhere(
+        self, wanted: WantedChunk, places: Sequence[Place], *, first: OrderId | None = None
+    ) -> bytes:
+        error: UserError = _missing(wanted)
+        near = {place.pack for place in places if self._packs.is_near(place.pack)}
+        for place in sorted(places, key=lambda place: (place.pack not in near, place.pack != first)):
+            try:
+                return self._read_at(wanted, place)
+            except UserError as failure:
+                error = failure
+        raise error
+
+    def _read_at(self, wanted: WantedChunk, place: Place) -> bytes:
+        pack, offset, size = place.pack, place.chunk.offset_bytes, place.chunk.size_bytes
+        with suppress(BadChunk, SourceChanged):
+            if (raw := self._packs.read_near(pack, offset, size)) is not None:
+                return self._open(wanted, raw)
+        try:
+            return self._open(wanted, self._packs.read(pack, offset, size))
+        except BadChunk:
+            return self._open(wanted, self._packs.read(pack, offset, size, proven=True))
+
+    def _open(self, wanted: WantedChunk, raw: bytes) -> bytes:
+        return self._scope(wanted).open(wanted.type, wanted.key, raw)
+
+    def _scope(self, wanted: WantedChunk) -> ChunkKeys:
+        if not wanted.shared:
+            return self._packs.keys.own
+        if self._packs.keys.shared is None:
+            raise BadChunk(
+                "A chunk is among those that drives share, and this device does not have their key.",
+                hint="Give the device that key, or read it with the recovery phrase.",
+            )
+        return self._packs.keys.shared
+
+    def _remember(self, chunk_type: ChunkType, key: ChunkKey, content: bytes) -> None:
+        with self._lock:
+            if (chunk_type, key) not in self._cache:
+                self._cache[chunk_type, key] = content
+                self._cached_bytes += len(content)
+            while self._cached_bytes > CACHE_BYTES:
+                _, oldest = self._cache.popitem(last=False)
+                self._cached_bytes -= len(oldest)
+
+
+def _ranges(chosen: Iterable[tuple[Place, WantedChunk]]) -> Iterator[_Range]:
+    """Chunks by pack, and there in the order in which they stand; neighbours together."""
+    ordered = sorted(chosen, key=lambda one: (one[0].pack, one[0].chunk.offset_bytes))
+    group: list[tuple[PlacedChunk, WantedChunk]] = []
+    pack, begin, end = None, 0, 0
+    for place, wanted in ordered:
+        chunk = place.chunk
+        chunk_end = chunk.offset_bytes + chunk.size_bytes
+        if group and (
+            place.pack != pack
+            or chunk.offset_bytes > end + MAX_GAP_BYTES
+            or chunk_end - begin > max(MAX_RANGE_BYTES, end - begin)
+        ):
+            assert pack is not None
+            yield _Range(pack, begin, end, tuple(group))
+            group = []
+        if not group:
+            pack, begin, end = place.pack, chunk.offset_bytes, chunk_end
+        group.append((chunk, wanted))
+        end = max(end, chunk_end)
+    if group:
+        assert pack is not None
+        yield _Range(pack, begin, end, tuple(group))
+
+
+def _size(one: _Range) -> int:
+    return one.end - one.begin
+
+
+def _missing(wanted: WantedChunk) -> ChunkMissing:
+    return ChunkMissing(
+        f"A {wanted.type.name.lower()} chunk is in no pack that is known here.",
+        detail=f"It is chunk {id_of(wanted.key).hex()[:8]}. Its pack may be over, or not be read yet.",
+        hint="Read the chain again. If that does not help, what needs the chunk cannot be restored in full.",
+    )

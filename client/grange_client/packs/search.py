@@ -1,0 +1,165 @@
+"""Which orders of an account are packs of its drives: the end of a pack says so to anyone with its key.
+
+    found = await search.newest(whose_drive)               the newest pack of a drive leads to the others
+    found = await search.all_packs(number, whose_drive, known=state.packs)
+
+An order is looked at once: what it is, is noted in the home. That takes 128 bytes of it. Where these are not
+of one of our drives, its last piece is read and compared with its root, so that a farmer cannot hide a pack.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from grange.chain.orders import OrderState
+from grange.errors import UserError
+from grange.executors import Executors
+from grange.peer import Budget
+from grange.seal import RecoverySecret
+from grange.tasks import together
+from grange.transfer.events import Listener, ignore_progress
+from grange.types import OrderId
+from grange_client.downloads.downloads import Downloads
+from grange_client.drive.keys import CHECK_BYTES, DriveKeys, find_drive
+from grange_client.drive.pack import END_BYTES
+from grange_client.orders.catalog import Catalog, Known
+
+AT_ONCE: Final = 8
+"""Orders that are looked at side by side."""
+WhoseDrive = Callable[[OrderId, bytes], int | None]
+"""The number of the drive that a pack is of, by the check value at its end; None if it is of none of ours."""
+
+
+def drives_of_phrase(recovery: RecoverySecret, *, last_known: int = -1) -> WhoseDrive:
+    """Any drive of a recovery phrase, with numbers up to a few beyond the last that is known."""
+    highest = last_known
+
+    def whose(pack: OrderId, check_value: bytes) -> int | None:
+        nonlocal highest
+        number = find_drive(recovery, pack, check_value, last_known=highest)
+        highest = highest if number is None else max(highest, number)
+        return number
+
+    return whose
+
+
+def drives_with_keys(drives: Mapping[int, DriveKeys]) -> WhoseDrive:
+    """The drives whose keys a device has."""
+
+    def whose(pack: OrderId, check_value: bytes) -> int | None:
+        return next((n for n, keys in drives.items() if keys.check_value(pack) == check_value), None)
+
+    return whose
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundPacks:
+    """What a search has found of one drive."""
+
+    packs: tuple[OrderState, ...] = ()
+    """The orders that keep its packs now, the newest first."""
+    foreign: tuple[OrderState, ...] = ()
+    """Orders that are no pack of a drive whose key we have: another drive's, made by `put`, or the key is
+    wrong."""
+    unread: Mapping[OrderId, UserError] = field(default_factory=dict)
+    """Orders that could not be looked at, and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackSearch:
+    """Looks through the orders of a renter's catalog, which has read the chain."""
+
+    catalog: Catalog
+    downloads: Downloads
+    executors: Executors
+
+    async def find(
+        self,
+        drive: int,
+        whose: WhoseDrive,
+        *,
+        known: Collection[OrderId] = (),
+        only_newest: bool = False,
+        watch: Listener = ignore_progress,
+        budget: Budget | None = None,
+    ) -> FoundPacks:
+        """The packs of a drive; without those that are `known`, by what they were sealed for, and with
+        `only_newest` no more than the newest one. Raises the errors of the chain, and OverBudget."""
+        epoch = await self.downloads.epoch()
+        listed = await self.executors.in_database(self.catalog.orders)
+        orders = [one for one in _as_kept(listed, epoch) if one.order.sealed_as not in known]
+        told = await self.executors.in_database(self.catalog.packs, drive)
+        packs: list[OrderState] = []
+        foreign: list[OrderState] = []
+        unread: dict[OrderId, UserError] = {}
+        for begin in range(0, len(orders), AT_ONCE):
+            some = orders[begin : begin + AT_ONCE]
+            answers = await together(
+                *(self._answer(one, drive, whose, told, watch=watch, budget=budget) for one in some)
+            )
+            for one, answer in zip(some, answers, strict=True):
+                if isinstance(answer, UserError):
+                    unread[one.order.id] = answer
+                elif answer:
+                    packs.append(one.order)
+                elif one.drive is None and one.name is None:
+                    foreign.append(one.order)
+            if packs and only_newest:
+                packs = packs[:1]
+                break
+        return FoundPacks(packs=tuple(packs), foreign=tuple(foreign), unread=unread)
+
+    async def drive_of(
+        self,
+        order: OrderState,
+        whose: WhoseDrive,
+        watch: Listener = ignore_progress,
+        *,
+        budget: Budget | None = None,
+    ) -> int | None:
+        """The number of the drive that an order is a pack of; None if it is of none of ours. Noted in the
+        home. Raises what reading it raises."""
+        pack = await self.downloads.pack_bytes(order, watch, budget=budget)
+        for proven in (False, True):
+            raw = await pack.read(pack.size_bytes - END_BYTES, END_BYTES, proven=proven)
+            number = whose(order.sealed_as, raw[:CHECK_BYTES])
+            if number is not None:
+                await self.executors.in_database(self.catalog.note_pack, order.sealed_as, number)
+                return number
+        return None
+
+    async def _answer(
+        self,
+        known: Known,
+        drive: int,
+        whose: WhoseDrive,
+        told: Mapping[OrderId, bool],
+        *,
+        watch: Listener,
+        budget: Budget | None,
+    ) -> bool | UserError:
+        order = known.order
+        if known.name is not None:
+            return False
+        if order.sealed_as in told:
+            return told[order.sealed_as]
+        try:
+            number = await self.drive_of(order, whose, watch, budget=budget)
+        except UserError as error:
+            return error
+        if number is None:
+            await self.executors.in_database(
+                lambda: self.catalog.note_pack(order.sealed_as, drive, is_of=False)
+            )
+        return number == drive
+
+
+def _as_kept(listed: Iterable[Known], epoch: int) -> list[Known]:
+    """Orders that are not over, each as the last one in which it goes on."""
+    seen: set[OrderId] = set()
+    kept = []
+    for one in sorted(listed, key=lambda one: (one.order.block, one.order.end), reverse=True):
+        if one.order.end > epoch and one.closing is None and one.order.sealed_as not in seen:
+            seen.add(one.order.sealed_as)
+            kept.append(one)
+    return kept
