@@ -780,9 +780,15 @@ class World:
 
     @asynccontextmanager
     async def renter(
-        self, home: Path | None = None, *, clock_ahead: int = 0, busy_seconds: float = BUSY_SECONDS
+        self,
+        home: Path | None = None,
+        *,
+        clock_ahead: int = 0,
+        busy_seconds: float = BUSY_SECONDS,
+        first_block: int = 0,
     ) -> AsyncIterator[Renter]:
-        """The renter, on this machine or another, whose clock may be some seconds ahead."""
+        """The renter, on this machine or another, whose clock may be some seconds ahead; it reads the chain
+        from a block on."""
         folder = home or self.home
         folder.mkdir(parents=True, exist_ok=True)
         async with Renter.assembled(
@@ -792,6 +798,7 @@ class World:
             policy=self.policy,
             freshness=Freshness(fresh_seconds=0.0, usable_seconds=0.0),
             busy_seconds=busy_seconds,
+            first_block=first_block,
             now=lambda: NOW + clock_ahead,
         ) as renter:
             yield renter

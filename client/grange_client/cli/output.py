@@ -86,6 +86,7 @@ def order_json(known: Known, clock: BlockClock, unread: Iterable[tuple[int, int]
     return {
         "order": order.id.hex(),
         "name": known.name,
+        "drive": known.drive,
         "files": known.files,
         "bytes": known.size_bytes,
         "created": known.created,

@@ -58,6 +58,13 @@ class Known:
     """The number of the drive that it is a pack of; None if it is none, or that is not known."""
 
     @property
+    def title(self) -> str | None:
+        """What to call it: its name, or the drive that it is a pack of; None if neither is known."""
+        if self.name is not None or self.drive is None:
+            return self.name
+        return f"drive {self.drive}" if self.drive else "drive main"
+
+    @property
     def closing(self) -> Closing | None:
         """What came back; None until it was closed."""
         return self.order.closing
@@ -237,11 +244,10 @@ class Catalog:
         query = "INSERT OR REPLACE INTO packs VALUES (?, ?, ?)"
         self.file.change(lambda db: db.execute(query, (sealed_as, drive, is_of)))
 
-    def packs(self, drive: int) -> dict[OrderId, bool]:
-        """Orders, by what they are sealed as, of which it is known whether they are packs of a drive."""
-        query = "SELECT sealed_as, MAX(drive = ?1 AND is_of) FROM packs WHERE drive = ?1 OR is_of GROUP BY 1"
-        rows = self.file.read(lambda db: db.execute(query, (drive,)).fetchall())
-        return {OrderId(order): bool(is_of) for order, is_of in rows}
+    def no_packs(self, drive: int) -> set[OrderId]:
+        """Orders, by what they are sealed as, of which it is known that they are no packs of a drive."""
+        query = "SELECT sealed_as FROM packs WHERE drive = ? AND NOT is_of"
+        return {OrderId(one) for (one,) in self.file.read(lambda db: db.execute(query, (drive,)).fetchall())}
 
     def block_of(self, order: OrderId) -> int | None:
         """In which block an order was placed; None of one that was never seen."""

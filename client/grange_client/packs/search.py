@@ -88,7 +88,7 @@ class PackSearch:
         epoch = await self.downloads.epoch()
         listed = await self.executors.in_database(self.catalog.orders)
         orders = [one for one in _as_kept(listed, epoch) if one.order.sealed_as not in known]
-        told = await self.executors.in_database(self.catalog.packs, drive)
+        told = await self.executors.in_database(self.catalog.no_packs, drive)
         packs: list[OrderState] = []
         foreign: list[OrderState] = []
         unread: dict[OrderId, UserError] = {}
@@ -97,12 +97,12 @@ class PackSearch:
             answers = await together(
                 *(self._answer(one, drive, whose, told, watch=watch, budget=budget) for one in some)
             )
-            for one, answer in zip(some, answers, strict=True):
-                if isinstance(answer, UserError):
-                    unread[one.order.id] = answer
-                elif answer:
+            for one, (number, error) in zip(some, answers, strict=True):
+                if error is not None:
+                    unread[one.order.id] = error
+                elif number == drive:
                     packs.append(one.order)
-                elif one.drive is None and one.name is None:
+                elif number is None and one.name is None:
                     foreign.append(one.order)
             if packs and only_newest:
                 packs = packs[:1]
@@ -133,25 +133,26 @@ class PackSearch:
         known: Known,
         drive: int,
         whose: WhoseDrive,
-        told: Mapping[OrderId, bool],
+        told: Collection[OrderId],
         *,
         watch: Listener,
         budget: Budget | None,
-    ) -> bool | UserError:
+    ) -> tuple[int | None, UserError | None]:
+        """The drive that an order is a pack of, or None; or why it is not known."""
         order = known.order
-        if known.name is not None:
-            return False
+        if known.name is not None or known.drive is not None:
+            return known.drive, None
         if order.sealed_as in told:
-            return told[order.sealed_as]
+            return None, None
         try:
             number = await self.drive_of(order, whose, watch, budget=budget)
         except UserError as error:
-            return error
+            return None, error
         if number is None:
             await self.executors.in_database(
                 lambda: self.catalog.note_pack(order.sealed_as, drive, is_of=False)
             )
-        return number == drive
+        return number, None
 
 
 def _as_kept(listed: Iterable[Known], epoch: int) -> list[Known]:

@@ -28,7 +28,7 @@ def health_screen(shown_orders: Sequence[tuple[Known, OrderHealth]], clock: Bloc
     for known, health in shown_orders:
         counts = [health.count(state) for state in SlotState]
         table.add_row(
-            Text(known.name) if known.name else Text("unread", style="yellow"),
+            Text(known.title) if known.title else Text("unread", style="yellow"),
             str(counts[0]),
             *(Text(str(count), style="yellow" if count else "dim") for count in counts[1:]),
             f"{health.k} of {len(health.slots)}",
@@ -55,7 +55,7 @@ def slots_screen(health: OrderHealth, names: ListedNames) -> RenderableType:
 
 def danger_screen(known: Known, health: OrderHealth) -> RenderableType | None:
     """What to do about an order that is not well; None if it is."""
-    named = known.name or known.order.id.hex()[:ID_CHARACTERS]
+    named = known.title or known.order.id.hex()[:ID_CHARACTERS]
     if health.spares < 0:
         text = f"{named}: fewer farmers have it than are needed, unless those that are late come back."
         return Text(f"{text} Fetch it now: grange get {known.order.id.hex()[:ID_CHARACTERS]}", style="red")

@@ -37,7 +37,7 @@ def orders_screen(orders: Sequence[Known], clock: BlockClock, unit: TokenUnit) -
     for known in orders:
         left = known.order.end - clock.epoch
         table.add_row(
-            Text(known.name) if known.name else Text("unread", style="yellow"),
+            Text(known.title) if known.title else Text("unread", style="yellow"),
             format_size(known.size_bytes) if known.size_bytes is not None else "?",
             f"{known.files:,}" if known.files is not None else "?",
             format_date(known.created)[:DAY_CHARACTERS],
@@ -63,7 +63,7 @@ def order_screen(
     left = order.end - clock.epoch
     yield facts(
         [
-            ("name", known.name or "unread"),
+            ("name", known.title or "unread"),
             ("id", order.id.hex()),
             ("stored", f"{format_date(known.created)}, in block {order.block}"),
             (
@@ -127,7 +127,7 @@ def closings_screen(closed: Sequence[tuple[Known, Closing]], unit: TokenUnit) ->
     table = new_table("name", "id", ">paid", ">refund", ">compensation")
     for known, closing in closed:
         table.add_row(
-            Text(known.name) if known.name else Text("unread", style="yellow"),
+            Text(known.title) if known.title else Text("unread", style="yellow"),
             known.order.id.hex()[:ID_CHARACTERS],
             unit.number_rounded_up(known.order.cost),
             unit.number_rounded_down(closing.refund),
