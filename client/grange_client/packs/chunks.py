@@ -2,7 +2,7 @@
 
     chunks = PackChunks(packs)
     content = chunks.read(ChunkType.TREE, key)
-    for wanted, content in chunks.read_many(wanted_chunks): ...
+    for fetched in chunks.fetch(wanted_chunks): ...
 
 A chunk is read as its own bytes only. What does not open is read again in whole pieces that lead to the root
 on chain, so that the farmer that sent it is found out; then from another pack, if it is in several. Many
@@ -19,12 +19,13 @@ from threading import Lock
 from typing import Final
 
 from grange.errors import UserError
+from grange.peer import OverBudget
 from grange.types import OrderId
 from grange_client.drive.catalog import BATCH, Place, batches
 from grange_client.drive.chunk import ChunkId, ChunkKey, ChunkKeys, ChunkType, id_of
-from grange_client.drive.chunk_store import WantedChunk
+from grange_client.drive.chunk_store import FetchedChunk, WantedChunk
 from grange_client.drive.journal import PlacedChunk
-from grange_client.errors import BadChunk, ChunkMissing, SourceChanged
+from grange_client.errors import BadChunk, ChunkMissing, NotEnoughMoney, ReadingEnded, SourceChanged
 from grange_client.packs.reading import PackReading
 
 LOT_CHUNKS: Final = 4 * BATCH
@@ -35,6 +36,8 @@ MAX_GAP_BYTES: Final = 32 << 10
 """So much that nobody wants is read along, rather than asking twice."""
 AHEAD_BYTES: Final = 64 << 20
 """Of reads that are under way or wait to be handed on."""
+OF_ALL: Final = (OverBudget, NotEnoughMoney, ReadingEnded)
+"""Errors that no other place of a chunk mends."""
 CACHE_BYTES: Final = 32 << 20
 """Of directories and lists, which are read again and again."""
 
@@ -75,16 +78,22 @@ class PackChunks:
             self._remember(chunk_type, key, content)
         return content
 
-    def read_many(self, wanted: Iterable[WantedChunk]) -> Iterator[tuple[WantedChunk, bytes]]:
-        """The content of many chunks, each as often as it is named, in the order in which they are soonest to
-        be had. Memory is bounded, however many there are. Raises as `read`."""
-        for lot in batches(wanted, LOT_CHUNKS):
-            yield from self._read_lot(lot)
+    def fetch(self, wanted: Iterable[WantedChunk]) -> Iterator[FetchedChunk]:
+        """The content of many chunks, each as often as it is named, in the order in which they stand; or why
+        it is not to be had. Memory is bounded, however many there are.
 
-    def _read_lot(self, lot: Sequence[WantedChunk]) -> Iterator[tuple[WantedChunk, bytes]]:
+        Raises OverBudget, NotEnoughMoney and ReadingEnded, which concern all of them.
+        """
+        for lot in batches(wanted, LOT_CHUNKS):
+            yield from self._fetch_lot(lot)
+
+    def _fetch_lot(self, lot: Sequence[WantedChunk]) -> Iterator[FetchedChunk]:
         places: dict[ChunkId, tuple[Place, ...]] = {}
         for some in batches({id_of(one.key) for one in lot}, BATCH):
             places |= self._packs.catalog.find(some)
+        for wanted in lot:
+            if id_of(wanted.key) not in places:
+                yield FetchedChunk(wanted=wanted, error=_missing(wanted))
         ranges = deque(_ranges(self._chosen(lot, places)))
         reading: deque[tuple[_Range, Future[bytes] | None]] = deque()
         ahead = 0
@@ -113,9 +122,8 @@ class PackChunks:
         chosen = []
         for one in lot:
             found = places.get(id_of(one.key), ())
-            if not found:
-                raise _missing(one)
-            chosen.append((max(found, key=lambda place: (counts[place.pack], place.pack)), one))
+            if found:
+                chosen.append((max(found, key=lambda place: (counts[place.pack], place.pack)), one))
         return chosen
 
     def _begin(self, one: _Range) -> "Future[bytes] | None":
@@ -129,11 +137,13 @@ class PackChunks:
         one: _Range,
         future: "Future[bytes] | None",
         places: dict[ChunkId, tuple[Place, ...]],
-    ) -> Iterator[tuple[WantedChunk, bytes]]:
+    ) -> Iterator[FetchedChunk]:
         raw: bytes | None = None
         if future is not None:
             try:
                 raw = self._packs.bridge.result_of(future)
+            except OF_ALL:
+                raise
             except UserError:
                 # Each is tried by itself, in other packs too.
                 raw = None
@@ -145,9 +155,17 @@ class PackChunks:
                     content = self._open(wanted, raw[start : start + chunk.size_bytes])
                 except BadChunk:
                     content = None
-            if content is None:
+            if content is not None:
+                yield FetchedChunk(wanted=wanted, content=content)
+                continue
+            try:
                 content = self._read_anywhere(wanted, places[id_of(wanted.key)], first=one.pack)
-            yield wanted, content
+            except OF_ALL:
+                raise
+            except UserError as error:
+                yield FetchedChunk(wanted=wanted, error=error)
+            else:
+                yield FetchedChunk(wanted=wanted, content=content)
 
     def _read_anywhere(
         self, wanted: WantedChunk, places: Sequence[Place], *, first: OrderId | None = None
@@ -157,6 +175,8 @@ class PackChunks:
         for place in sorted(places, key=lambda place: (place.pack not in near, place.pack != first)):
             try:
                 return self._read_at(wanted, place)
+            except OF_ALL:
+                raise
             except UserError as failure:
                 error = failure
         raise error

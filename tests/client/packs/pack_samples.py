@@ -111,7 +111,17 @@ class OpenDrive:
         return await in_thread(lambda: self.chunks.read(chunk_type, key))
 
     async def read_many(self, chunks: Iterable[SealedChunk]) -> list[tuple[WantedChunk, bytes]]:
-        return await in_thread(lambda: list(self.chunks.read_many(wanted(chunks))))
+        """What comes of many, in the order in which it comes; the first error is raised."""
+
+        def fetch() -> list[tuple[WantedChunk, bytes]]:
+            got = []
+            for one in self.chunks.fetch(wanted(chunks)):
+                if one.error is not None:
+                    raise one.error
+                got.append((one.wanted, one.content))
+            return got
+
+        return await in_thread(fetch)
 
 
 @asynccontextmanager
