@@ -76,8 +76,10 @@ class PackReading:
         self, newest: Iterable[OrderId], where: Mapping[OrderId, PackDescriptor] | None = None
     ) -> Recovery:
         """Bring the drive's catalog up to its packs, beginning with the newest; `where` says where packs are
-        as far as the chain shows it. Raises as `catalog.fill`."""
+        as far as the chain shows it, and is noted there. Raises as `catalog.fill`."""
         self._where |= where or {}
+        # No journal says where its own pack is: the next one has it from here.
+        self.catalog.add_packs((where or {}).values())
         newest = list(newest)
         recovery = fill(self.catalog, newest, self.read_pack)
         if recovery.missing.keys() & self._doubtful:
