@@ -42,6 +42,7 @@
        |- OrderMissing         the endpoint does not show an order that was there before
        |- Overtaken            another device did first what was to be done for a drive
        |- ChunkMissing         a chunk of a drive is in no pack that is known
+       |- PackGone             a pack that a new commit relies on was let go meanwhile
        |- ReadingEnded         a drive was closed while something was read from it
        |- CatalogChanged       another process changed a drive's catalog in the middle of something
        |- HomeForgetful        the home takes nothing, so nothing may be placed from it
@@ -264,6 +265,12 @@ class ChunkMissing(UserError, WorldError):
     """A chunk of a drive is in no pack that is known here."""
 
     category = Category.DATA
+
+
+class PackGone(UserError, WorldError):
+    """A pack that a new commit relies on was let go meanwhile."""
+
+    category = Category.IN_USE
 
 
 class ReadingEnded(UserError, WorldError):

@@ -77,8 +77,9 @@ class PackDraft:
         if there is too much, and HomeForgetful."""
         return self._writer.write_journal(header, records)
 
-    def finish(self, quote: OrderQuote) -> SpooledPack:
-        """Fill it up to what the order holds. It is on the disk when this returns, and stays there.
+    def finish(self, quote: OrderQuote, *, relies_on: Iterable[OrderId] = ()) -> SpooledPack:
+        """Fill it up to what the order holds. It is on the disk when this returns, and stays there. What it
+        publishes is not whole without the packs that it `relies_on`.
 
         Raises Misuse for a quote of another order, or one that is too small, and HomeForgetful.
         """
@@ -91,7 +92,7 @@ class PackDraft:
             self._file.close()
             path = self._path.with_suffix(".pack")
             self._path.rename(path)
-            plan = PackPlan.of(quote, self._digest.digest())
+            plan = PackPlan.of(quote, self._digest.digest(), relies_on)
             # What is no pack without it, and says where it goes, comes last.
             _write_plan(path, plan)
         self._finished = SpooledPack(path=path, plan=plan, quote=quote, held=self._held.pop_all())

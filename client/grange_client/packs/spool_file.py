@@ -1,7 +1,7 @@
 """One pack on disk: written from front to back, then read in blocks as often as farmers need them."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -27,15 +27,18 @@ class PackPlan:
     unfinished: UnfinishedOrder
     digest: bytes
     """SHA-256 of the whole pack."""
+    relies_on: tuple[OrderId, ...] = ()
+    """The packs without which what it publishes is not whole."""
     block: int | None = None
     """The block that it was seen in; None before."""
 
     @classmethod
-    def of(cls, quote: OrderQuote, digest: bytes) -> Self:
+    def of(cls, quote: OrderQuote, digest: bytes, relies_on: Iterable[OrderId] = ()) -> Self:
         """As it was quoted."""
         return cls(
             order=quote.order,
             digest=digest,
+            relies_on=tuple(sorted(relies_on)),
             unfinished=UnfinishedOrder(
                 salt=quote.salt,
                 geometry=quote.geometry,
@@ -60,6 +63,7 @@ class PackPlan:
             "end": order.end,
             "keepers": [[farmer, str(rate)] for farmer, rate in order.keepers],
             "allows_hand_over": order.allows_hand_over,
+            "relies_on": [one.hex() for one in self.relies_on],
             "block": self.block,
         }
 
@@ -76,6 +80,7 @@ class PackPlan:
         return cls(
             order=OrderId(bytes.fromhex(content["order"])),
             digest=bytes.fromhex(content["digest"]),
+            relies_on=tuple(OrderId(bytes.fromhex(one)) for one in content["relies_on"]),
             unfinished=UnfinishedOrder(
                 salt=bytes.fromhex(content["salt"]),
                 geometry=geometry,

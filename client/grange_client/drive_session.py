@@ -1,0 +1,325 @@
+"""A drive that is open on this machine: read from its packs, and written by commits.
+
+    async with DriveSession.open(renter, home, secret) as drive:
+        await drive.sync()                                  what the chain and the journals say now
+        await drive.resume()                                what an earlier command left on its way
+        async with drive.writing(options, device="laptop") as writer:
+            result = await executors.on_disk(back_up, drive.catalog, drive.chunks, writer)
+            await writer.publish([PublishedCommit(key=result.key)], relied_on=result.relied_on)
+
+What is added is laid out in packs on disk; a pack that is full is placed before the next one begins, and the
+last one says what is published. So a commit is published when everything that it needs is placed, and never
+before. Right before that it is looked whether what it relies on is still there. All but `chunks`, `catalog`
+and `DriveWriter.add` is for one event loop; these are for threads.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from grange.chain.orders import OrderState
+from grange.errors import BadTrailer
+from grange.peer import Budget
+from grange.tasks import cancelled
+from grange.transfer.events import Listener, Step, ignore_progress
+from grange.types import OrderId
+from grange.units import format_count
+from grange_client.drive.chunk import SealedChunk
+from grange_client.drive.drive_state import DriveState, Recovery
+from grange_client.drive.journal import Header, PackDescriptor, Record
+from grange_client.drive.keys import DriveKeys, DriveSecret
+from grange_client.drive.sqlite_catalog import SqliteCatalog
+from grange_client.errors import BadManifest, NotReadable, PackGone, PlaceFailed, Unopened, WrongDriveKey
+from grange_client.orders.plan import StoreOptions
+from grange_client.packs.chunks import PackChunks
+from grange_client.packs.descriptor import descriptor_of
+from grange_client.packs.placing import PlacedPack
+from grange_client.packs.reading import PackReading
+from grange_client.packs.search import WhoseDrive, drives_of_phrase, drives_with_keys
+from grange_client.packs.spool import PackDraft, Spool, is_final
+from grange_client.packs.spool_file import SpooledPack
+from grange_client.renter import Renter
+
+FOLDER_NAME: Final = "drives"
+SPOOL_NAME: Final = "spool"
+CATALOG_NAME: Final = "catalog.sqlite"
+MAX_PACK_BYTES: Final = 1 << 30
+"""Chunks in one pack: so much of the local disk is needed at a time."""
+MAX_TRIED: Final = 3
+"""Orders that are opened to tell a wrong key from an account that has no drives."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncedDrive:
+    """What is known of a drive after the chain and the journals were read."""
+
+    recovery: Recovery
+    unread: int
+    """Orders of the account that could not be looked at: there may be packs among them."""
+
+    @property
+    def state(self) -> DriveState:
+        """Commits and packs."""
+        return self.recovery.state
+
+
+class DriveSession:
+    """One drive. Open it with `DriveSession.open`."""
+
+    def __init__(
+        self,
+        renter: Renter,
+        *,
+        number: int,
+        keys: DriveKeys,
+        catalog: SqliteCatalog,
+        spool: Spool,
+        packs: PackReading,
+        whose: WhoseDrive,
+        watch: Listener,
+        budget: Budget | None,
+    ) -> None:
+        self.number = number
+        self.keys = keys
+        self.catalog = catalog
+        self.spool = spool
+        self.packs = packs
+        self.chunks = PackChunks(packs)
+        self.renter = renter
+        self.watch = watch
+        self._whose = whose
+        self._budget = budget
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        renter: Renter,
+        home: Path,
+        secret: DriveSecret,
+        *,
+        watch: Listener = ignore_progress,
+        budget: Budget | None = None,
+    ) -> AsyncIterator[Self]:
+        """Open its catalog and its spool in the home. What is read costs no more than the budget, if there is
+        one. Raises what opening the catalog raises."""
+        keys = DriveKeys(secret)
+        folder = home / FOLDER_NAME / str(secret.number)
+        await renter.executors.on_disk(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
+        spool = Spool(folder / SPOOL_NAME)
+        with SqliteCatalog.open(folder / CATALOG_NAME, keys=keys, domain=renter.market.domain) as catalog:
+            packs = renter.read_packs(keys, catalog, spool=spool, budget=budget, watch=watch)
+            try:
+                yield cls(
+                    renter,
+                    number=secret.number,
+                    keys=keys,
+                    catalog=catalog,
+                    spool=spool,
+                    packs=packs,
+                    whose=_whose_drive(renter, secret.number, keys),
+                    watch=watch,
+                    budget=budget,
+                )
+            finally:
+                packs.close()
+
+    async def sync(self, *, is_new: bool = False) -> SyncedDrive:
+        """Read the chain and the journals that are new.
+
+        Raises WrongDriveKey where nothing of the drive is found, and orders are there that the key does not
+        open; not if the drive `is_new`, and nothing of it is to be expected. Raises the errors of the chain.
+        """
+        renter, in_database = self.renter, self.renter.executors.in_database
+        head = (await renter.sync(self.watch)).head
+        known = (await in_database(self.catalog.state)).packs
+        found = await renter.pack_search.find(
+            self.number, self._whose, known=(), watch=self.watch, budget=self._budget
+        )
+        if not found.packs and not known and found.foreign and not is_new:
+            await self._require_others(found.foreign)
+        where = {order.sealed_as: descriptor_of(order, head.number) for order in found.packs}
+        recovery = await self._fill(where)
+        return SyncedDrive(recovery=recovery, unread=len(found.unread))
+
+    async def resume(self) -> list[PlacedPack]:
+        """Place what an earlier command left in the spool, as far as it still holds; what does not is given
+        up, and said. What is buried for good is removed. Raises as `PackPlacing.place`."""
+        placed: list[PlacedPack] = []
+        head = await self.renter.market.head()
+        with ExitStack() as held:
+            waiting = [held.enter_context(pack) for pack in self.spool.claim_all()]
+            for pack in [one for one in waiting if is_final(one.plan, head.number)]:
+                waiting.remove(pack)
+                self.spool.remove(pack.order)
+            waiting = [one for one in waiting if one.plan.block is None or not await self._is_there(one)]
+            while waiting:
+                there = await self._leanable()
+                ready = [one for one in waiting if set(one.plan.relies_on) <= there.keys()]
+                if not ready:
+                    break
+                for pack in ready:
+                    waiting.remove(pack)
+                    if (done := await self._go_on(pack)) is not None:
+                        placed.append(done)
+            for pack in waiting:
+                self._give_up(pack, "what it relies on is not there")
+        return placed
+
+    @asynccontextmanager
+    async def writing(
+        self, options: StoreOptions, *, device: str, max_pack_bytes: int = MAX_PACK_BYTES
+    ) -> AsyncIterator["DriveWriter"]:
+        """Write to the drive. What is not published when this ends is given up, but for packs that were
+        placed already."""
+        writer = DriveWriter(self, options, device=device, max_pack_bytes=max_pack_bytes)
+        try:
+            yield writer
+        finally:
+            writer.close()
+
+    async def place(self, pack: SpooledPack) -> PlacedPack:
+        """Place a pack, and have the catalog know it. Raises PackGone if what it relies on was let go, and as
+        `PackPlacing.place`."""
+
+        async def look_again() -> None:
+            await self.sync(is_new=True)
+            if gone := set(pack.plan.relies_on) - (await self._leanable()).keys():
+                raise PackGone(
+                    f"{len(gone)} of the packs that this commit relies on were let go meanwhile.",
+                    detail="Another device has tidied up. Nothing of this commit was published.",
+                    hint="Run this again: what was in them is stored again.",
+                )
+
+        placed = await self.renter.packs.place(
+            self.spool,
+            pack,
+            drive=self.number,
+            watch=self.watch,
+            before_placing=look_again if pack.plan.relies_on else None,
+        )
+        where = {placed.descriptor.pack: placed.descriptor}
+        await self._fill(where)
+        return placed
+
+    async def _fill(self, where: Mapping[OrderId, PackDescriptor]) -> Recovery:
+        executors = self.renter.executors
+        filling = asyncio.create_task(executors.on_disk(self.packs.fill, list(where), where))
+        try:
+            return await asyncio.shield(filling)
+        except asyncio.CancelledError:
+            # The thread waits for farmers: nobody waits for it any more, so it must end.
+            self.packs.close()
+            await cancelled([filling])
+            raise
+
+    async def _go_on(self, pack: SpooledPack) -> PlacedPack | None:
+        try:
+            return await self.place(pack)
+        except (NotReadable, PackGone) as error:
+            self._give_up(pack, error.message)
+        except PlaceFailed as error:
+            if (await self.renter.market.head()).epoch + 1 < pack.plan.unfinished.end:
+                raise
+            self._give_up(pack, error.message)
+        return None
+
+    def _give_up(self, pack: SpooledPack, why: str) -> None:
+        self.spool.remove(pack.order)
+        self.watch(Step(what=f"A pack of an earlier command is given up: {why}"))
+
+    async def _is_there(self, pack: SpooledPack) -> bool:
+        return await self.renter.market.order(pack.order) is not None
+
+    async def _leanable(self) -> dict[OrderId, PackDescriptor]:
+        state = await self.renter.executors.in_database(self.catalog.state)
+        return state.leanable_packs
+
+    async def _require_others(self, foreign: Sequence[OrderState]) -> None:
+        """Raise WrongDriveKey if one of some orders opens neither as a pack nor as what `put` stores."""
+        for order in foreign[:MAX_TRIED]:
+            try:
+                await self.renter.manifest(order, self.watch, budget=self._budget)
+            except (Unopened, BadManifest, BadTrailer) as error:
+                raise WrongDriveKey(
+                    f"{format_count(len(foreign), 'order')} of this account are there, and do not open.",
+                    detail="The key is a wrong one, or they are another drive's. It is no empty drive.",
+                    hint="Check the recovery phrase, and which drive it should be.",
+                ) from error
+
+
+class DriveWriter:
+    """Takes chunks into packs, as `backup.ChunkSink` has it, and publishes what they are for. Opened by
+    `DriveSession.writing`."""
+
+    def __init__(
+        self, session: DriveSession, options: StoreOptions, *, device: str, max_pack_bytes: int
+    ) -> None:
+        self._session = session
+        self._options = options
+        self._device = device
+        self._max_pack_bytes = max_pack_bytes
+        self._opened = ExitStack()
+        self._draft: PackDraft | None = None
+        self._salt = b""
+        self.placed: list[PlacedPack] = []
+
+    def add(self, chunk: SealedChunk) -> None:
+        """One more chunk, in a thread. Where a pack is full, waits until it is placed. Raises HomeForgetful,
+        and as `DriveSession.place`."""
+        draft = self._draft
+        if draft is not None and (
+            draft.is_full or draft.size_bytes + len(chunk.sealed) > self._max_pack_bytes
+        ):
+            self._session.packs.bridge.wait(self._place((), ()))
+            draft = None
+        (draft or self._begin()).add(chunk)
+
+    async def publish(
+        self, records: Sequence[Record], *, relied_on: Collection[OrderId] = ()
+    ) -> list[PlacedPack]:
+        """Say these in the journal of the last pack, and place it; all packs that it took.
+
+        They rely on chunks in the packs `relied_on`. Raises as `DriveSession.place`.
+        """
+        if self._draft is None and not records:
+            return self.placed
+        await self._place(records, {*relied_on, *(one.descriptor.pack for one in self.placed)})
+        return self.placed
+
+    def close(self) -> None:
+        """Give up what is not placed. May be repeated."""
+        self._opened.close()
+        self._draft = None
+
+    def _begin(self) -> PackDraft:
+        packs = self._session.renter.packs
+        self._salt = packs.new_salt()
+        beginning = self._session.spool.begin(self._session.keys, packs.order_of(self._salt))
+        self._draft = self._opened.enter_context(beginning)
+        return self._draft
+
+    async def _place(self, records: Sequence[Record], relies_on: Collection[OrderId]) -> None:
+        session, executors = self._session, self._session.renter.executors
+        draft = self._draft if self._draft is not None else await executors.on_disk(self._begin)
+        epoch = (await session.renter.market.head()).epoch
+        state = await executors.in_database(session.catalog.state)
+        checkpoint, earlier = state.next_journal(epoch)
+        header = Header(seconds=int(time.time()), device=self._device, checkpoint=checkpoint)
+        needed = await executors.on_disk(draft.write_journal, header, [*earlier, *records])
+        quote = await session.renter.packs.quote(needed, self._options, salt=self._salt, watch=session.watch)
+        pack = await executors.on_disk(lambda: draft.finish(quote, relies_on=relies_on))
+        self._draft = None
+        with pack:
+            self.placed.append(await session.place(pack))
+        self._opened.close()
+
+
+def _whose_drive(renter: Renter, number: int, keys: DriveKeys) -> WhoseDrive:
+    if renter.identity.delegate_of is None:
+        return drives_of_phrase(renter.identity.secret, last_known=number)
+    return drives_with_keys({number: keys})
