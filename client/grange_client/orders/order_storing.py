@@ -216,6 +216,9 @@ class OrderStoring:
                 hint="Try again when more farmers are there.",
             )
         cost = price(choice.ranked[: needed.n], start, begun.end)
+        missing = await self._missing(cost, funds, watch)
+        if missing:
+            await self.market.check_can_move_in(missing)
         return OrderQuote(
             geometry=begun.geometry,
             salt=begun.salt,
@@ -224,7 +227,7 @@ class OrderStoring:
             end=begun.end,
             choice=choice,
             cost=cost,
-            missing=await self._missing(cost, funds, watch),
+            missing=missing,
             block=clock.block,
             allows_hand_over=begun.allows_hand_over,
         )
