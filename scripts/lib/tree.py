@@ -10,9 +10,12 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from lib.kept_compiler import KeptCompiler
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TESTS = Path("tests/contracts")
@@ -60,6 +63,15 @@ class Tree:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._compiler: KeptCompiler | None = None
+
+    @contextmanager
+    def keeping_compiler(self) -> Iterator[None]:
+        """Let one process compile all that is compiled meanwhile."""
+        with KeptCompiler(_COMPILER, self.path, _environment_with_node()) as compiler:
+            self._compiler = compiler
+            yield
+        self._compiler = None
 
     @classmethod
     def of_checkout(cls, path: Path, *, compiled: bool) -> Tree:
@@ -93,12 +105,16 @@ class Tree:
                 "outputSelection": select,
             },
         }
+        output = self._compiler.ask(request) if self._compiler else self._ask_once(request)
+        if errors := [each for each in output.get("errors", []) if each["severity"] == "error"]:
+            raise DoesNotCompileError(errors[0]["formattedMessage"])
+        return output
+
+    def _ask_once(self, request: Mapping[str, Any]) -> dict[str, Any]:
         done = self.run(["node", str(_COMPILER)], given=json.dumps(request))
         if done.returncode != 0:
             raise RuntimeError(f"the compiler failed:\n{done.stderr}")
         output: dict[str, Any] = json.loads(done.stdout)
-        if errors := [each for each in output.get("errors", []) if each["severity"] == "error"]:
-            raise DoesNotCompileError(errors[0]["formattedMessage"])
         return output
 
     def tests(self) -> list[str]:
