@@ -1,6 +1,6 @@
 """The Solidity compiler as a process that stays: it answers one request after the other.
 
-Starting it anew for each costs as much as compiling one contract, since its own code is translated each time.
+Starting it for each costs as much as compiling one contract, since its own code is translated each time.
 """
 
 from __future__ import annotations
