@@ -1,4 +1,4 @@
-"""The compiler that stays: it answers like one that was started for the request, and one that has ended is replaced."""
+"""The compiler that stays answers like one that was started for the request; one that ended is replaced."""
 
 from collections.abc import Mapping
 from pathlib import Path
