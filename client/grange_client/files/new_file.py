@@ -61,6 +61,7 @@ class NewFile:
         self._name = name
         self._replace = replace
         self._attributes = attributes
+        self._is_named_by_others = False
         self.resumes = False
         """Whether a killed run may have left some of it."""
         self._open_up = open_up
@@ -134,6 +135,11 @@ class NewFile:
             return act()
 
     def _give_name(self) -> None:
+        there = os.stat(self._temporary, dir_fd=self._parent, follow_symlinks=False)
+        if not os.path.samestat(there, os.fstat(self._file)):
+            # Somebody else's file has our temporary name: neither its content nor its name is ours to give.
+            self._is_named_by_others = True
+            raise FileNotFoundError(errno.ENOENT, "another file took its temporary name")
         if not self._replace:
             try:
                 # Unlike a rename, a link never takes the place of something that is there.
@@ -186,7 +192,7 @@ class NewFile:
 
     def abandon(self, *, keep: bool = False) -> None:
         """Leave nothing behind; with `keep` what was written, for a run that goes on with it."""
-        if not keep:
+        if not keep and not self._is_named_by_others:
             with suppress(OSError):
                 os.unlink(self._temporary, dir_fd=self._parent)
         self._close()

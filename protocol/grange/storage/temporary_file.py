@@ -40,6 +40,11 @@ def create_temporary(directory: int, mode: int = TEMPORARY_FILE_MODE) -> tuple[b
     raise FileExistsError("no free name for a temporary file")
 
 
+def temporary_name(key: bytes) -> bytes:
+    """What the temporary file is called that belongs to `key`."""
+    return b".grange-" + sha256(key).hexdigest()[:16].encode() + b".part"
+
+
 def resume_temporary(directory: int, key: bytes) -> tuple[bytes, int] | None:
     """The temporary file that belongs to `key` in an open directory, to read and write: what a killed process
     left of it, or a new one. Its name, and a descriptor that holds its lock.
@@ -47,7 +52,7 @@ def resume_temporary(directory: int, key: bytes) -> tuple[bytes, int] | None:
     None if another process writes it now, or if what has its name is no file that we can go on with; then
     take one from `create_temporary`. Raises OSError.
     """
-    name = b".grange-" + sha256(key).hexdigest()[:16].encode() + b".part"
+    name = temporary_name(key)
     for _ in range(MAX_TRIES):
         try:
             descriptor = os.open(name, os.O_RDWR | os.O_CREAT | _THERE, TEMPORARY_FILE_MODE, dir_fd=directory)

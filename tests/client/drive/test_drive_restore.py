@@ -4,8 +4,9 @@ import errno
 import os
 import stat
 import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from client.drive.drive_samples import MemoryChunks, Paths, folder, link, stored_file
@@ -18,12 +19,15 @@ from client.drive.restore_samples import (
 )
 from hypothesis import given, settings
 
+from grange.storage.temporary_file import temporary_name
 from grange_client.drive.chunk import ChunkType
 from grange_client.drive.entry import Attributes
 from grange_client.drive.restore import Existing, NameRule, RemarkKind
 from grange_client.drive.restore.names import windows_name
+from grange_client.drive.restore.restored_file import RestoredFile
 from grange_client.drive.tree import find_path
 from grange_client.errors import DiskFailed, WouldOverwrite
+from grange_client.files.target import Target
 
 GROUP = bytes(15) + b"\1"
 TEXT = b"some text in several chunks of eight bytes"
@@ -292,6 +296,68 @@ def test_set_id_bits_go_with_the_owner(tmp_path: Path, monkeypatch: pytest.Monke
     assert stat.S_IMODE((tmp_path / "p").stat().st_mode) == 0o755
     assert shown_remarks(result) == {"owner": [b"p"], "mode": [b"p"]}
     assert result.is_complete
+
+
+@pytest.mark.parametrize("attributes", [Attributes(user_id=54_321, group_id=54_321), Attributes()])
+def test_set_id_bits_are_not_for_who_restores(tmp_path: Path, attributes: Attributes) -> None:
+    """Whose program it is was not to be set, or is not known: it must not become one of who restores."""
+    store = MemoryChunks()
+    capable = replace(attributes, extended=((b"security.capability", b"\1\0\0\2" + bytes(16)),))
+    paths = {b"p": stored_file(store, b"p", TEXT, mode=0o6755, attributes=capable)}
+    result = restored(store, tree_with(store, paths), tmp_path, owners=attributes == Attributes())
+    assert stat.S_IMODE((tmp_path / "p").stat().st_mode) == 0o755
+    assert "security.capability" not in os.listxattr(tmp_path / "p")
+    assert shown_remarks(result) == {"mode": [b"p"]}
+
+
+def test_set_id_bits_of_ones_own_program_stay(tmp_path: Path) -> None:
+    store = MemoryChunks()
+    ours = Attributes(user_id=os.geteuid(), group_id=os.getegid())
+    paths = {b"p": stored_file(store, b"p", TEXT, mode=0o4755, attributes=ours)}
+    restored(store, tree_with(store, paths), tmp_path, owners=False)
+    assert stat.S_IMODE((tmp_path / "p").stat().st_mode) == 0o4755
+
+
+@pytest.mark.parametrize("existing", [Existing.REFUSE, Existing.SKIP, Existing.REPLACE_OTHER])
+def test_a_further_name_is_never_given_to_something_else(tmp_path: Path, existing: Existing) -> None:
+    """What only has the size and the time of a file of several names is not that file."""
+    store = MemoryChunks()
+    linked = Attributes(hard_links=GROUP)
+    paths = {
+        name: stored_file(store, name, TEXT, mtime_ns=10**18, attributes=linked) for name in (b"a", b"b")
+    }
+    root = tree_with(store, paths)
+    if existing is Existing.REPLACE_OTHER:
+        del store.contents[ChunkType.DATA, paths[b"a"].content.references[0].key]
+    (tmp_path / "a").write_bytes(TEXT[::-1])
+    os.utime(tmp_path / "a", ns=(10**18, 10**18))
+    result = restored(store, root, tmp_path, existing=existing)
+    assert (tmp_path / "a").read_bytes() == TEXT[::-1]
+    if existing is Existing.REPLACE_OTHER:
+        assert result.files == 0
+        assert not (tmp_path / "b").exists()
+        assert shown_remarks(result) == {"unreadable": [b"a", b"b"]}
+    else:
+        assert result.files == 1
+        assert (tmp_path / "b").read_bytes() == TEXT
+
+
+@pytest.mark.parametrize("mine", [b"-a", b"a"])
+def test_a_file_that_is_called_like_a_temporary_one_is_no_leftover(tmp_path: Path, mine: bytes) -> None:
+    """Of a tree that has both: neither takes the other's content, nor its name away."""
+    store = MemoryChunks()
+    big = stored_file(store, mine, TEXT)
+    key = RestoredFile(target=cast(Target, None), path=mine, entry=big)._key
+    name = temporary_name(key)
+    paths = {mine: big, name: stored_file(store, name, b"my own bytes")}
+    root = tree_with(store, paths)
+    result = restored(store, root, tmp_path, existing=Existing.REPLACE_OTHER)
+    told = [remark.path for remarks in result.remarks.by_kind.values() for remark in remarks.first]
+    for one, content in ((mine, TEXT), (name, b"my own bytes")):
+        path = tmp_path / os.fsdecode(one)
+        assert path.read_bytes() == content if path.exists() else one in told
+    # What comes behind it in the tree knows that it is none of ours; it is said of what came before.
+    assert result.is_complete == (mine > name)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")

@@ -291,6 +291,10 @@ def test_commits_are_found_by_tag_and_by_the_beginning_of_their_id() -> None:
     assert history.resolve("before").key == made[3].key
     assert history.resolve("before").tags == ("before",)
     assert history.resolve("latest").key == made[-1].key
+    for stolen in ("latest", id_of(made[-1].key).hex()):
+        # A device that means harm writes any name.
+        drive.say(drive.state.new_value("tag/" + stolen, id_of(made[0].key), seconds=1))
+        assert drive.history().resolve(stolen).key == made[-1].key
     for one in history.commits:
         assert history.resolve(one.id.hex().upper()).key == one.key
         assert history.resolve(one.short_id).key == one.key

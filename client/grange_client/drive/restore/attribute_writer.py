@@ -2,8 +2,9 @@
 
 The order matters. A change of owner takes away set-id bits and capabilities, so it comes first. A mode may
 forbid us to set attributes of users, so these come before it; an access control list is part of the mode, so
-it comes behind; and everything changes times, so these are last. Who cannot give a file to its owner does not
-get the owner's set-id bits either: they would run with the rights of the one who restores.
+it comes behind; and everything changes times, so these are last. Who cannot or
+will not give a file to its owner, or does not know whose it is, does not get the owner's set-id bits and
+capabilities either: they would run with the rights of the one who restores.
 """
 
 import errno
@@ -84,12 +85,10 @@ class AttributeWriter:
     def _set_owner(
         self, entry: TargetEntry, there: os.stat_result, change: Callable[[int, int], None]
     ) -> bool:
-        """Whether it belongs to whom it should now, or that is not known."""
-        if not self._owners:
-            return True
+        """Whether it belongs to whom it should now; not if that is not known, or was not to be set."""
         user, group = owner_of(entry.attributes)
-        if user in (-1, there.st_uid) and group in (-1, there.st_gid):
-            return True
+        if not self._owners or (user in (-1, there.st_uid) and group in (-1, there.st_gid)):
+            return (user, group) == (there.st_uid, there.st_gid)
         try:
             change(user, group)
         except OSError as error:
@@ -98,7 +97,7 @@ class AttributeWriter:
             reason = f"it cannot be given to {_owner_text(entry.attributes)} here: {error.strerror}"
             self._remarks.add(RemarkKind.OWNER, entry.path, reason)
             return False
-        return True
+        return -1 not in (user, group)
 
     def _set_extended(
         self, entry: TargetEntry, attributes: list[tuple[bytes, bytes]], descriptor: int

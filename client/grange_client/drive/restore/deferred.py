@@ -22,6 +22,7 @@ _PAGE: Final = 500
 _TABLES: Final = """
     CREATE TABLE directories (number INTEGER PRIMARY KEY, path BLOB NOT NULL, row BLOB NOT NULL);
     CREATE TABLE files (name BLOB PRIMARY KEY, path BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE whole (path BLOB PRIMARY KEY) WITHOUT ROWID;
     CREATE TABLE links (
         number INTEGER PRIMARY KEY, path BLOB NOT NULL, first BLOB NOT NULL, row BLOB NOT NULL
     );
@@ -78,11 +79,26 @@ class Deferred:
         Names are of one file only if all that they say of it is the same: else a tree could have one file
         where it says that there are two.
         """
-        name = sha256(pack_entry(replace(entry, name=b"-"))).digest()
+        name = _name_of(entry)
         with _translated():
             self._db.execute("INSERT OR IGNORE INTO files VALUES (?, ?)", (name, path))
             first: bytes = self._db.execute("SELECT path FROM files WHERE name = ?", (name,)).fetchone()[0]
         return first
+
+    def pass_over(self, path: bytes, entry: TreeEntry) -> None:
+        """The first path of a file is not to be had in this target: the next one is the first now."""
+        with _translated():
+            self._db.execute("DELETE FROM files WHERE name = ? AND path = ?", (_name_of(entry), path))
+
+    def note_whole(self, path: bytes) -> None:
+        """The first name of a file that has its content for certain: it was written, or compared, now."""
+        with _translated():
+            self._db.execute("INSERT OR IGNORE INTO whole VALUES (?)", (path,))
+
+    def is_whole(self, path: bytes) -> bool:
+        """Whether this was noted. What only has the size and the time of the file is another one."""
+        with _translated():
+            return self._db.execute("SELECT 1 FROM whole WHERE path = ?", (path,)).fetchone() is not None
 
     def add_link(self, path: bytes, first: bytes, entry: TreeEntry) -> None:
         """A name to be given at the end."""
@@ -108,6 +124,10 @@ class Deferred:
             for number, *row in rows:
                 before = number
                 yield tuple(row)
+
+
+def _name_of(entry: TreeEntry) -> bytes:
+    return sha256(pack_entry(replace(entry, name=b"-"))).digest()
 
 
 @contextmanager

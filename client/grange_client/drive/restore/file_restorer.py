@@ -1,7 +1,7 @@
 """The contents of files: which chunks are fetched together, and what becomes of each when it comes."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from grange.errors import UserError
@@ -38,7 +38,9 @@ class FileRestorer:
         is_chunk: IsChunk | None,
         find: FindPlaces | None,
         watch: Listener,
+        done: Callable[[RestoredFile], None] = lambda file: None,
     ) -> None:
+        """`done` is told each file that is whole and has its name."""
         self.kept_names: set[bytes] = set()
         """What must not be taken for the rest of a killed run, though it is called like one."""
         self._source = source
@@ -47,6 +49,7 @@ class FileRestorer:
         self._is_chunk = is_chunk
         self._find = find
         self._watch = watch
+        self._done = done
         self._in_work: dict[RestoredFile, None] = {}
         self._open_count = 0
         self._cache = _ChunkCache()
@@ -159,6 +162,7 @@ class FileRestorer:
                 file.finish()
                 self._outcome.files += 1
                 self._outcome.size_bytes += file.entry.size_bytes
+                self._done(file)
             except (DiskFailed, WouldOverwrite) as error:
                 file.error = error
         if file.error is not None:

@@ -1,8 +1,10 @@
 """One file on its way: chunks come in any order, and it has its name once all of them are there."""
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from grange.errors import UserError
+from grange.storage.temporary_file import temporary_name
 from grange_client.drive.content import Reference
 from grange_client.drive.entry import TreeEntry
 from grange_client.drive.restore.local_chunks import IsChunk, LocalFile
@@ -27,6 +29,8 @@ class RestoredFile:
     target: Target
     path: bytes
     entry: TreeEntry
+    names_of_others: Container[bytes] = ()
+    """What is called like a temporary file and is none of ours to go on with."""
     pending: int = 0
     """Chunks that were asked for and are not written."""
     is_planned: bool = False
@@ -64,7 +68,10 @@ class RestoredFile:
     def begin(self) -> None:
         """Have a file to write into. Raises DiskFailed."""
         if self._file is None:
-            self._file = self.target.new_file(self.as_target_entry, key=self._key)
+            key = self._key
+            if key and temporary_name(key) in self.names_of_others:
+                key = b""
+            self._file = self.target.new_file(self.as_target_entry, key=key)
 
     def compare_with(self, there: LocalFile) -> None:
         """Take chunks from a file that is in the target; it is closed with this."""

@@ -72,7 +72,12 @@ def restore(
             refuse_conflicts(source, root, target, place)
         deferred = stack.enter_context(Deferred.open())
         outcome = Outcome(remarks)
-        files = FileRestorer(source, target, outcome, is_chunk=is_chunk, find=find, watch=watch)
+
+        def done(file: RestoredFile) -> None:
+            if file.entry.attributes.hard_links:
+                deferred.note_whole(file.path)
+
+        files = FileRestorer(source, target, outcome, is_chunk=is_chunk, find=find, watch=watch, done=done)
         work = _Restoring(target, deferred, options, outcome, files)
         try:
             files.fetch(work.uses_below(source, root, place))
@@ -131,9 +136,11 @@ class _Restoring:
                 with self._outcome.noting(path):
                     self._make_link(path, entry)
             else:
-                file = RestoredFile(target=self._target, path=path, entry=entry)
+                file = RestoredFile(
+                    target=self._target, path=path, entry=entry, names_of_others=self._files.kept_names
+                )
                 with self._outcome.noting(path):
-                    if self._is_wanted(file):
+                    if self._is_first_name(file) and self._is_wanted(file):
                         yield from self._files.uses_of(file)
 
     def _make_directory(self, path: bytes, entry: TreeEntry) -> bool:
@@ -166,14 +173,28 @@ class _Restoring:
         if points_outside(wanted):
             self._remarks.add(RemarkKind.OUTSIDE, path, "it points out of the target")
 
+    def _is_first_name(self, file: RestoredFile) -> bool:
+        """Whether it is the first of a file's names, or the only one; others are noted for later."""
+        path, entry = file.path, file.entry
+        if not entry.attributes.hard_links:
+            return True
+        first = self._deferred.first_path_of(path, entry)
+        if first != path:
+            self._deferred.add_link(path, first, entry)
+        return first == path
+
     def _is_wanted(self, file: RestoredFile) -> bool:
         """Whether a file has to be written now."""
+        is_wanted = False
+        try:
+            is_wanted = self._has_to_be_written(file)
+        finally:
+            if not is_wanted and file.entry.attributes.hard_links and not self._deferred.is_whole(file.path):
+                self._deferred.pass_over(file.path, file.entry)
+        return is_wanted
+
+    def _has_to_be_written(self, file: RestoredFile) -> bool:
         path, entry = file.path, file.entry
-        if entry.attributes.hard_links:
-            first = self._deferred.first_path_of(path, entry)
-            if first != path:
-                self._deferred.add_link(path, first, entry)
-                return False
         status = self._target.look(path)
         if status is None:
             return True
@@ -181,6 +202,8 @@ class _Restoring:
         there = LocalFile(self._target, path)
         try:
             if self._options.existing is not Existing.REPLACE and self._is_same(file, there):
+                if entry.attributes.hard_links:
+                    self._deferred.note_whole(path)
                 self._outcome.unchanged += 1
                 self._files.count_progress(entry.size_bytes)
                 return False
@@ -217,7 +240,7 @@ class _Restoring:
 
     def _finish_link(self, link: DeferredLink) -> None:
         path, first = link.path, link.first
-        if not is_there(self._target, target_entry(first, link.entry)):
+        if not self._deferred.is_whole(first) or not is_there(self._target, target_entry(first, link.entry)):
             reason = "it is one file with another that could not be restored"
             self._remarks.add(RemarkKind.UNREADABLE, path, reason)
             return

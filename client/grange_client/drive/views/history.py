@@ -54,11 +54,13 @@ class History:
 
         Raises UnknownCommit for none, and for a beginning that several have.
         """
-        for one in self.commits:
-            if name in one.tags:
-                return one
         if name == LATEST and self.commits:
             return self.commits[0]
+        exact = [one for one in self.commits if one.id.hex() == name.lower()]
+        # Any device may give a tag: none may stand in for what is sure without it.
+        for one in exact or self.commits:
+            if exact or name in one.tags:
+                return one
         found = [one for one in self.commits if one.id.hex().startswith(name.lower())] if name else []
         if len(found) == 1:
             return found[0]
