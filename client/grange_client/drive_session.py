@@ -24,14 +24,16 @@ from typing import Final, Self
 from grange.chain.orders import OrderState
 from grange.errors import BadTrailer
 from grange.peer import Budget
-from grange.tasks import cancelled
+from grange.tasks import cancelled, together
 from grange.transfer.events import Listener, Step, ignore_progress
-from grange.types import OrderId
+from grange.types import Epoch, OrderId
 from grange.units import format_count
+from grange_client.drive.catalog import batches
 from grange_client.drive.chunk import SealedChunk
 from grange_client.drive.drive_state import DriveState, Recovery
 from grange_client.drive.journal import Header, PackDescriptor, Record
 from grange_client.drive.keys import DriveKeys, DriveSecret
+from grange_client.drive.leaning import LeaningTimes
 from grange_client.drive.sqlite_catalog import SqliteCatalog
 from grange_client.errors import BadManifest, NotReadable, PackGone, PlaceFailed, Unopened, WrongDriveKey
 from grange_client.orders.plan import StoreOptions
@@ -39,7 +41,7 @@ from grange_client.packs.chunks import PackChunks
 from grange_client.packs.descriptor import descriptor_of
 from grange_client.packs.placing import PlacedPack
 from grange_client.packs.reading import PackReading
-from grange_client.packs.search import WhoseDrive, drives_of_phrase, drives_with_keys
+from grange_client.packs.search import AT_ONCE, WhoseDrive, drives_of_phrase, drives_with_keys
 from grange_client.packs.spool import PackDraft, Spool, is_final
 from grange_client.packs.spool_file import SpooledPack
 from grange_client.renter import Renter
@@ -146,6 +148,12 @@ class DriveSession:
         recovery = await self._fill(where)
         return SyncedDrive(recovery=recovery, unread=len(found.unread))
 
+    async def relies_after(self) -> Epoch:
+        """A backup that begins now relies on chunks in packs that are paid for beyond this epoch: its
+        `after`. Of others it could be told to run again when it is placed."""
+        epoch = (await self.renter.market.head()).epoch
+        return Epoch(epoch + self._times.leaning_epochs + self._times.publishing_epochs)
+
     async def resume(self) -> list[PlacedPack]:
         """Place what an earlier command left in the spool, as far as it still holds; what does not is given
         up, and said. What is buried for good is removed. Raises as `PackPlacing.place`."""
@@ -153,13 +161,15 @@ class DriveSession:
         head = await self.renter.market.head()
         with ExitStack() as held:
             waiting = [held.enter_context(pack) for pack in self.spool.claim_all()]
-            for pack in [one for one in waiting if is_final(one.plan, head.number)]:
-                waiting.remove(pack)
-                self.spool.remove(pack.order)
-            waiting = [one for one in waiting if one.plan.block is None or not await self._is_there(one)]
+            for pack in [one for one in waiting if one.plan.block is not None]:
+                # Deep is what the chain still has: while nobody looked, a reorg may have taken it back.
+                if await self._is_there(pack):
+                    waiting.remove(pack)
+                    if is_final(pack.plan, head.number):
+                        self.spool.remove(pack.order)
             while waiting:
                 there = await self._leanable()
-                ready = [one for one in waiting if set(one.plan.relies_on) <= there.keys()]
+                ready = [one for one in waiting if not await self._gone(one, there)]
                 if not ready:
                     break
                 for pack in ready:
@@ -188,10 +198,13 @@ class DriveSession:
 
         async def look_again() -> None:
             await self.sync(is_new=True)
-            if gone := set(pack.plan.relies_on) - (await self._leanable()).keys():
+            gone = await self._gone(pack, await self._leanable())
+            gone |= await self._not_on_chain(set(pack.plan.relies_on) - gone)
+            if gone:
                 raise PackGone(
-                    f"{len(gone)} of the packs that this commit relies on were let go meanwhile.",
-                    detail="Another device has tidied up. Nothing of this commit was published.",
+                    f"This commit relies on {format_count(len(gone), 'pack')} that may go before it does.",
+                    detail="Another device let them go, their time is nearly over, or a reorg took "
+                    "them. Nothing of this commit was published.",
                     hint="Run this again: what was in them is stored again.",
                 )
 
@@ -238,6 +251,34 @@ class DriveSession:
     async def _leanable(self) -> dict[OrderId, PackDescriptor]:
         state = await self.renter.executors.in_database(self.catalog.state)
         return state.leanable_packs
+
+    async def _gone(self, pack: SpooledPack, there: Mapping[OrderId, PackDescriptor]) -> set[OrderId]:
+        """What a pack relies on and may not: it was let go, or others may let it go at any moment.
+        The packs of the same backup end with it, and are extended with it."""
+        epoch, times = (await self.renter.market.head()).epoch, self._times
+        return {
+            one
+            for one in pack.plan.relies_on
+            if one not in there
+            or there[one].end <= epoch
+            or not (times.may_rely(there[one].end, epoch) or there[one].end >= pack.plan.unfinished.end)
+        }
+
+    async def _not_on_chain(self, packs: Collection[OrderId]) -> set[OrderId]:
+        """The packs that the catalog knows and the market does not: a reorg took them, or they were closed.
+        What is in them is not found any more, until they are read again."""
+        there = await self._leanable()
+        gone: set[OrderId] = set()
+        for lot in batches(sorted(packs), AT_ONCE):
+            orders = await together(*(self.renter.market.order(there[one].order) for one in lot))
+            gone |= {one for one, order in zip(lot, orders, strict=True) if order is None}
+        for one in gone:
+            await self.renter.executors.in_database(self.catalog.forget_journal, one)
+        return gone
+
+    @property
+    def _times(self) -> LeaningTimes:
+        return LeaningTimes.of_grid(self.renter.market.parameters.grid_epochs)
 
     async def _require_others(self, foreign: Sequence[OrderState]) -> None:
         """Raise WrongDriveKey if one of some orders opens neither as a pack nor as what `put` stores."""

@@ -16,11 +16,16 @@ from grange_client.drive.chunk import ChunkKey, ChunkType, SealedChunk
 from grange_client.drive.commit import unpack_commit
 from grange_client.drive.journal import PublishedCommit, RetiredPack
 from grange_client.drive.keys import DriveSecret
+from grange_client.drive.leaning import LeaningTimes
 from grange_client.drive.restore import RestoreResult, restore
 from grange_client.drive_session import DriveSession, DriveWriter
 from grange_client.errors import PackGone, WrongDriveKey
+from grange_client.orders.plan import StoreOptions
 
 COMMIT = ChunkKey(b"c" * 32)
+LONG = StoreOptions(k=2, n=4, epochs=90)
+ACCEPTED_BLOCKS = 500
+"""Acceptances have lapsed after so many, and what is placed is buried."""
 
 
 @asynccontextmanager
@@ -43,11 +48,15 @@ def add_all(writer: DriveWriter, chunks: Sequence[SealedChunk]) -> None:
 
 
 async def write(
-    drive: DriveSession, contents: Sequence[bytes], *, max_pack_bytes: int = 1 << 30
+    drive: DriveSession,
+    contents: Sequence[bytes],
+    *,
+    max_pack_bytes: int = 1 << 30,
+    options: StoreOptions = CODE,
 ) -> tuple[list[SealedChunk], int]:
     """Publish a commit that needs these, whatever it is; how many packs it took."""
     chunks = sealed(drive.keys, contents)
-    async with drive.writing(CODE, device="laptop", max_pack_bytes=max_pack_bytes) as writer:
+    async with drive.writing(options, device="laptop", max_pack_bytes=max_pack_bytes) as writer:
         await in_thread(lambda: add_all(writer, chunks))
         placed = await writer.publish([PublishedCommit(key=COMMIT)])
         return chunks, len(placed)
@@ -204,3 +213,54 @@ async def test_a_drive_without_news_asks_nobody(world: World, monkeypatch: pytes
     async with session(world) as drive:
         assert (await drive.sync()).state.live_commits
     assert not [call for farmer in world.farmers for call in farmer.calls]
+
+
+async def test_a_commit_does_not_rely_on_what_others_may_let_go(world: World) -> None:
+    """The laptop slept: what it relied on has so little time left that a keeper may drop it any moment."""
+    async with session(world) as drive:
+        await drive.sync(is_new=True)
+        await write(drive, [b"text"])
+        [(pack, where)] = drive.catalog.state().packs.items()
+        parameters = world.market.parameters
+        leaning = LeaningTimes.of_grid(parameters.grid_epochs).leaning_epochs
+        world.market.block = (where.end - leaning) * parameters.epoch_blocks
+        longer = StoreOptions(k=2, n=4, epochs=parameters.grid_epochs + leaning)
+        placed = len(world.market.placed)
+        async with drive.writing(longer, device="laptop") as writer:
+            await in_thread(lambda: add_all(writer, sealed(drive.keys, [b"new"])))
+            with pytest.raises(PackGone):
+                await writer.publish([PublishedCommit(key=COMMIT)], relied_on={pack})
+        assert where.end <= await drive.relies_after(), "the next run stores again what is in it"
+        assert await drive.resume() == []
+    assert len(world.market.placed) == placed
+
+
+async def test_a_commit_does_not_rely_on_what_the_chain_took_back(world: World) -> None:
+    """A reorg took the order of a pack that the catalog knows: nothing relies on it, and it is not found."""
+    async with session(world) as drive:
+        await drive.sync(is_new=True)
+        chunks, _ = await write(drive, [b"text"], options=LONG)
+        [pack] = drive.catalog.state().packs
+        world.market.reorg(0)
+        # So that nobody can place it again.
+        world.market.block += ACCEPTED_BLOCKS
+        async with drive.writing(LONG, device="laptop") as writer:
+            await in_thread(lambda: add_all(writer, sealed(drive.keys, [b"new"])))
+            with pytest.raises(PackGone):
+                await writer.publish([PublishedCommit(key=COMMIT)], relied_on={pack})
+        assert drive.catalog.find([chunks[0].id]) == {}
+
+
+async def test_what_a_reorg_took_back_is_placed_again(world: World, tmp_path: Path) -> None:
+    """However long nobody looked: a pack leaves the spool when the chain has it, not when it had it once."""
+    async with session(world) as drive:
+        await drive.sync(is_new=True)
+        chunks, _ = await write(drive, [b"text"], options=LONG)
+    world.market.reorg(0)
+    world.market.block += ACCEPTED_BLOCKS
+    async with session(world) as drive:
+        await drive.sync(is_new=True)
+        assert len(await drive.resume()) == 1
+    async with session(world, tmp_path / "new") as other:
+        assert set((await other.sync()).state.live_commits.values()) == {COMMIT}
+        assert await read_all(other, chunks) == [b"text"]

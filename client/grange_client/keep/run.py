@@ -12,6 +12,7 @@ run looks and goes on.
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -134,11 +135,11 @@ class KeepRun:
         for _ in range(MAX_LOOKS):
             look = await self._port.look(_with_spent(memory, progress))
             plan = make_plan(look.view, look.policy)
-            if await self._do_all(progress, plan, look):
+            if await self._do_all(progress, plan, look, memory):
                 break
         return plan, look
 
-    async def _do_all(self, progress: _Progress, plan: KeepPlan, look: KeepLook) -> bool:
+    async def _do_all(self, progress: _Progress, plan: KeepPlan, look: KeepLook, memory: KeepMemory) -> bool:
         """Whether all was tried, and nothing came of it that should be looked at."""
         is_done = True
         for action in plan.actions:
@@ -158,6 +159,10 @@ class KeepRun:
             progress.finished.add(key)
             progress.done.append(shown)
             progress.spent.append((look.view.epoch, action.cost))
+            if action.cost:
+                # Who is killed between two actions must not have the money for the first one twice.
+                with suppress(OSError):
+                    await self._executors.on_disk(write_memory, self._path, _with_spent(memory, progress))
             progress.secured |= _secured_by(action)
             # There is a new pack.
             is_done = is_done and not isinstance(action, Repack)

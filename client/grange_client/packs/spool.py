@@ -157,7 +157,7 @@ class Spool:
 
     def note(self, pack: SpooledPack, plan: PackPlan) -> SpooledPack:
         """Write down that the plan of a pack has changed. Raises HomeForgetful."""
-        with _writing(pack.path):
+        with _writing(pack.path, detail="It may be sent or paid already; the next command goes on."):
             _write_plan(pack.path, plan)
         return SpooledPack(path=pack.path, plan=plan, quote=pack.quote, held=pack.held)
 
@@ -190,7 +190,13 @@ class Spool:
             return None
         with ExitStack() as held:
             held.enter_context(marked(mark))
-            pack = self._read(path)
+            try:
+                pack = self._read_plan(path)
+            except FileNotFoundError:
+                pack = None
+            except OSError:
+                # Too many open files, a disk that is away for a moment: nothing is known of it, so it stays.
+                return None
             if pack is None:
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
@@ -198,12 +204,17 @@ class Spool:
             return SpooledPack(path=pack.path, plan=pack.plan, held=held.pop_all())
 
     def _read(self, path: Path) -> SpooledPack | None:
+        try:
+            return self._read_plan(path)
+        except OSError:
+            return None
+
+    def _read_plan(self, path: Path) -> SpooledPack | None:
+        """None for what is no whole pack. Raises OSError."""
         pack = path.with_suffix(".pack")
         try:
             plan = PackPlan.from_json(path.read_text(encoding="utf-8"))
             is_whole = pack.stat().st_size == plan.unfinished.geometry.data_bytes
-        except OSError:
-            return None
         except (ValueError, KeyError, TypeError, ArithmeticError, Misuse):
             return None
         return SpooledPack(path=pack, plan=plan) if is_whole and plan.order.hex() == path.stem else None
@@ -222,12 +233,16 @@ def _write_plan(pack: Path, plan: PackPlan) -> None:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def _writing(
+    path: Path,
+    *,
+    detail: str = "New content is laid out there before it is sent. Nothing of this pack was sent or paid.",
+) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise HomeForgetful(
             f"{path} cannot be written: {error.strerror}.",
-            detail="New content is laid out there before it is sent. Nothing of this pack was sent or paid.",
+            detail=detail,
             hint="Make room for the home, or make it writable.",
         ) from error

@@ -116,10 +116,17 @@ class SpooledPack:
     def check(self) -> None:
         """Read all of it. Raises NotReadable if it is not what was written."""
         digest, offset = sha256(), 0
-        with _opened(self.path) as descriptor:
-            while part := os.pread(descriptor, _PART_BYTES, offset):
-                digest.update(part)
-                offset += len(part)
+        try:
+            with _opened(self.path) as descriptor:
+                while part := os.pread(descriptor, _PART_BYTES, offset):
+                    digest.update(part)
+                    offset += len(part)
+        except OSError as error:
+            raise NotReadable(
+                f"{self.path} cannot be read: {error.strerror or error}.",
+                detail="The disk may be faulty. Nothing of it is published or paid.",
+                hint="What was to be stored is stored again, in another pack.",
+            ) from error
         if digest.digest() != self.plan.digest:
             raise NotReadable(
                 f"{self.path} is not what was written.",

@@ -271,3 +271,22 @@ async def test_a_home_that_takes_nothing_is_said_and_keeping_goes_on(
     report = await run.step()
     assert port.asked == ["extend"]
     assert "could not be remembered" in report.untold[0]
+
+
+async def test_what_a_killed_run_has_spent_counts(executors: Executors, home: Path) -> None:
+    """A cron job that is killed every night must not pay beyond the budget for the year."""
+    port = PaperPort(look(pack(1, left=25), pack(2, left=26)))
+    run = keep_run(port, executors, home)
+    plan, _ = await run.plan()
+    asked = port.epoch
+
+    async def killed() -> Epoch:
+        if port.asked:
+            raise ZeroDivisionError
+        return await asked()
+
+    port.epoch = killed  # type: ignore[method-assign]
+    with pytest.raises(ZeroDivisionError):
+        await run.step()
+    assert port.asked == ["extend"]
+    assert read_memory(home / "keep.json").spent == ((EPOCH, plan.actions[0].cost),)

@@ -328,3 +328,23 @@ async def test_the_code_and_the_size_show_little(world: World, spool: Spool) -> 
             done = await placed(renter, spool, keys, sealed(keys, contents))
             shapes.add(done.order.geometry)
     assert len(shapes) == 1
+
+
+async def test_a_disk_that_gives_an_error_leaves_packs_where_they_are(
+    world: World, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many open files is no reason to delete what was to be sent; one that stays damaged has a name."""
+    async with world.renter() as renter:
+        (await drafted(renter, spool, keys_of(world), sealed(keys_of(world), [b"text"]))).held.close()
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", fail)
+        assert spool.claim_all() == []
+    [pack] = spool.claim_all()
+    with pack:
+        monkeypatch.setattr("grange_client.packs.spool_file.os.pread", fail)
+        with pytest.raises(NotReadable, match="Too many open files"):
+            pack.check()
