@@ -28,7 +28,7 @@ setup_python() {
   ! command -v flock >/dev/null || flock 9
   want=$(cat "$ROOT/pyproject.toml" "$ROOT/constraints.txt" | cksum)
   stamp="$VENV/.grange-installed-$extras"
-  if [ ! -x "$VENV/bin/python" ] || ! "$VENV/bin/python" -c '' >/dev/null 2>&1; then
+  if [ ! -x "$VENV/bin/python" ] || ! "$VENV/bin/python" -c 'import pip' >/dev/null 2>&1; then
     python=$(find_python) || return 1
     say "making a virtual environment in .venv with $("$python" --version)"
     rm -rf "$VENV"
