@@ -31,6 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if " at 0x" in item.nodeid:  # processes that share the tests must all call a test the same
+            raise pytest.UsageError(f"an address is in the name of a test: {item.nodeid}")
     if config.getoption("--long"):
         return
     skip = pytest.mark.skip(reason="a long run: scripts/test --long")

@@ -84,7 +84,6 @@ def test_what_is_moved_is_there_with_all_below_it(path: bytes, to: bytes, there:
         (lambda e, r: e.move(r, b"d", b"a/d", made_ns=0), BadPath),
         (lambda e, r: e.bring_back(r, Directory(), b"a", made_ns=0), BadPath),
     ],
-    ids=str,
 )
 def test_an_edit_that_cannot_be_made_says_why(act: Any, error: type[Exception]) -> None:
     store, editor, root = sample()
