@@ -7,7 +7,10 @@ downloads       getting files back
 orders          what is stored, until when, for how much
 delegates       keys that may store for an account
 mandates        standing orders, by which others extend for us
-drive           what drives will be made of; no command uses it yet
+drive           drives: versions of a folder that share what is equal; no command uses it yet
+drive_session   a drive that is open on this machine
+packs           packs of drives as orders, and reading them
+keep            what lets a drive live on
 files, keys     from files to a stream of pieces; the recovery phrase and the home
 errors          what can go wrong; output_errors: output that cannot be written
 """

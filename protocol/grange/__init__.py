@@ -5,7 +5,7 @@ keystore, storage   likewise: secrets that a passphrase opens; files that outliv
 allow_lists         whom a person deals with and whom not, in two text files; listed_names: how they are
                     called there, put into what is shown
 
-The modules are pure, but for the last line:
+The modules are pure, but for the last two lines:
 
 types, units        the values of the contract; numbers, money and sizes
 token_unit          amounts of a market's token, in its own unit
@@ -20,5 +20,6 @@ mandates            when an order is extended without some of its farmers
 seeds, turns        which block gives a seed; who of many begins
 times               when a block or an epoch will be
 errors, plain_errors, json_text     errors in three parts; those of libraries; JSON that anybody wrote
+alerts, processes   telling a person something; ending what we started
 executors, tasks, memory    threads for what blocks; several things at once; keeping memory that was freed
 """

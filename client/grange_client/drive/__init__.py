@@ -8,10 +8,13 @@ chunk_store             where chunks come from and go to, one by one or many at 
 content, levels         which chunks a long file is made of; long lists as trees
 entry, tree             directories; tree_builder makes a whole one, tree_edit puts one entry into one,
                         walk_ahead reads many nodes at once
+directory_edit          one directory with some of its names changed
 differences, merge        what differs between two trees, and one tree out of two
 commit                  a drive at one moment, and which ones it came from
 commit_merge            one commit out of two, and from which base
 journal, pack           what is where, and chunks end to end with that behind them
+retention               which commits are kept, and why; retention_text: the same as a line of text
+liveness, leaning       what the kept commits need; what a new one may rely on
 drive_state             what all journals say together; recovery from the newest
 stamp                   what a file looked like when it was read
 backup                  from what is on disk to a commit: a package of its own

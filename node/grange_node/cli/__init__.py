@@ -8,6 +8,7 @@ earnings        paying out what a farm or a repairer has earned
 key_rotation    another key for the operator
 operator_limits what a farmer's owner lets its operator do alone
 hand_over       passing slots on to other farmers, and hand_over_command what is typed for it
+bonds           freeing what hand-overs bind, by what the chain shows; bonds_command what is typed for it
 renters_command `farm renters`: whose data the farm takes
 farm_farmers_command `farm farmers`: which farmers and repairers the farm deals with
 repair_farmers_command `repair farmers`: to whom a repairer gives slots

@@ -1,1 +1,7 @@
-"""Looking into a drive: what is in a commit, what changed, what was there when. Nothing here writes."""
+"""Looking into a drive: what is in a commit, what changed, what was there when. Nothing here writes.
+
+listing         a path, a directory, what one looks for, and how much there is
+file_range      a part of a file, from front to back
+history         the commits in order, by name, by time
+changes         between two commits, and between a commit and a directory on the disk
+"""
