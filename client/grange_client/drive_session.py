@@ -5,7 +5,7 @@
         await drive.resume()                                what an earlier command left on its way
         async with drive.writing(options, device="laptop") as writer:
             result = await executors.on_disk(back_up, drive.catalog, drive.chunks, writer)
-            await writer.publish([PublishedCommit(key=result.key)], relied_on=result.relied_on)
+            await writer.publish(result.records, relied_on=result.relied_on)
 
 What is added is laid out in packs on disk; a pack that is full is placed before the next one begins, and the
 last one says what is published. So a commit is published when everything that it needs is placed, and never

@@ -11,7 +11,7 @@ from client_fakes import World
 
 from grange.seal import RecoverySecret
 from grange.types import Epoch
-from grange_client.drive.backup.backup import Backup, BackupResult
+from grange_client.drive.backup.backup import Backup, BackupResult, Base
 from grange_client.drive.chunk import ChunkKey, ChunkType, SealedChunk
 from grange_client.drive.commit import unpack_commit
 from grange_client.drive.journal import PublishedCommit, RetiredPack
@@ -82,24 +82,28 @@ async def test_what_one_machine_publishes_another_reads(world: World, tmp_path: 
 
 async def test_files_come_back_as_they_were_scanned(world: World, tree: Path, tmp_path: Path) -> None:
     """A backup of a directory through packs; the second one sends what changed and relies on the first."""
-    keys = []
+    keys, base = list[ChunkKey](), None
     for text in (b"some words\n", b"other words\n"):
         (tree / "small.txt").write_bytes(text)
         async with session(world) as drive:
             await drive.sync(is_new=True)
             epoch = (await drive.renter.market.head()).epoch
             async with drive.writing(CODE, device="laptop") as writer:
-                result = await in_thread(partial(back_up, drive, writer, tree, epoch))
+                result = await in_thread(partial(back_up, drive, writer, tree, epoch, base))
+                assert result.key is not None
+                assert result.commit is not None
                 keys.append(result.key)
+                base = Base(key=result.key, commit=result.commit)
                 relied_on = result.relied_on
-                await writer.publish([PublishedCommit(key=keys[-1])], relied_on=relied_on)
+                await writer.publish(result.records, relied_on=relied_on)
     assert len(relied_on) == 1
 
     async with session(world, tmp_path / "new") as other:
-        await other.sync()
+        synced = await other.sync()
+        assert set(synced.state.live_commits.values()) == set(keys)
+        assert list(synced.state.heads.values()) == keys[1:], "the first is the second's parent, and no head"
         for number, key in enumerate(keys):
             target = tmp_path / f"back-{number}"
-            assert key is not None
             result = await in_thread(partial(restored, other, key, target))
             assert (target / "tree" / "small.txt").read_bytes() == (b"some words\n", b"other words\n")[number]
             data = (target / "tree" / "inner" / "data.bin").read_bytes()
@@ -107,9 +111,11 @@ async def test_files_come_back_as_they_were_scanned(world: World, tree: Path, tm
             assert result.files
 
 
-def back_up(drive: DriveSession, writer: DriveWriter, tree: Path, epoch: Epoch) -> BackupResult:
+def back_up(
+    drive: DriveSession, writer: DriveWriter, tree: Path, epoch: Epoch, base: Base | None
+) -> BackupResult:
     with Backup(
-        keys=drive.keys, catalog=drive.catalog, reader=drive.chunks, sink=writer, after=epoch
+        keys=drive.keys, catalog=drive.catalog, reader=drive.chunks, sink=writer, after=epoch, base=base
     ) as backup:
         backup.put_path(bytes(tree), b"tree")
         return backup.finish(device="laptop")

@@ -97,7 +97,7 @@ class DriveState:
         """The live commits that no other comes from: mostly one, and two where two devices wrote at once.
 
         None if all of these were withdrawn. Who writes a commit says of its parents that they are superseded
-        (`supersede`): by the commits alone one could not tell, once one in the middle is not kept.
+        (`publish_commit`): by the commits alone one could not tell, once one in the middle is not kept.
         """
         return {one: key for one, key in self.live_commits.items() if one not in self.superseded}
 
@@ -222,8 +222,13 @@ class Recovery:
 
 
 def supersede(parents: Iterable[ChunkKey]) -> list[Record]:
-    """What the journal that publishes a commit also says: that others are no heads any more."""
+    """What a journal says of commits that are no heads any more."""
     return [SupersededCommit(id=id_of(key)) for key in parents]
+
+
+def publish_commit(key: ChunkKey, parents: Iterable[ChunkKey]) -> tuple[Record, ...]:
+    """What the journal that publishes a commit says: that it is one, and its parents no heads any more."""
+    return (PublishedCommit(key=key), *supersede(parents))
 
 
 def recover(

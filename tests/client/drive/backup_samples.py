@@ -18,7 +18,7 @@ from grange_client.drive.chunk import ChunkKey, ChunkType, SealedChunk, id_of
 from grange_client.drive.chunk_store import FetchedChunk, WantedChunk
 from grange_client.drive.content import read_references
 from grange_client.drive.entry import Directory, TreeEntry
-from grange_client.drive.journal import PlacedChunk, PublishedCommit, RetiredPack
+from grange_client.drive.journal import PlacedChunk, RetiredPack
 from grange_client.drive.keys import DriveKeys
 from grange_client.drive.tree import find_path, walk
 
@@ -89,8 +89,7 @@ class PackedDrive:
         self.sealed |= {(chunk.type, chunk.key): chunk.sealed for chunk in self.sent}
         if self.sent:
             self.packs += 1
-            records = [PublishedCommit(key=result.key)] if result.key is not None else []
-            self.catalog.add_journal(journal(self.packs, records), self._placed())
+            self.catalog.add_journal(journal(self.packs, result.records), self._placed())
             self.catalog.add_packs([descriptor(self.packs)])
         if result.key is not None and result.commit is not None:
             self.base = Base(key=result.key, commit=result.commit)

@@ -7,8 +7,8 @@
 
 New chunks go to the sink while this runs. What is on disk at a path takes the place of what the drive had
 there; all else in the drive stays. Nothing is published: the caller places the packs, looks whether what was
-relied on is still there, and names the commit in a journal. With `NoSink` and without stamps it is a dry run,
-which says what would be new.
+relied on is still there, and publishes the result's records in a journal. With `NoSink` and without stamps
+it is a dry run, which says what would be new.
 """
 
 import os
@@ -34,7 +34,9 @@ from grange_client.drive.catalog import Catalog
 from grange_client.drive.chunk import ChunkKey, ChunkType
 from grange_client.drive.chunk_store import ChunkReader
 from grange_client.drive.commit import Commit, pack_commit
+from grange_client.drive.drive_state import publish_commit
 from grange_client.drive.entry import EMPTY, NANOSECONDS, Directory, TreeEntry
+from grange_client.drive.journal import Record
 from grange_client.drive.keys import DriveKeys
 from grange_client.drive.tree import find_path
 from grange_client.drive.tree_builder import build_tree
@@ -72,6 +74,13 @@ class BackupResult:
     relied_on: frozenset[OrderId]
     """The packs that have what was not sent. If one of them is retired before the commit is published, the
     backup has to run once more."""
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """What the journal that publishes the commit says; nothing if there is none."""
+        return (
+            () if self.key is None or self.commit is None else publish_commit(self.key, self.commit.parents)
+        )
 
     @property
     def unchanged_count(self) -> int:

@@ -13,9 +13,9 @@ from grange_client.drive.chunk import ChunkKey, ChunkType
 from grange_client.drive.chunk_store import ChunkStore
 from grange_client.drive.commit import Commit, is_ancestor, pack_commit, unpack_commit
 from grange_client.drive.commit_merge import CommitOf, merge_commits
-from grange_client.drive.drive_state import supersede
+from grange_client.drive.drive_state import publish_commit
 from grange_client.drive.entry import Directory
-from grange_client.drive.journal import PublishedCommit, Record
+from grange_client.drive.journal import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,5 +85,5 @@ def read_commit(store: ChunkStore, key: ChunkKey) -> Commit:
 
 def _written(store: ChunkStore, commit: Commit) -> NewCommit:
     key = store.write(ChunkType.COMMIT, pack_commit(commit))
-    records = (PublishedCommit(key=key), *supersede(commit.parents))
+    records = publish_commit(key, commit.parents)
     return NewCommit(key=key, commit=commit, records=records)
