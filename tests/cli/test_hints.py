@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("protocol/grange", "client/grange_client", "node/grange_node")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 COMMAND = re.compile(r"`grange ([a-z][a-z ]*?)(?= [A-Z`-]|`)")
-ELSEWHERE = {"--user", "--ntp"}
+ELSEWHERE = {"--app-name", "--user", "--ntp"}
 """Of other programs."""
 
 

@@ -3,7 +3,7 @@
 keys                    what follows from the recovery secret: a drive's keys
 chunk, sealing          runs of content, each sealed under a key of its own
 stored_form             compressed where that helps
-chunker                 where one chunk ends and the next begins
+chunker                 where one chunk ends and the next begins; plain_borders: the same without the kernel
 chunk_store             where chunks come from and go to, one by one or many at once
 content, levels         which chunks a long file is made of; long lists as trees
 entry, tree             directories; tree_builder makes a whole one, tree_edit puts one entry into one,

@@ -10,30 +10,26 @@ The table `gear` is secret, or who knows a file could tell from the lengths of i
 here. Tables can be worked out by who sees lengths of chunks with known content: nobody sees them, since they
 stand in the sealed journal alone.
 
-Borders are the same however a file is read. They are looked for by the kernel, or with numpy where there is
-none, in parts that fit the processor's cache.
+Borders are the same however a file is read. They are looked for by the kernel, or in `plain_borders` where
+there is none.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from grange import kernel
 from grange.seal import Buffer
+from grange_client.drive.plain_borders import find_border
 
 MIN_BYTES: Final = 256 << 10
 NORMAL_BYTES: Final = 832 << 10
 MAX_BYTES: Final = 4 << 20
 GEAR_BYTES: Final = 256 * 8
-WINDOW_BYTES: Final = 64
-RARE: Final = np.uint64(1 << 42)
+RARE: Final = 1 << 42
 """One border in 4 MiB."""
-COMMON: Final = np.uint64(1 << 46)
+COMMON: Final = 1 << 46
 """One border in 256 KiB."""
-_STEP_BYTES: Final = 64 << 10
-_SHIFTS: Final = (1, 2, 4, 8, 16, 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +53,8 @@ class Chunker:
     def __init__(self, gear: bytes, *, compiled: bool = True) -> None:
         """`gear`: 256 secret words of 8 bytes, big endian. `compiled`: by the kernel, where there is one."""
         assert len(gear) == GEAR_BYTES
-        self._find_border = kernel.find_border if compiled else None
-        self._gear_bytes = gear
-        self._gear = np.frombuffer(gear, ">u8").astype(np.uint64)
+        self._find_border = (kernel.find_border if compiled else None) or find_border
+        self._gear = gear
         self._zeros: int | None = None
 
     def split(self, parts: Iterable[Buffer]) -> Iterator[bytes]:
@@ -129,20 +124,6 @@ class Chunker:
             or limit
         )
 
-    def _find(self, content: Buffer, first: int, limit: int, threshold: np.uint64) -> int | None:
+    def _find(self, content: Buffer, first: int, limit: int, threshold: int) -> int | None:
         """The least length from `first` to below `limit` with which a chunk may end."""
-        if self._find_border is not None:
-            return self._find_border(content, self._gear_bytes, first, limit, int(threshold))
-        values = np.frombuffer(content, np.uint8)
-        for start in range(first, limit, _STEP_BYTES):
-            end = min(start + _STEP_BYTES, limit)
-            # A chunk of n bytes ends with byte n - 1.
-            sums = self._gear[values[start - WINDOW_BYTES : end - 1]]
-            shifted = np.empty_like(sums)
-            for shift in _SHIFTS:
-                np.left_shift(sums[:-shift], np.uint64(shift), out=shifted[shift:])
-                sums[shift:] += shifted[shift:]
-            hits = np.flatnonzero(sums[WINDOW_BYTES - 1 :] < threshold)
-            if len(hits):
-                return start + int(hits[0])
-        return None
+        return self._find_border(content, self._gear, first, limit, threshold)

@@ -184,8 +184,8 @@ def check_retention(policy: Retention, commits: Collection[DatedCommit]) -> None
             named = "+".join(sorted(tags)) or "an empty list of tags"
             raise BadRetention(
                 f"No commit has the tag {named}, so it keeps nothing.",
-                detail="Nothing was dropped. It may be mistyped.",
-                hint="`grange snapshots` shows the tags that there are.",
+                detail="Nothing was dropped.",
+                hint="It may be mistyped: write a tag as the drive has it.",
             )
     _zone(policy)
 

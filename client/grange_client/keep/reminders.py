@@ -81,7 +81,7 @@ def _ending(look: KeepLook, plan: KeepPlan, outcome: KeepOutcome) -> Iterator[Al
             text=(
                 f"{format_count(len(packs), 'pack')} with {size} of the drive {look.drive} end on "
                 f"{format_date(clock, end)}, and are not extended. What is in them is lost then.\n\n"
-                "Run `grange keep --once` to see why, and to try again."
+                "Keep the drive once more by hand to see why."
             ),
             facts={"drive": look.drive, "end_epoch": end, "days": days, "packs": len(packs)},
         )
@@ -155,8 +155,8 @@ def _idle(look: KeepLook, memory: KeepMemory, now_seconds: int) -> Iterator[Aler
             key=f"idle/{look.drive}/{memory.last_run_seconds}",
             subject=f"Grange: nobody has kept {look.drive} for {ago}",
             text=(
-                f"`grange keep` last did all that was due for the drive {look.drive} {ago} ago. It has "
-                "to run every few days, here or on another device; a mandate covers the time between."
+                f"All that was due for the drive {look.drive} was last done {ago} ago. That has to be done "
+                "every few days, here or on another device; a mandate covers the time between."
             ),
             facts={"drive": look.drive, "seconds": idle},
         )

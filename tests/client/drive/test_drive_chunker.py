@@ -18,9 +18,9 @@ from grange_client.drive.chunker import (
     MIN_BYTES,
     NORMAL_BYTES,
     RARE,
-    WINDOW_BYTES,
     Chunker,
 )
+from grange_client.drive.plain_borders import WINDOW_BYTES
 
 GEAR = random.Random(9).randbytes(GEAR_BYTES)
 CHUNKER = Chunker(GEAR)

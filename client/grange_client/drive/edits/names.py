@@ -51,7 +51,7 @@ def untag(state: DriveState, tag: str, *, seconds: int, gone_until: Epoch) -> Na
     """The record that takes a tag away; checkpoints say so until an epoch. Raises BadName for one that is not
     there."""
     if TAG_PREFIX + tag not in state.values:
-        raise BadName(f"There is no tag {tag}.", hint="`grange tag` lists those that there are.")
+        raise BadName(f"There is no tag {tag}.", hint="It may be mistyped.")
     return state.new_value(TAG_PREFIX + tag, b"", seconds=seconds, gone_until=gone_until)
 
 

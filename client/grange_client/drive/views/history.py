@@ -68,7 +68,7 @@ class History:
             some = ", ".join(one.id.hex()[: len(name) + 4] for one in found[:3])
             raise UnknownCommit(f"{len(found)} commits begin with {name}: {some} …", hint="Write more of it.")
         raise UnknownCommit(
-            f"The drive has no commit {name}.", hint="`grange log` lists commits, `grange tag` their tags."
+            f"The drive has no commit {name}.", hint="Name one by its tag, or by how its id begins."
         )
 
     def at(self, time_ns: int) -> LoggedCommit:
@@ -77,7 +77,7 @@ class History:
             if one.commit.time_ns <= time_ns:
                 return one
         raise UnknownCommit(
-            "No commit that is kept is so old.", hint="`grange log` lists those that there are."
+            "No commit that is kept is so old.", hint="Older ones were let go, or never made."
         )
 
     def base_of(self, commit: LoggedCommit) -> LoggedCommit | None:
