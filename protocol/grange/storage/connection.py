@@ -67,6 +67,21 @@ def open_to_write(
     return db
 
 
+def open_temporary(tables: str, *, cache_kib: int) -> sqlite3.Connection:
+    """A database that nobody else has, with these tables: on the disk only as far as the cache is too small,
+    and gone when it is closed. One thread. What fails half-way cannot be taken back. Raises sqlite3.Error."""
+    db = sqlite3.connect("", isolation_level=None)
+    try:
+        db.execute(f"PRAGMA cache_size = -{cache_kib}")
+        db.execute("PRAGMA journal_mode = OFF")
+        db.executescript(tables)
+        db.execute("BEGIN")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
 def use_write_ahead_log(
     db: sqlite3.Connection, timeout_seconds: float, sleep: Callable[[float], None] = time.sleep
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Final, Self
 
 import msgpack
 
+from grange.storage.connection import open_temporary
 from grange_client.drive.entry import EMPTY, TreeEntry, pack_entry, unpack_entry
 from grange_client.drive.restore.target_entry import TargetEntry, target_entry
 from grange_client.errors import DiskFailed
@@ -51,13 +52,8 @@ class Deferred:
     def open(cls) -> Iterator[Self]:
         """An empty one."""
         with _translated():
-            # An empty name is a database of its own that lies on the disk only as far as memory is too small.
-            db = sqlite3.connect("", isolation_level=None)
+            db = open_temporary(_TABLES, cache_kib=_CACHE_KIB)
         try:
-            with _translated():
-                db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-                db.execute("PRAGMA journal_mode = OFF")
-                db.executescript(_TABLES)
             yield cls(db)
         finally:
             db.close()
