@@ -3,9 +3,11 @@
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from client_fakes import FakeFarmer, World, honest
 from test_client_cli import Machine, machine
 
@@ -13,6 +15,14 @@ from grange.cli.exit_codes import ExitCode
 
 __all__ = ["machine"]
 PUT = ("--yes", "--k", "2", "--n", "4", "--epochs", "5")
+
+
+@pytest.fixture(autouse=True)
+def interrupts_are_heard() -> Iterator[None]:
+    """What a shell starts in the background begins with Ctrl-C switched off."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def interrupt() -> None:
