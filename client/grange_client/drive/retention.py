@@ -115,7 +115,7 @@ def retain(
     policy: Retention,
     *,
     now_ns: int,
-    known_past: Mapping[ChunkId, Iterable[ChunkId]] | None = None,
+    known_past: Mapping[ChunkId, Collection[ChunkId]] | None = None,
     allow_nothing: bool = False,
 ) -> RetentionPlan:
     """Apply the rules to the live commits of one drive.
@@ -127,7 +127,7 @@ def retain(
     Raises BadRetention for rules that keep nothing: none at all, counts of 0, a tag that no commit has.
     `allow_nothing` lets them be; heads stay all the same.
     """
-    order = _newest_first(commits)
+    order = _newest_first(commits, known_past or {})
     if not allow_nothing:
         check_retention(policy, commits)
     heads = find_heads(commits, known_past or {})
@@ -191,7 +191,7 @@ def check_retention(policy: Retention, commits: Collection[DatedCommit]) -> None
 
 
 def find_heads(
-    commits: Iterable[DatedCommit], known_past: Mapping[ChunkId, Iterable[ChunkId]]
+    commits: Iterable[DatedCommit], known_past: Mapping[ChunkId, Collection[ChunkId]]
 ) -> frozenset[ChunkId]:
     """The commits from which no other of them comes, directly or by way of ones that are gone."""
     live = {one.id: one.parents for one in commits}
@@ -256,21 +256,23 @@ def _year(moment: datetime, offset: timedelta) -> tuple[object, str]:
 _PERIODS: Final = {"hourly": _hour, "daily": _day, "weekly": _week, "monthly": _month, "yearly": _year}
 
 
-def _newest_first(commits: Collection[DatedCommit]) -> list[DatedCommit]:
-    """By time; of those with the same time, as a merge and its parent have it, what comes from another is
-    the newer one, and else the id decides."""
+def _newest_first(
+    commits: Collection[DatedCommit], known_past: Mapping[ChunkId, Collection[ChunkId]]
+) -> list[DatedCommit]:
+    """By time; of those with the same time, as a merge and its parent have it, the one with more generations
+    behind it is the newer one, and else the id decides. Those that are gone count, so that thinning out
+    changes no order."""
     by_id = {one.id: one for one in commits}
+    parents_of = {**known_past, **{one.id: one.parents for one in commits}}
     depths: dict[ChunkId, int] = {}
     for start in by_id:
         pending = [start]
         while pending:
-            one = by_id[pending[-1]]
-            twins = [p for p in one.parents if p in by_id and by_id[p].time_ns == one.time_ns]
-            if missing := [parent for parent in twins if parent not in depths]:
+            parents = parents_of.get(pending[-1], ())
+            if missing := [parent for parent in parents if parent not in depths]:
                 pending += missing
             else:
-                depths[one.id] = 1 + max((depths[parent] for parent in twins), default=0)
-                pending.pop()
+                depths[pending.pop()] = 1 + max((depths[parent] for parent in parents), default=0)
     return sorted(by_id.values(), key=lambda one: (one.time_ns, depths[one.id], one.id), reverse=True)
 
 

@@ -40,7 +40,7 @@ from grange_node.repair.market_view import MarketView
 from grange_node.repair.rebuilt import RebuiltPieces
 from grange_node.repair.sources import Sources
 from grange_node.repair.takeovers import collect_takeovers
-from grange_node.repair.takers import find_taker
+from grange_node.repair.takers import rank_takers
 
 MAX_ATTEMPTS: Final = 8
 """How often acceptances and transaction are tried, each time with what was learned from the last."""
@@ -235,7 +235,7 @@ class RepairRun:
     async def _find_keeper(self, push: SlotPush, slot: int) -> None:
         """Give a slot to the best farmer that answers, if there is one, and note who it is."""
         order_state = await self._view.order(self.job.order) or self._order_state
-        taker = await find_taker(
+        ranked = await rank_takers(
             order_state,
             slot,
             directory=self._view.directory,
@@ -247,7 +247,7 @@ class RepairRun:
             own=self._own,
             seed=self._seed,
         )
-        keeper = NOBODY if taker is None else taker
+        keeper = ranked[0] if ranked else NOBODY
         self.job = replace(self.job, takers={**self.job.takers, slot: keeper})
         if keeper != NOBODY:
             push.assign(slot, self._keeper(slot, keeper))

@@ -1,5 +1,4 @@
-"""What a slot that has lost its farmer asks of the next one, and finding it. Pure but for the last
-two.
+"""What a slot that has lost its farmer asks of the next one, and finding it. Pure but for the last.
 
 A taker is not late with its proofs, has no other slot of the order, and keeps it for what it pays. Which of
 them are asked and preferred is `grange.transfer`'s, as for renters.
@@ -53,36 +52,6 @@ def barred(order_state: OrderState, slot: int, farmers: Iterable[Farmer]) -> set
         for farmer in farmers
         if farmer.strikes or farmer.id in holders or farmer.offer.egress_price_per_gib > most
     }
-
-
-async def find_taker(
-    order_state: OrderState,
-    slot: int,
-    *,
-    directory: FollowedDirectory,
-    epoch: Epoch,
-    parameters: Parameters,
-    holders: Collection[FarmerId],
-    keepers: Collection[FarmerId],
-    declined: Collection[FarmerId],
-    own: FarmerId | None,
-    seed: bytes,
-) -> FarmerId | None:
-    """The best farmer that answers and would take a slot in an epoch; None if there is none. See
-    `rank_takers`."""
-    ranked = await rank_takers(
-        order_state,
-        slot,
-        directory=directory,
-        epoch=epoch,
-        parameters=parameters,
-        holders=holders,
-        keepers=keepers,
-        declined=declined,
-        own=own,
-        seed=seed,
-    )
-    return ranked[0] if ranked else None
 
 
 async def rank_takers(
