@@ -45,6 +45,7 @@ from grange.peer import (
     PaymentChannels,
     ReadPayments,
     Signer,
+    TransferLimits,
 )
 from grange.storage.connection import BUSY_SECONDS
 from grange.storage.home_lock import HomeLock
@@ -215,13 +216,15 @@ class Renter:
         *,
         policy: RetryPolicy | None = None,
         timeouts: Timeouts | None = None,
+        limits: TransferLimits | None = None,
         on_wait: Callable[[], None] = lambda: None,
     ) -> AsyncIterator["Renter"]:
         """Connect to the chain and open the catalog. Raises the errors of the chain,
         FeeSettingsInvalid, and MarketForged or OriginUnknown for a market that this home has not seen and
         Grange can't vouch for.
 
-        `on_wait` is told when another command of this home is spending, and ours waits for it.
+        `limits` hold for all that goes to farmers and comes from them. `on_wait` is told when another command
+        of this home is spending, and ours waits for it.
         """
         network, fees = config.network, load_fee_settings(config.home)
         remembered = pins_path(config.home)
@@ -249,6 +252,7 @@ class Renter:
                 market=market,
                 catalog_path=config.catalog_path,
                 policy=policy or RetryPolicy(),
+                limits=limits,
                 first_block=network.first_block,
                 fees=fees,
                 as_wallet=await speaks_for_wallet(config.identity, market),
@@ -264,6 +268,7 @@ class Renter:
         market: RenterMarket,
         catalog_path: Path,
         policy: RetryPolicy,
+        limits: TransferLimits | None = None,
         freshness: Freshness | None = None,
         first_block: int = 0,
         busy_seconds: float = BUSY_SECONDS,
@@ -274,6 +279,8 @@ class Renter:
     ) -> AsyncIterator["Renter"]:
         """A renter over any market. `as_wallet`: it asks and pays in the name of its contract wallet,
         which calls its signatures its own, and not as its delegate."""
+        limits = limits or TransferLimits()
+        policy = policy.within(limits)
         with (
             Reputations.open(
                 catalog_path.with_name(REPUTATIONS_NAME),
@@ -329,6 +336,7 @@ class Renter:
                 freshness=freshness,
                 known=find_known,
                 lists=await executors.on_disk(ListFiles(folder=catalog_path.parent, of=FARMERS).read),
+                limits=limits,
             ) as directory:
                 renter = cls(
                     identity=identity,
@@ -355,6 +363,11 @@ class Renter:
     def address(self) -> Address:
         """The account that pays, and whose the orders are."""
         return self.identity.account
+
+    @property
+    def limits(self) -> TransferLimits:
+        """How fast bytes go to farmers and come from them; they may be changed at any time."""
+        return self._directory.limits
 
     @property
     def delegates(self) -> Delegates:

@@ -6,6 +6,7 @@
     networks_of           where a farmer is               networks.py, names.py
     AddressPolicy         where a farmer may be           address_policy.py
     meter                 what comes in at the sockets    meter.py
+    TransferLimits        how fast bytes go and come      rate_limit.py
     Clocks                whose clock is off              clocks.py
     errors                what a farmer can do to us      errors.py, contained_errors.py
     PeerTimeouts          how long a request may take     timeouts.py
@@ -29,6 +30,7 @@ from grange.peer.meter import Meter
 from grange.peer.networks import networks, networks_of
 from grange.peer.payment_channels import PaymentChannel, PaymentChannels
 from grange.peer.peer import Peer, endpoint_url, open_session
+from grange.peer.rate_limit import RateLimit, TransferLimits, parse_rate
 from grange.peer.read_payments import Budget, OverBudget, Payment, ReadPayments
 from grange.peer.signer import Signer
 from grange.peer.timeouts import PeerTimeouts
@@ -49,8 +51,10 @@ __all__ = [
     "Peer",
     "PeerTimeouts",
     "PieceClosed",
+    "RateLimit",
     "ReadPayments",
     "Signer",
+    "TransferLimits",
     "dealing_with",
     "describe_lead",
     "endpoint_url",
@@ -58,4 +62,5 @@ __all__ = [
     "networks",
     "networks_of",
     "open_session",
+    "parse_rate",
 ]

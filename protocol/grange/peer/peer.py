@@ -22,6 +22,7 @@ from grange.peer.address_policy import AddressPolicy, AddressRefused
 from grange.peer.errors import FarmerLied, FarmerRefused, FarmerUnreachable, PieceClosed
 from grange.peer.meter import Meter, MeteredConnector
 from grange.peer.names import Resolver
+from grange.peer.rate_limit import PACED_BYTES, LimitedTransfer, TransferLimits
 from grange.peer.read_payments import Payment, ReadPayments, asks_more_than_signed
 from grange.peer.signer import Signer
 from grange.peer.timeouts import PeerTimeouts
@@ -90,10 +91,14 @@ class Peer:
         signer: Signer,
         payments: ReadPayments | None = None,
         most_per_gib: int | None = None,
+        *,
+        limits: TransferLimits | None = None,
     ) -> None:
         """Without payments only farmers that ask nothing for it are read from. `most_per_gib` is what the
-        farmer has signed that reading costs, in base units: it is not paid more."""
+        farmer has signed that reading costs, in base units: it is not paid more. `limits` are shared with
+        what goes to other farmers."""
         self.farmer = farmer
+        self._limits = limits or TransferLimits()
         self._payments = payments
         self._most_per_gib = most_per_gib
         self._session = session
@@ -121,7 +126,10 @@ class Peer:
     async def put_piece(self, order: OrderId, slot: int, piece: int, data: Any, root: bytes) -> None:
         """Hand over a piece whose root we know; FarmerLied if the farmer computes another."""
         path = paths.piece_path(order, slot, piece)
-        async with self._sent("PUT", path, root, data=_PieceBody(data)) as response:
+        async with (
+            self._limits.upload.turn(len(data)) as turn,
+            self._sent("PUT", path, root, data=_PieceBody(data, turn)) as response,
+        ):
             stored = await self._json(response, StoredPiece)
         if stored.root != root:
             raise FarmerLied(f"Farmer {self.farmer.id} computed another root for a piece than it has.")
@@ -138,11 +146,14 @@ class Peer:
 
         Raises OverBudget besides what farmers can do.
         """
-        end = start + size_bytes
-        steps = [
-            await self._step_in_time(order, slot, first, min(STEP_BYTES, end - first))
-            for first in range(start, end, STEP_BYTES)
-        ]
+        end, first = start + size_bytes, start
+        steps = []
+        with self._limits.download.expect(size_bytes) as expected:
+            while first < end:
+                step_bytes = min(self._limits.download.step_bytes(STEP_BYTES), end - first)
+                await expected.take(step_bytes)
+                steps.append(await self._step_in_time(order, slot, first, step_bytes))
+                first += step_bytes
         return steps[0] if len(steps) == 1 else b"".join(steps)
 
     async def account(self) -> Account | None:
@@ -287,14 +298,26 @@ class Peer:
 
 
 class _PieceBody(aiohttp.BytesPayload):
-    """A piece behind its headers, and not in one block with them: to join them would copy the piece."""
+    """A piece behind its headers, and not in one block with them: to join them would copy the piece. Where
+    uploads are limited it goes in parts, each when it may."""
+
+    def __init__(self, data: Any, turn: LimitedTransfer) -> None:
+        super().__init__(data)
+        self._turn = turn
 
     async def write_with_length(
         self, writer: aiohttp.abc.AbstractStreamWriter, content_length: int | None
     ) -> None:
         """Send the headers by themselves, then the piece."""
         writer.send_headers()
-        await super().write_with_length(writer, content_length)
+        if not self._turn.is_limited:
+            await super().write_with_length(writer, content_length)
+            return
+        data = memoryview(self._value)[:content_length]
+        for start in range(0, len(data), PACED_BYTES):
+            part = data[start : start + PACED_BYTES]
+            await self._turn.take(len(part))
+            await writer.write(part)
 
 
 class _Exchange:

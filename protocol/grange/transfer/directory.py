@@ -33,7 +33,16 @@ from grange.allow_lists import NO_LISTS, AllowLists
 from grange.chain import Farmer
 from grange.chain.registry import Registered, Registry, read_some
 from grange.listed_names import ListedNames
-from grange.peer import FARMER_FAULTS, Peer, ReadPayments, Signer, dealing_with, networks_of, open_session
+from grange.peer import (
+    FARMER_FAULTS,
+    Peer,
+    ReadPayments,
+    Signer,
+    TransferLimits,
+    dealing_with,
+    networks_of,
+    open_session,
+)
 from grange.tasks import all_of, cancelled
 from grange.transfer.aging import Aging, Freshness
 from grange.transfer.events import Listener, ReadingPriceRaised, ignore_progress
@@ -115,11 +124,13 @@ class FarmerDirectory:
         freshness: Freshness | None = None,
         known: Callable[[], Awaitable[Collection[FarmerId]]] = _know_none,
         lists: AllowLists = NO_LISTS,
+        limits: TransferLimits | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep,
     ) -> None:
         """`clock` gives seconds, `sleep` takes them; `known` gives farmers that have to be in a sample;
         `lists` say who may be chosen."""
+        self.limits = limits or TransferLimits()
         self.signer = signer
         self.lists = lists
         self.payments = payments
@@ -151,8 +162,10 @@ class FarmerDirectory:
         freshness: Freshness | None = None,
         known: Callable[[], Awaitable[Collection[FarmerId]]] = _know_none,
         lists: AllowLists = NO_LISTS,
+        limits: TransferLimits | None = None,
     ) -> AsyncIterator[Self]:
-        """With an HTTP session of its own; `payments` pays for what is read from farmers."""
+        """With an HTTP session of its own; `payments` pays for what is read from farmers, `limits` hold for
+        all that goes to them and comes from them."""
         async with open_session(policy.timeouts, chain_id=signer.domain.chain_id) as session:
             directory = cls(
                 registry,
@@ -163,6 +176,7 @@ class FarmerDirectory:
                 freshness=freshness,
                 known=known,
                 lists=lists,
+                limits=limits,
             )
             try:
                 yield directory
@@ -185,7 +199,9 @@ class FarmerDirectory:
     ) -> Peer:
         """A farmer to talk to; to read a slot for which it has signed `most_per_gib`. Raises
         FarmerUnreachable for an endpoint that is not an address."""
-        return Peer(farmer, self._session, self.signer, payments or self.payments, most_per_gib)
+        return Peer(
+            farmer, self._session, self.signer, payments or self.payments, most_per_gib, limits=self.limits
+        )
 
     @property
     def names(self) -> ListedNames:

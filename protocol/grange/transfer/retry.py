@@ -10,12 +10,12 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median_low
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 from grange.errors import UserError
-from grange.peer import FarmerRefused, FarmerUnreachable, PeerTimeouts
+from grange.peer import FarmerRefused, FarmerUnreachable, PeerTimeouts, RateLimit, TransferLimits
 from grange.wire.codes import ErrorCode
 
 TRANSIENT_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
@@ -40,11 +40,15 @@ class SlowRule:
     """Slow is one that needs so many times what is usual."""
     in_a_row: int = 1
     """So many times one after the other, and another farmer takes its place."""
+    line: RateLimit | None = field(default=None, compare=False)
+    """What holds bytes back on our side."""
 
     def limit_seconds(self, others_seconds: Sequence[float], at_least_seconds: float = 0.0) -> float:
-        """From when on it is slow. What is usual is the median of what others needed."""
+        """From when on it is slow. What is usual is the median of what others needed; what waits for our own
+        limit is no farmer's fault."""
         usual = median_low(others_seconds) if others_seconds else 0.0
-        return max(self.floor_seconds, self.factor * usual, at_least_seconds)
+        held_back = self.line.backlog_seconds if self.line is not None else 0.0
+        return max(self.floor_seconds + held_back, self.factor * usual, at_least_seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +78,16 @@ class RetryPolicy:
     clock: Callable[[], float] = field(default=time.monotonic, compare=False)
     """Gives seconds."""
     sleep: Callable[[float], Awaitable[None]] = field(default=asyncio.sleep, compare=False)
+
+    def within(self, limits: TransferLimits) -> Self:
+        """The same, with farmers that are as slow as our own limits let them be."""
+        return replace(
+            self,
+            slow_to_store=replace(self.slow_to_store, line=limits.upload),
+            slow_to_store_rebuilt=replace(self.slow_to_store_rebuilt, line=limits.upload),
+            slow_to_give=replace(self.slow_to_give, line=limits.download),
+            slow_to_give_for_repair=replace(self.slow_to_give_for_repair, line=limits.download),
+        )
 
     async def call(
         self, act: Callable[[], Awaitable[Answer]], *, is_last: Callable[[], bool] = lambda: False
