@@ -17,6 +17,7 @@ The numbers are `Limits`. A body of an announced length is put where the request
 from __future__ import annotations
 
 import asyncio
+import select
 from asyncio import TimerHandle
 from collections.abc import Callable
 from functools import partial
@@ -94,6 +95,12 @@ class Connection(HttpToolsProtocol):
     def since(self) -> float:
         """When that began, on the loop's clock."""
         return self._since
+
+    def has_unread(self) -> bool:
+        """Whether the system holds something of it that was not read yet: a request, or that it ended."""
+        waiting = select.poll()
+        waiting.register(self.transport.get_extra_info("socket"), select.POLLIN)
+        return bool(waiting.poll(0))
 
     def give_way(self) -> None:
         """Close at once, for another connection."""

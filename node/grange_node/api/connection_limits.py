@@ -4,8 +4,9 @@ another.
 `Limits` names every number. `Door` knows all open connections: a new one is let in while its address and the
 node have room. Else one that nobody waits for is closed for it, of the same address if that one is at its
 limit, or else of the address that has most: first one that was answered and only sends what nobody wants,
-then one that is idle between two requests, then the one whose request has been coming in for longest. If the
-node is full of others, one that is served and waits for its other end, for the body or to have the answer
+then one that is idle between two requests, then the one whose request has been coming in for longest. Idle is
+only one of which nothing lies unread: a request that has reached this machine is answered. If the node is
+full of others, one that is served and waits for its other end, for the body or to have the answer
 taken, has to go if its network has more connections than that of the new one. A connection whose request we
 are at is never closed for another; if all are, the new one is turned away.
 
@@ -50,7 +51,6 @@ class Limits:
     """Of an IPv6 network of 48 bits."""
     head_bytes: int = MAX_HEAD_BYTES
     headers: int = MAX_HEADERS
-    """Each one costs far more memory than its bytes."""
     """Each one costs far more memory than its bytes."""
     head_seconds: float = 15.0
     """From the connection, or from the first byte of a further request, to the end of the headers."""
@@ -100,6 +100,9 @@ class Guest(Protocol):
     @property
     def since(self) -> float:
         """Since when."""
+
+    def has_unread(self) -> bool:
+        """Whether the system holds something of it that was not read yet."""
 
     def give_way(self) -> None:
         """Close at once."""
@@ -162,10 +165,16 @@ class Door:
 
     def _close_one(self, network: str, group: str, last: Phase) -> bool:
         """One that is in no later phase than `last`."""
-        idle = [guest for guest in self._guests[network][group] if guest.phase <= last]
-        if not idle:
+        first_to_go = sorted(
+            (guest for guest in self._guests[network][group] if guest.phase <= last),
+            key=lambda guest: (guest.phase, guest.since),
+        )
+        # Of one in its head that would be no reason: a flood of single bytes could hold the door with it.
+        chosen = next(
+            (guest for guest in first_to_go if guest.phase != Phase.IDLE or not guest.has_unread()), None
+        )
+        if chosen is None:
             return False
-        chosen = min(idle, key=lambda guest: (guest.phase, guest.since))
         # Forgotten here already: the transport tells of the end only in a later turn of the loop.
         self._forget(network, group, chosen)
         chosen.give_way()

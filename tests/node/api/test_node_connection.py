@@ -3,18 +3,21 @@ tests."""
 
 import asyncio
 import json
+import select
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from node_support import OFFER, Asker, Parcel, open_farm, parcel
 
 from grange.units import MAX_PIECE_BYTES
+from grange_node.api.connection import Connection
 from grange_node.api.connection_limits import RESERVED_FILES, Door, Limits, Phase
 from grange_node.api.serve import make_server
 from grange_node.config import offer_file
@@ -67,18 +70,25 @@ class App:
 @asynccontextmanager
 async def served(app: Any, limits: Limits) -> AsyncIterator[int]:
     """The port."""
+    async with running(app, limits) as (port, _):
+        yield port
+
+
+@asynccontextmanager
+async def running(app: Any, limits: Limits) -> AsyncIterator[tuple[int, uvicorn.Server]]:
+    """The port, and what serves it."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = make_server(app, limits)
-        running = asyncio.create_task(server.serve(sockets=[listening]))
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
         await server.listening.wait()
         try:
             async with asyncio.timeout(SECONDS):
-                yield listening.getsockname()[1]
+                yield listening.getsockname()[1], server
         finally:
             for connection in list(server.server_state.connections):
                 connection.transport.abort()
             server.should_exit = True
-            await running
+            await serving
 
 
 @dataclass
@@ -123,6 +133,13 @@ async def dial(port: int, first: bytes = b"", *, source: str = "127.0.0.1") -> L
     if first:
         await line.send(first)
     return line
+
+
+@asynccontextmanager
+async def half_open(port: int, count: int) -> AsyncIterator[list[Line]]:
+    """So many connections of one address whose requests never end."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(dialled(port, HALF_A_HEAD)) for _ in range(count)]
 
 
 async def info(port: int) -> int:
@@ -233,27 +250,41 @@ async def test_what_is_not_http_is_refused_in_the_form_of_all_errors() -> None:
 
 async def test_half_open_connections_do_not_keep_an_honest_one_from_its_answer() -> None:
     """More than twice as many as may be open."""
-    async with served(App(), SMALL) as port:
-        held = [await dial(port, HALF_A_HEAD) for _ in range(50)]
+    async with served(App(), SMALL) as port, half_open(port, 50) as held:
         for _ in range(3):
             async with asyncio.timeout(1):
                 assert await info(port) == 200
         # The oldest made room; no more are open than may be.
         assert await held[0].ended() == b""
-        for line in held:
-            line.writer.transport.abort()
 
 
 async def test_a_request_that_is_being_served_is_not_closed_for_a_flood() -> None:
     app = App()
     async with served(app, SMALL) as port, dialled(port, b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n") as line:
         await app.waiting.wait()
-        held = [await dial(port, HALF_A_HEAD) for _ in range(50)]
-        assert await info(port) == 200
-        app.go_on.set()
+        async with half_open(port, 50):
+            assert await info(port) == 200
+            app.go_on.set()
+            assert (await line.answer())[0] == 200
+
+
+async def test_a_request_that_lies_unread_is_answered_however_many_come_at_that_moment() -> None:
+    """Its connection looks idle until the loop comes to read it; between two loops others may be let in."""
+    async with running(App(), replace(SMALL, connections=1)) as (port, server), dialled(port) as line:
+        head = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+        await line.send(head)
         assert (await line.answer())[0] == 200
-        for one in held:
-            one.writer.transport.abort()
+        (idle,) = server.server_state.connections
+        assert isinstance(idle, Connection)
+        assert (idle.phase, idle.has_unread()) == (Phase.IDLE, False)
+        line.writer.write(head)
+        readable, _, _ = select.select([idle.transport.get_extra_info("socket")], [], [], SECONDS)
+        assert readable
+        assert (idle.phase, idle.has_unread()) == (Phase.IDLE, True)
+        assert not idle.door.admit(ADDRESS, Guest(Phase.BUSY)), "there is nobody who could go"
+        assert (await line.answer())[0] == 200
+        assert idle.door.admit(ADDRESS, Guest(Phase.BUSY))
+        assert await line.ended() == b"", "now it was idle"
 
 
 async def test_a_connection_too_many_is_told_so_when_all_others_are_being_served() -> None:
@@ -287,7 +318,8 @@ async def test_requests_whose_bodies_do_not_come_keep_nobody_else_out() -> None:
 
 async def test_thirty_uploads_of_whole_pieces_at_once_are_not_hurt(tmp_path: Path) -> None:
     """With the real limits, the real application, and half-open connections from the same address beside
-    them."""
+    them. Each has a connection of its own: one that was used before and is idle may be closed for another
+    while its next request is still on its way, and then HTTP has the sender send that again."""
     roomy = offer_file(replace(OFFER, capacity_bytes=128 << 20))
     slot = Parcel(renter=parcel().renter, pieces=[bytes([piece]) * MAX_PIECE_BYTES for piece in range(30)])
     async with (
@@ -296,14 +328,13 @@ async def test_thirty_uploads_of_whole_pieces_at_once_are_not_hurt(tmp_path: Pat
         httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{port}", timeout=SECONDS, limits=httpx.Limits(max_connections=30)
         ) as http,
+        half_open(port, 30),
     ):
-        held = [await dial(port, HALF_A_HEAD) for _ in range(30)]
         asker = Asker(clock=farm.clock, http=http)
-        assert (await asker.put(slot, 0)).status_code == 201
-        done = await asyncio.gather(*(asker.put(slot, piece) for piece in range(1, 30)))
-        assert {response.status_code for response in done} == {201}
-        for line in held:
-            line.writer.transport.abort()
+        assert (await asker.put(slot, 0, **{"Connection": "close"})).status_code == 201
+        async with asyncio.TaskGroup() as uploads:
+            sent = [uploads.create_task(asker.put(slot, piece)) for piece in range(1, 30)]
+        assert {upload.result().status_code for upload in sent} == {201}
 
 
 @dataclass(eq=False)
@@ -311,6 +342,10 @@ class Guest:
     phase: Phase
     since: float = 0.0
     closed: bool = False
+    unread: bool = False
+
+    def has_unread(self) -> bool:
+        return self.unread
 
     def give_way(self) -> None:
         self.closed = True
@@ -340,6 +375,16 @@ def test_room_is_made_by_the_answered_then_the_idle_then_the_slowest_head() -> N
     assert not door.admit(ADDRESS, Guest(Phase.BUSY))
     assert not guests[2].closed
     assert door.admit(OTHER, Guest(Phase.BUSY))
+
+
+def test_an_idle_one_of_which_something_lies_unread_stays_and_a_half_head_does_not() -> None:
+    door = Door(replace(SMALL, connections_per_address=2))
+    idle, head = Guest(Phase.IDLE, unread=True), Guest(Phase.HEAD, unread=True)
+    assert door.admit(ADDRESS, idle)
+    assert door.admit(ADDRESS, head)
+    assert door.admit(ADDRESS, Guest(Phase.BUSY))
+    assert (idle.closed, head.closed) == (False, True)
+    assert not door.admit(ADDRESS, Guest(Phase.BUSY))
 
 
 def test_when_the_node_is_full_the_address_with_most_makes_room() -> None:
