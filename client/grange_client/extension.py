@@ -121,8 +121,6 @@ class Extensions:
         funds, prices = await together(self.funds(), self.market.gas_prices())
         missing = missing_from_vault(cost, funds, cheaper=FEWER_EPOCHS)
         check_gas(extend(order.geometry.n), funds, prices)
-        if missing:
-            await self.market.check_can_move_in(missing)
         return ExtensionQuote(
             order=order,
             salt=salt,

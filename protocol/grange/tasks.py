@@ -13,6 +13,7 @@ Result = TypeVar("Result")
 One = TypeVar("One")
 Two = TypeVar("Two")
 Three = TypeVar("Three")
+Four = TypeVar("Four")
 
 
 @asynccontextmanager
@@ -43,17 +44,22 @@ async def together(
 
 
 @overload
+async def together(
+    one: Awaitable[One], two: Awaitable[Two], three: Awaitable[Three], four: Awaitable[Four], /
+) -> tuple[One, Two, Three, Four]: ...
+
+
+@overload
 async def together(*calls: Awaitable[One]) -> tuple[One, ...]: ...
 
 
 async def together(*calls: Awaitable[Any]) -> tuple[Any, ...]:
     """The results of several calls that begin in the same moment, as questions to the chain do that are to go
-    in one request. Waits for all of them, and only then raises the first error, in their order."""
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return tuple(results)
+    in one request. Waits for all of them, and only then raises the first error, in their order. An error that
+    is a call's result is no error."""
+    begun = [asyncio.ensure_future(call) for call in calls]
+    await asyncio.gather(*begun, return_exceptions=True)
+    return tuple(one.result() for one in begun)
 
 
 async def cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:

@@ -453,9 +453,12 @@ class FakeMarket(RenterMarket):
     async def needs_approval(self, amount: int) -> bool:
         return False
 
-    async def check_can_move_in(self, amount: int) -> None:
+    async def transfer_refusal(self) -> TransactionReverted | None:
         if self.is_blocked:
-            raise TransactionReverted("transfer", "Error", {"message": "account is blocked"})
+            return TransactionReverted("transfer", "Error", {"message": "account is blocked"})
+        if not self.wallets.get(self.renter):
+            return TransactionReverted("transfer", "Error", {"message": "there is too little"})
+        return None
 
     async def token_balance(self, account: Address) -> int:
         return self.wallets.get(account, 0)

@@ -416,6 +416,17 @@ async def test_an_account_that_the_token_blocks_uploads_nothing(world: World, tr
         await renter.put(await renter.quote([tree], CODE))
 
 
+async def test_a_wallet_without_tokens_is_not_taken_for_a_blocked_one(world: World, tree: Path) -> None:
+    """Its token refuses as well: there is nothing to move."""
+    world.market.wallets[world.market.renter] = 0
+    async with world.renter() as renter:
+        assert (await renter.funds()).refusal is None
+        with pytest.raises(NotEnoughMoney, match="tokens are missing"):
+            await renter.quote([tree], CODE)
+        world.market.vaults[world.market.renter] = 1000 * TOKEN
+        await renter.put(await renter.quote([tree], CODE))
+
+
 async def test_no_gas_tokens(world: World, tree: Path) -> None:
     """A wallet that cannot pay for gas is found before the upload."""
     world.market.native = 0

@@ -40,8 +40,7 @@ async def test_commands_ask_no_more_than_they_need(
             quote = await renter.quote([file], CODE)
         with counter.counting("first put", at_most=4):
             await renter.put(quote)
-        # The second asks whether the token lets the account pay, so that nothing is uploaded in vain.
-        with counter.counting("quote of a kibibyte", at_most=2):
+        with counter.counting("quote of a kibibyte", at_most=1):
             quote = await renter.quote([file], CODE)
         with counter.counting("put", at_most=4):
             await renter.put(quote)

@@ -9,6 +9,7 @@ from client_fakes import PARAMETERS, farmer_view
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grange.chain import TransactionReverted
 from grange.chain.call_sizes import place
 from grange.chain.gas_cost import GasPrices
 from grange.peer import networks
@@ -344,6 +345,20 @@ def test_exactly_what_is_missing(vault: int, wallet: int, cost: int) -> None:
             missing_from_vault(cost, funds)
     else:
         assert missing_from_vault(cost, funds) == max(0, cost - vault)
+
+
+@given(st.integers(0, 100), st.integers(1, 100), st.integers(0, 200))
+def test_a_token_that_refuses_matters_only_where_the_wallet_would_pay(
+    vault: int, wallet: int, cost: int
+) -> None:
+    """What is missing altogether is told first: to have it would not be in vain if the block is lifted."""
+    refusal = TransactionReverted("transfer", "Error", {"message": "account is blocked"})
+    funds = Funds(vault=vault, wallet=wallet, native=1, refusal=refusal)
+    if cost <= vault:
+        assert missing_from_vault(cost, funds) == 0
+    else:
+        with pytest.raises(NotEnoughMoney if cost > vault + wallet else TransactionReverted):
+            missing_from_vault(cost, funds)
 
 
 @given(limit=st.integers(0, 100), held=st.integers(0, 100), cost=st.integers(0, 200))

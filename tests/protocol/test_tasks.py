@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from grange.tasks import cancelled
+from grange.tasks import cancelled, together
 
 
 class Slow:
@@ -60,3 +60,16 @@ async def test_late_errors_are_dropped_and_what_has_ended_is_no_matter() -> None
     await cancelled(tasks)
     assert all(task.done() for task in tasks)
     await cancelled([])
+
+
+async def test_the_first_call_that_fails_is_told_and_an_error_as_a_result_is_no_failure() -> None:
+    async def giving(result: object) -> object:
+        return result
+
+    async def failing(error: Exception) -> None:
+        raise error
+
+    told = ValueError("an answer")
+    assert await together(giving(1), giving(told)) == (1, told)
+    with pytest.raises(KeyError):
+        await together(giving(1), failing(KeyError("first")), failing(ValueError("second")))

@@ -22,8 +22,7 @@ async def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 async def test_small_objects_take_no_more_requests_than_they_need(figures: dict[str, Any]) -> None:
     """Upper bounds, of the round that had most: a figure that rises has a reason to be given."""
     most = {
-        # One of them asks whether the token lets the account pay, so that nothing is uploaded in vain.
-        "put_1_kib": (6, 2 * OPTIONS.n),
+        "put_1_kib": (5, 2 * OPTIONS.n),
         "get_1_kib": (1, 1),
         "command_get_1_kib": (8, 1),
     }

@@ -147,7 +147,8 @@ class OrderStoring:
     ) -> OrderQuote:
         """Look at the farmers, and say what it would cost. Without a `salt` one is drawn.
 
-        Raises NotEnoughFarmers, NotEnoughMoney, the errors of the chain, and what `shape_of` raises.
+        Raises NotEnoughFarmers, NotEnoughMoney, TransactionReverted where the token would not let the account
+        pay, the errors of the chain, and what `shape_of` raises.
         """
         watch(Step(what="Looking for farmers"))
         parameters = self.market.parameters
@@ -165,8 +166,6 @@ class OrderStoring:
         cost = price(choice.ranked[: needed.n], start, end)
         missing = await self._missing(cost, funds, watch)
         check_gas(place(needed.n), funds, prices)
-        if missing:
-            await self.market.check_can_move_in(missing)
         return OrderQuote(
             geometry=shape_of(needed.k, needed.n),
             salt=salt,
@@ -217,8 +216,6 @@ class OrderStoring:
             )
         cost = price(choice.ranked[: needed.n], start, begun.end)
         missing = await self._missing(cost, funds, watch)
-        if missing:
-            await self.market.check_can_move_in(missing)
         return OrderQuote(
             geometry=begun.geometry,
             salt=begun.salt,
@@ -333,10 +330,21 @@ class OrderStoring:
         if not self.identity.is_account:
             return await self._limited_funds()
         account, market = self.identity.account, self.market
-        vault, wallet, native = await together(
-            market.vault(account), market.token_balance(account), market.native_balance(account)
+        # The refusal before the wallet: what another command spends between the two leaves none to refuse.
+        vault, refusal, wallet, native = await together(
+            market.vault(account),
+            market.transfer_refusal(),
+            market.token_balance(account),
+            market.native_balance(account),
         )
-        return Funds(vault=vault, wallet=wallet, native=native, address=account, unit=market.unit)
+        return Funds(
+            vault=vault,
+            wallet=wallet,
+            native=native,
+            address=account,
+            unit=market.unit,
+            refusal=refusal if wallet else None,
+        )
 
     async def _limited_funds(self) -> Funds:
         """What a delegate can pay with: its account's vault, as far as its limits go, and gas of its own."""

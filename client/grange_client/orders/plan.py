@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from grange.chain import Withdrawal
 from grange.chain.gas_cost import CallSize, GasPrices
-from grange.errors import Category
+from grange.errors import Category, GrangeError
 from grange.times import BlockClock
 from grange.token_unit import PLAIN_UNIT, TokenUnit
 from grange.transfer.selection import Chosen
@@ -50,6 +50,9 @@ class Funds:
     """Where to send more."""
     limit: int | None = None
     """What a delegate may spend now of its account's vault, and `vault` is no more. None: no delegate."""
+    refusal: GrangeError | None = None
+    """Why the token moves nothing out of the wallet now, though something is in it: it may have blocked the
+    account. None: it does."""
     unit: TokenUnit = PLAIN_UNIT
 
 
@@ -141,6 +144,7 @@ def missing_from_vault(cost: int, funds: Funds, *, cheaper: str = "") -> int:
     """What must be moved from the wallet into the vault.
 
     Raises NotEnoughMoney when the wallet has not so much; `cheaper` says what else the person can do then.
+    Raises the token's refusal where it would move nothing.
     """
     missing, unit = max(0, cost - funds.vault), funds.unit
     if missing and funds.limit is not None:
@@ -167,6 +171,8 @@ def missing_from_vault(cost: int, funds: Funds, *, cheaper: str = "") -> int:
             "The wallet has no gas tokens to pay the chain's fees.",
             hint=f"Send some to {_whereto(funds)}.",
         )
+    if missing and funds.refusal is not None:
+        raise funds.refusal
     return missing
 
 

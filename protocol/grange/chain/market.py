@@ -135,11 +135,12 @@ class MarketClient(Chain):
         allowed, basis = await together(self.token_allowance(self.address), self.permit_basis(self.address))
         return basis is None and allowed < amount
 
-    async def check_can_move_in(self, amount: int) -> None:
-        """Raise TransactionReverted if the token lets this account move nothing into the market now, because
-        it has blocked it or is paused: to be asked before anything is uploaded for an order that is to be
-        paid so. A token that refuses the market alone to pull is found only when it does."""
-        call = calls.transfer(self.market, amount)
+    async def transfer_refusal(self) -> TransactionReverted | None:
+        """Why the token lets this account move nothing into the market now: it has blocked the account, is
+        paused, or the account has none of it. None where a base unit would go. Nothing is sent: this is to be
+        asked before anything is uploaded for an order that is to be paid so. A token that refuses the market
+        alone to pull, or larger amounts, is found only when it does."""
+        call = calls.transfer(self.market, 1)
         data = "0x" + token_abi().encode_call(call.function, call.args).hex()
         request = {"from": self.address, "to": self.token, "data": data}
         try:
@@ -147,15 +148,11 @@ class MarketClient(Chain):
         except RpcError as error:
             if not is_by_contract(error):
                 raise
-            refusal = _as_refusal(error, call.function)
-        else:
-            # Some of the oldest return nothing, and some say no without reverting.
-            if not returned or any(returned):
-                return
-            refusal = TransactionReverted(call.function, "Error", {"message": "it returned false"})
-        # Since it was looked at, another command may have spent what is in the wallet: that is told later.
-        if await self.token_balance(self.address) >= amount:
-            raise refusal
+            return _as_refusal(error, call.function)
+        # Some of the oldest return nothing, and some say no without reverting.
+        if not returned or any(returned):
+            return None
+        return TransactionReverted(call.function, "Error", {"message": "it returned false"})
 
     @property
     def _on_behalf(self) -> Address | None:
