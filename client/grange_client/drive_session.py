@@ -15,12 +15,13 @@ and `DriveWriter.add` is for one event loop; these are for threads.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
+from grange.chain import Head
 from grange.chain.orders import OrderState
 from grange.errors import BadTrailer
 from grange.peer import Budget
@@ -35,15 +36,22 @@ from grange_client.drive.journal import Header, PackDescriptor, Record
 from grange_client.drive.keys import DriveKeys, DriveSecret
 from grange_client.drive.leaning import LeaningTimes
 from grange_client.drive.sqlite_catalog import SqliteCatalog
-from grange_client.errors import BadManifest, NotReadable, PackGone, PlaceFailed, Unopened, WrongDriveKey
-from grange_client.orders.plan import StoreOptions
+from grange_client.errors import (
+    BadManifest,
+    NotReadable,
+    PackGone,
+    PlaceFailed,
+    Unopened,
+    WrongDriveKey,
+)
+from grange_client.orders.plan import StoreOptions, check_at_most
 from grange_client.packs.chunks import PackChunks
 from grange_client.packs.descriptor import descriptor_of
 from grange_client.packs.placing import PlacedPack
 from grange_client.packs.reading import PackReading
 from grange_client.packs.search import AT_ONCE, WhoseDrive, drives_of_phrase, drives_with_keys
 from grange_client.packs.spool import PackDraft, Spool, is_final
-from grange_client.packs.spool_file import SpooledPack
+from grange_client.packs.spool_file import NO_JOB, SpooledPack
 from grange_client.renter import Renter
 
 FOLDER_NAME: Final = "drives"
@@ -51,6 +59,7 @@ SPOOL_NAME: Final = "spool"
 CATALOG_NAME: Final = "catalog.sqlite"
 MAX_PACK_BYTES: Final = 1 << 30
 """Chunks in one pack: so much of the local disk is needed at a time."""
+Result = TypeVar("Result")
 MAX_TRIED: Final = 3
 """Orders that are opened to tell a wrong key from an account that has no drives."""
 
@@ -62,6 +71,8 @@ class SyncedDrive:
     recovery: Recovery
     unread: int
     """Orders of the account that could not be looked at: there may be packs among them."""
+    head: Head
+    """Up to which the chain was read."""
 
     @property
     def state(self) -> DriveState:
@@ -146,7 +157,7 @@ class DriveSession:
             await self._require_others(found.foreign)
         where = {order.sealed_as: descriptor_of(order, head.number) for order in found.packs}
         recovery = await self._fill(where)
-        return SyncedDrive(recovery=recovery, unread=len(found.unread))
+        return SyncedDrive(recovery=recovery, unread=len(found.unread), head=head)
 
     async def relies_after(self) -> Epoch:
         """A backup that begins now relies on chunks in packs that are paid for beyond this epoch: its
@@ -156,17 +167,14 @@ class DriveSession:
 
     async def resume(self) -> list[PlacedPack]:
         """Place what an earlier command left in the spool, as far as it still holds; what does not is given
-        up, and said. What is buried for good is removed. Raises as `PackPlacing.place`."""
-        placed: list[PlacedPack] = []
-        head = await self.renter.market.head()
+        up, and said. What is buried for good is removed. Raises as `PackPlacing.place`.
+
+        What a keeper made waits for a run that has the same job (`claim_job`).
+        """
         with ExitStack() as held:
             waiting = [held.enter_context(pack) for pack in self.spool.claim_all()]
-            for pack in [one for one in waiting if one.plan.block is not None]:
-                # Deep is what the chain still has: while nobody looked, a reorg may have taken it back.
-                if await self._is_there(pack):
-                    waiting.remove(pack)
-                    if is_final(pack.plan, head.number):
-                        self.spool.remove(pack.order)
+            placed = await self._settle(waiting)
+            waiting = [one for one in waiting if one.plan.job == NO_JOB]
             while waiting:
                 there = await self._leanable()
                 ready = [one for one in waiting if not await self._gone(one, there)]
@@ -180,6 +188,30 @@ class DriveSession:
                 self._give_up(pack, "what it relies on is not there")
         return placed
 
+    async def settle(self) -> list[PlacedPack]:
+        """Note what of an earlier command the chain has, and place nothing; what is buried for good is
+        removed. Raises the errors of the chain."""
+        with ExitStack() as held:
+            return await self._settle([held.enter_context(pack) for pack in self.spool.claim_all()])
+
+    async def claim_job(self, job: bytes) -> SpooledPack | None:
+        """The pack that an earlier run made for the same job, and that is not on the chain yet; the caller
+        closes it. Those that runs made for other jobs are given up. Raises the errors of the chain."""
+        with ExitStack() as held:
+            waiting = [held.enter_context(pack) for pack in self.spool.claim_all()]
+            made = [one for one in waiting if one.plan.job != NO_JOB and not await self._is_there(one)]
+            found = next((one for one in made if one.plan.job == job), None)
+            for pack in made:
+                if pack is not found:
+                    self._give_up(pack, "what it was made for has changed")
+            if found is None:
+                return None
+            waiting.remove(found)
+            for pack in waiting:
+                pack.held.close()
+            held.pop_all()
+            return found
+
     @asynccontextmanager
     async def writing(
         self, options: StoreOptions, *, device: str, max_pack_bytes: int = MAX_PACK_BYTES
@@ -192,11 +224,46 @@ class DriveSession:
         finally:
             writer.close()
 
-    async def place(self, pack: SpooledPack) -> PlacedPack:
-        """Place a pack, and have the catalog know it. Raises PackGone if what it relies on was let go, and as
-        `PackPlacing.place`."""
+    async def finish(
+        self,
+        draft: PackDraft,
+        header: Header,
+        records: Sequence[Record],
+        options: StoreOptions,
+        *,
+        salt: bytes,
+        relies_on: Collection[OrderId] = (),
+        job: bytes = NO_JOB,
+        max_cost: int | None = None,
+    ) -> SpooledPack:
+        """A pack that is whole, with this journal, for the order that the salt is of. Nothing is sent.
+
+        Raises NotEnoughMoney also where it costs more than `max_cost`, HomeForgetful, and as
+        `PackPlacing.quote`.
+        """
+        executors = self.renter.executors
+        needed = await executors.on_disk(draft.write_journal, header, records)
+        quote = await self.renter.packs.quote(needed, options, salt=salt, watch=self.watch)
+        if max_cost is not None:
+            check_at_most(quote.cost, max_cost, self.renter.market.unit)
+        return await executors.on_disk(lambda: draft.finish(quote, relies_on=relies_on, job=job))
+
+    async def place(
+        self, pack: SpooledPack, *, before_placing: Callable[[], Awaitable[None]] | None = None
+    ) -> PlacedPack:
+        """Place a pack, and have the catalog know it.
+
+        `before_placing` may raise what speaks against it in the last moment, when all farmers have signed.
+        Raises PackGone if what it relies on was let go, and as `PackPlacing.place`.
+        """
 
         async def look_again() -> None:
+            if pack.plan.relies_on:
+                await check_relied_on()
+            if before_placing is not None:
+                await before_placing()
+
+        async def check_relied_on() -> None:
             await self.sync(is_new=True)
             gone = await self._gone(pack, await self._leanable())
             gone |= await self._not_on_chain(set(pack.plan.relies_on) - gone)
@@ -213,22 +280,41 @@ class DriveSession:
             pack,
             drive=self.number,
             watch=self.watch,
-            before_placing=look_again if pack.plan.relies_on else None,
+            before_placing=look_again,
         )
         where = {placed.descriptor.pack: placed.descriptor}
         await self._fill(where)
         return placed
 
-    async def _fill(self, where: Mapping[OrderId, PackDescriptor]) -> Recovery:
-        executors = self.renter.executors
-        filling = asyncio.create_task(executors.on_disk(self.packs.fill, list(where), where))
+    async def in_thread(self, work: Callable[[], Result]) -> Result:
+        """What `work` makes of the drive, in a thread. Who is cancelled here cannot read the drive any more.
+        Raises what it raises."""
+        working = asyncio.create_task(self.renter.executors.on_disk(work))
         try:
-            return await asyncio.shield(filling)
+            return await asyncio.shield(working)
         except asyncio.CancelledError:
             # The thread waits for farmers: nobody waits for it any more, so it must end.
             self.packs.close()
-            await cancelled([filling])
+            await cancelled([working])
             raise
+
+    async def _fill(self, where: Mapping[OrderId, PackDescriptor]) -> Recovery:
+        return await self.in_thread(lambda: self.packs.fill(list(where), where))
+
+    async def _settle(self, waiting: list[SpooledPack]) -> list[PlacedPack]:
+        """Take those that the chain has out of some packs of the spool; gives those that were not noted."""
+        placed: list[PlacedPack] = []
+        head = await self.renter.market.head()
+        for pack in list(waiting):
+            # Deep is what the chain still has: while nobody looked, a reorg may have taken it back.
+            if not await self._is_there(pack):
+                continue
+            waiting.remove(pack)
+            if pack.plan.block is None:
+                placed.append(await self.place(pack))
+            elif is_final(pack.plan, head.number):
+                self.spool.remove(pack.order)
+        return placed
 
     async def _go_on(self, pack: SpooledPack) -> PlacedPack | None:
         try:
@@ -351,9 +437,9 @@ class DriveWriter:
         state = await executors.in_database(session.catalog.state)
         checkpoint, earlier = state.next_journal(epoch)
         header = Header(seconds=int(time.time()), device=self._device, checkpoint=checkpoint)
-        needed = await executors.on_disk(draft.write_journal, header, [*earlier, *records])
-        quote = await session.renter.packs.quote(needed, self._options, salt=self._salt, watch=session.watch)
-        pack = await executors.on_disk(lambda: draft.finish(quote, relies_on=relies_on))
+        pack = await session.finish(
+            *(draft, header, [*earlier, *records], self._options), salt=self._salt, relies_on=relies_on
+        )
         self._draft = None
         with pack:
             self.placed.append(await session.place(pack))

@@ -32,6 +32,8 @@ from grange_client.orders.market import RenterMarket
 HEADROOM_PERCENT: Final = 25
 """By how much the prices of an order may rise, unless told otherwise."""
 MAX_TOTAL: Final = (1 << 128) - 1
+NO_MANDATE: Final = 0
+"""The number under which an order is covered by none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,12 @@ class Mandates:
         receipt = await self._market.give_mandate(number, terms, orders)
         await self._note([number])
         return number, receipt
+
+    async def take_off(self, orders: Sequence[OrderId]) -> Receipt:
+        """Have no mandate cover these orders any more, which were not extended yet. Raises NotAccount in a
+        delegate's home."""
+        self._check_account()
+        return await self._market.cover_orders(NO_MANDATE, orders)
 
     async def revoke(self, numbers: Sequence[int]) -> Receipt:
         """End mandates; what was extended by them goes on. Raises UnknownMandate, and NotAccount in a

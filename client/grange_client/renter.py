@@ -12,7 +12,7 @@ people to `cli`.
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -679,6 +679,11 @@ class Renter:
         """What was paid in this session for reads other than downloads, in base units: for manifests, also to
         show names in a list, and for what slots were rebuilt from."""
         return self._downloads.paid_besides
+
+    async def registered(self) -> Collection[Farmer]:
+        """Everybody who is registered, as the chain has them: nobody is asked. Raises the errors of the
+        chain."""
+        return (await self._directory.registered()).farmers.values()
 
     async def farmers(self) -> list[FarmerReport]:
         """Everybody who is registered, and how they are."""

@@ -91,6 +91,8 @@ MEASURED = {
         calls.give_mandate(1, MANDATE, orders=[OrderId(WORD)]),
         "giveMandate, 1 order",
     ),
+    "8 slots closed": (call_sizes.close(8), calls.close(held(8)), "close, 8 slots"),
+    "30 closed": (call_sizes.close(30), calls.close(held(30)), "close, of 30 slots"),
     "a slot of 30 handed over": (
         call_sizes.hand_over(30),
         calls.hand_over(ME, [parting(30)]),

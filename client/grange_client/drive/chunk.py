@@ -55,6 +55,16 @@ MAX_SEALED_BYTES: Final = max(MAX_CONTENT_BYTES.values()) + 1 + SEAL_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredChunk:
+    """A chunk as it is in a pack already, to go into another one: who copies it needs no key."""
+
+    type: ChunkType
+    id: ChunkId
+    """What it is found by."""
+    sealed: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SealedChunk:
     """A chunk as it goes into a pack."""
 

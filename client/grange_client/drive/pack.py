@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR
 
 from grange.errors import Misuse
 from grange.types import OrderId
-from grange_client.drive.chunk import SealedChunk
+from grange_client.drive.chunk import SealedChunk, StoredChunk
 from grange_client.drive.journal import (
     MAX_CHUNKS,
     Header,
@@ -103,7 +103,7 @@ class PackWriter:
         """Whether it takes no more chunks."""
         return self._chunk_count == MAX_CHUNKS
 
-    def add(self, chunk: SealedChunk) -> int:
+    def add(self, chunk: SealedChunk | StoredChunk) -> int:
         """Where the chunk stands now. Raises Misuse behind the journal, and in a pack that is full."""
         if self._journal_bytes is not None or self.is_full:
             raise Misuse("this pack takes no more chunks")

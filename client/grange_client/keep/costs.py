@@ -32,13 +32,15 @@ class Costs:
     price_per_gib_epoch: int
     """What a farmer asks for a slot."""
     egress_price_per_gib: int = 0
+    journal_bytes: int = JOURNAL_BYTES
+    """About what the journal of a new pack has besides its chunks: a checkpoint names all packs."""
     gas: GasValue = FREE_GAS
 
     def new_rate(self, content_bytes: int) -> int:
         """What a new pack with so much in it costs for an epoch."""
         chunks = -(-content_bytes // MEAN_CHUNK_BYTES)
-        stream_bytes = content_bytes + JOURNAL_BYTES + chunks * JOURNAL_BYTES_PER_CHUNK
-        slot_bytes = Geometry.for_stream(stream_bytes, self.k, self.n).slot_bytes
+        pack_bytes = content_bytes + self.journal_bytes + chunks * JOURNAL_BYTES_PER_CHUNK
+        slot_bytes = Geometry.for_pack(pack_bytes, self.k, self.n).slot_bytes
         return self.n * rate_rounded_up(self.price_per_gib_epoch, slot_bytes)
 
     def new_pack(self, content_bytes: int, *, epoch: Epoch, end: Epoch) -> int:

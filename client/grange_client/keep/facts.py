@@ -12,8 +12,8 @@ from grange_client.drive.chunk import ChunkId
 from grange_client.drive.leaning import LeaningTimes
 from grange_client.keep.costs import Costs
 from grange_client.keep.lease import Lease
+from grange_client.mandates import NO_MANDATE
 
-NO_MANDATE: Final = 0
 NEVER: Final = Epoch(0)
 
 
@@ -76,11 +76,13 @@ class Money:
     """What may be moved into the vault."""
     budget_left: int | None = None
     """Of the policy's budget, in this year; None: no budget."""
+    reserved: int = 0
+    """What the account's other drives are to have of it."""
 
     @property
     def spendable(self) -> int:
         """What may be spent now in all."""
-        held = self.vault + self.wallet
+        held = max(0, self.vault + self.wallet - self.reserved)
         return held if self.budget_left is None else max(0, min(held, self.budget_left))
 
 

@@ -11,6 +11,7 @@ forgotten, and nothing is lost by that.
 
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Final
 
 from grange.types import Epoch, OrderId
 from grange_client.drive.chunk import ChunkId
@@ -20,6 +21,9 @@ from grange_client.errors import Overtaken
 from grange_client.keep.facts import KeepView
 from grange_client.keep.lease import LEASE_NAME, Lease, next_lease, unpack_lease
 from grange_client.keep.plan import KeepPlan, Repack
+
+HEADROOM_PERCENT: Final = 10
+"""By so much farmers may ask for more than when it was planned: beyond that another way may be better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,8 @@ class PackJob:
     orders: tuple[OrderId, ...]
     """Those that kept them when it was planned."""
     end: Epoch
+    max_cost: int
+    """The most that keeping the new pack until its end may cost, without reads and gas."""
     look_epoch: Epoch
     """Of the look that it was planned by."""
     lease: Lease
@@ -56,6 +62,7 @@ def repack_job(action: Repack, plan: KeepPlan, view: KeepView) -> PackJob:
         packs=tuple(pack.pack for pack in packs),
         orders=tuple(pack.order for pack in packs),
         end=end,
+        max_cost=action.repacking.keeping * (100 + HEADROOM_PERCENT) // 100,
         look_epoch=view.epoch,
         lease=lease,
         is_rescue=all(pack.is_retired for pack in packs),

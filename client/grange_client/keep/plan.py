@@ -376,15 +376,17 @@ def _give_mandate(draft: _Draft, staying: Sequence[KeptPack]) -> None:
     going = {
         pack.pack for action in draft.actions if isinstance(action, Repack) for pack in action.repacking.packs
     }
+    grid = view.parameters.grid_epochs
+    until = Epoch(-(-(view.epoch + ahead) // grid) * grid)
     bare = [
         pack
         for pack in staying
+        # One that is paid for until then needs none.
         if pack.pack not in going
+        and draft.ends.get(pack.pack, pack.end) < until
         and (pack.mandate == NO_MANDATE or 2 * (pack.mandate_until - view.epoch) < ahead)
     ]
     if bare:
-        grid = view.parameters.grid_epochs
-        until = Epoch(-(-(view.epoch + ahead) // grid) * grid)
         draft.actions.append(
             GiveMandate(
                 packs=tuple(bare),

@@ -75,6 +75,10 @@ class RenterMarket(MarketClient):
         """Let anyone extend orders of this account within these terms."""
         return await self.sender.send(calls.give_mandate(number, terms, orders=orders))
 
+    async def cover_orders(self, number: int, orders: Sequence[OrderId]) -> Receipt:
+        """Let a mandate of this account cover some of its orders, or none do if `number` is 0."""
+        return await self.sender.send(calls.cover_orders(number, orders))
+
     async def revoke_mandates(self, numbers: Sequence[int]) -> Receipt:
         """End mandates of this account."""
         return await self.sender.send(calls.revoke_mandates(numbers))

@@ -189,6 +189,16 @@ def check_gas(size: CallSize, funds: Funds, prices: GasPrices) -> None:
         )
 
 
+def check_at_most(cost: int, most: int, unit: TokenUnit) -> None:
+    """Raise NotEnoughMoney for what costs more than is meant for it: prices went up since it was decided."""
+    if cost > most:
+        raise NotEnoughMoney(
+            f"It would cost {unit.rounded_up(cost)}, and {unit.rounded_up(most)} at most are meant for it.",
+            detail="Farmers ask for more than they did. Nothing was sent or paid.",
+            hint="Run this again: with their prices of then another way may be better.",
+        )
+
+
 def after_paying(cost: int, funds: Funds) -> Funds:
     """What is left when orders that are on their way are paid, out of the vault first."""
     from_wallet = max(0, cost - funds.vault)

@@ -5,6 +5,8 @@ placing     a pack as an order, and going on with one that was begun
 search      which orders of an account are packs of its drives
 reading     the bytes and the journals of packs
 chunks      chunks out of packs, one by one or many in the order in which they stand
+ranges      chunks that stand near each other, to be read together
+copying     chunks out of packs as they are, into another pack
 descriptor  where a pack is, as journals and the chain have it
 bridge      asking an event loop from a thread
 """

@@ -14,7 +14,6 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
@@ -24,32 +23,19 @@ from grange.types import OrderId
 from grange_client.drive.catalog import BATCH, Place, batches
 from grange_client.drive.chunk import ChunkId, ChunkKey, ChunkKeys, ChunkType, id_of
 from grange_client.drive.chunk_store import FetchedChunk, WantedChunk
-from grange_client.drive.journal import PlacedChunk
 from grange_client.errors import BadChunk, ChunkMissing, NotEnoughMoney, ReadingEnded, SourceChanged
+from grange_client.packs.ranges import MAX_RANGE_BYTES, ChunkRange, chunk_ranges
 from grange_client.packs.reading import PackReading
 
 LOT_CHUNKS: Final = 4 * BATCH
 """So many chunks are put into order at a time."""
-MAX_RANGE_BYTES: Final = 8 << 20
-"""One read, unless a chunk is longer."""
-MAX_GAP_BYTES: Final = 32 << 10
-"""So much that nobody wants is read along, rather than asking twice."""
 AHEAD_BYTES: Final = 64 << 20
 """Of reads that are under way or wait to be handed on."""
 OF_ALL: Final = (OverBudget, NotEnoughMoney, ReadingEnded)
 """Errors that no other place of a chunk mends."""
 CACHE_BYTES: Final = 32 << 20
 """Of directories and lists, which are read again and again."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Range:
-    """Chunks of one pack that are read together."""
-
-    pack: OrderId
-    begin: int
-    end: int
-    chunks: tuple[tuple[PlacedChunk, WantedChunk], ...]
+WantedRange = ChunkRange[WantedChunk]
 
 
 class PackChunks:
@@ -94,18 +80,18 @@ class PackChunks:
         for wanted in lot:
             if id_of(wanted.key) not in places:
                 yield FetchedChunk(wanted=wanted, error=_missing(wanted))
-        ranges = deque(_ranges(self._chosen(lot, places)))
-        reading: deque[tuple[_Range, Future[bytes] | None]] = deque()
+        ranges = deque(chunk_ranges(self._chosen(lot, places), max_range_bytes=MAX_RANGE_BYTES))
+        reading: deque[tuple[WantedRange, Future[bytes] | None]] = deque()
         ahead = 0
         try:
             while ranges or reading:
-                while ranges and (not reading or ahead + _size(ranges[0]) <= AHEAD_BYTES):
+                while ranges and (not reading or ahead + ranges[0].size_bytes <= AHEAD_BYTES):
                     one = ranges.popleft()
-                    ahead += _size(one)
+                    ahead += one.size_bytes
                     reading.append((one, self._begin(one)))
                 one, future = reading.popleft()
                 yield from self._open_range(one, future, places)
-                ahead -= _size(one)
+                ahead -= one.size_bytes
         finally:
             for _, future in reading:
                 if future is not None:
@@ -126,15 +112,15 @@ class PackChunks:
                 chosen.append((max(found, key=lambda place: (counts[place.pack], place.pack)), one))
         return chosen
 
-    def _begin(self, one: _Range) -> "Future[bytes] | None":
+    def _begin(self, one: WantedRange) -> "Future[bytes] | None":
         packs = self._packs
         if packs.is_near(one.pack):
             return None
-        return packs.bridge.begin(packs.fetch(one.pack, one.begin, one.end - one.begin))
+        return packs.bridge.begin(packs.fetch(one.pack, one.begin, one.size_bytes))
 
     def _open_range(
         self,
-        one: _Range,
+        one: WantedRange,
         future: "Future[bytes] | None",
         places: dict[ChunkId, tuple[Place, ...]],
     ) -> Iterator[FetchedChunk]:
@@ -150,9 +136,8 @@ class PackChunks:
         for chunk, wanted in one.chunks:
             content = None
             if raw is not None:
-                start = chunk.offset_bytes - one.begin
                 try:
-                    content = self._open(wanted, raw[start : start + chunk.size_bytes])
+                    content = self._open(wanted, one.part(raw, chunk))
                 except BadChunk:
                     content = None
             if content is not None:
@@ -212,35 +197,6 @@ class PackChunks:
             while self._cached_bytes > CACHE_BYTES:
                 _, oldest = self._cache.popitem(last=False)
                 self._cached_bytes -= len(oldest)
-
-
-def _ranges(chosen: Iterable[tuple[Place, WantedChunk]]) -> Iterator[_Range]:
-    """Chunks by pack, and there in the order in which they stand; neighbours together."""
-    ordered = sorted(chosen, key=lambda one: (one[0].pack, one[0].chunk.offset_bytes))
-    group: list[tuple[PlacedChunk, WantedChunk]] = []
-    pack, begin, end = None, 0, 0
-    for place, wanted in ordered:
-        chunk = place.chunk
-        chunk_end = chunk.offset_bytes + chunk.size_bytes
-        if group and (
-            place.pack != pack
-            or chunk.offset_bytes > end + MAX_GAP_BYTES
-            or chunk_end - begin > max(MAX_RANGE_BYTES, end - begin)
-        ):
-            assert pack is not None
-            yield _Range(pack, begin, end, tuple(group))
-            group = []
-        if not group:
-            pack, begin, end = place.pack, chunk.offset_bytes, chunk_end
-        group.append((chunk, wanted))
-        end = max(end, chunk_end)
-    if group:
-        assert pack is not None
-        yield _Range(pack, begin, end, tuple(group))
-
-
-def _size(one: _Range) -> int:
-    return one.end - one.begin
 
 
 def _missing(wanted: WantedChunk) -> ChunkMissing:

@@ -9,7 +9,7 @@ not open is read again, proven; a journal that mixes two versions of a pack too.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -173,22 +173,36 @@ class PackReading:
         order = await self._order(pack)
         return await self._downloads.pack_bytes(order, self._watch, budget=self._budget)
 
-    async def _order(self, pack: OrderId) -> OrderState:
-        """The order that keeps a pack now, as far as it is known."""
+    async def find_orders(self, packs: Set[OrderId]) -> dict[OrderId, OrderState]:
+        """The orders that keep packs now, as far as they are known; of those that are left out neither the
+        chain nor a journal shows where they are. Raises the errors of the chain."""
         listed = await self._downloads.executors.in_database(self._downloads.catalog.orders)
-        shown = [one.order for one in listed if one.order.sealed_as == pack and one.closing is None]
-        where = self._where.get(pack)
-        if where is None:
-            where = (await self._downloads.executors.in_database(self.catalog.state)).packs.get(pack)
-        if where is not None and all(one.id != where.order for one in shown):
-            shown.append(order_of(where, self._downloads.identity.account))
-        if not shown:
+        shown: dict[OrderId, list[OrderState]] = {pack: [] for pack in packs}
+        for one in listed:
+            if one.order.sealed_as in shown and one.closing is None:
+                shown[one.order.sealed_as].append(one.order)
+        named = dict(self._where)
+        if packs - named.keys():
+            named = (await self._downloads.executors.in_database(self.catalog.state)).packs | named
+        for pack, orders in shown.items():
+            where = named.get(pack)
+            if where is not None and all(one.id != where.order for one in orders):
+                orders.append(order_of(where, self._downloads.identity.account))
+        return {
+            pack: await self._extended(max(orders, key=lambda order: order.end))
+            for pack, orders in shown.items()
+            if orders
+        }
+
+    async def _order(self, pack: OrderId) -> OrderState:
+        found = await self.find_orders({pack})
+        if pack not in found:
             raise OrderMissing(
                 f"Nothing shows where pack {pack.hex()[:8]} is.",
                 detail="The endpoint does not show its order, and no journal names it.",
                 hint="Use another endpoint: `rpc` in config.json.",
             )
-        return await self._extended(max(shown, key=lambda order: order.end))
+        return found[pack]
 
     async def _extended(self, order: OrderState) -> OrderState:
         """The order, or if it is over the one in which it goes on, where the chain shows that."""

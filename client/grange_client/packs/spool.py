@@ -29,13 +29,13 @@ from grange.errors import Misuse
 from grange.storage.atomic_file import replace_file
 from grange.storage.mark import is_marked, marked
 from grange.types import FarmerId, OrderId
-from grange_client.drive.chunk import SealedChunk
+from grange_client.drive.chunk import SealedChunk, StoredChunk
 from grange_client.drive.journal import Header, Record
 from grange_client.drive.keys import DriveKeys
 from grange_client.drive.pack import PackWriter
 from grange_client.errors import HomeForgetful
 from grange_client.orders.order_storing import OrderQuote
-from grange_client.packs.spool_file import PackPlan, SpooledPack
+from grange_client.packs.spool_file import NO_JOB, PackPlan, SpooledPack
 
 MAX_PLAN_BYTES: Final = 1 << 20
 _MODE: Final = 0o600
@@ -68,7 +68,7 @@ class PackDraft:
         """Whether it takes no more chunks."""
         return self._writer.is_full
 
-    def add(self, chunk: SealedChunk) -> None:
+    def add(self, chunk: SealedChunk | StoredChunk) -> None:
         """One more chunk. Raises Misuse in a pack that is full, HomeForgetful if the disk takes no more."""
         self._writer.add(chunk)
 
@@ -77,7 +77,9 @@ class PackDraft:
         if there is too much, and HomeForgetful."""
         return self._writer.write_journal(header, records)
 
-    def finish(self, quote: OrderQuote, *, relies_on: Iterable[OrderId] = ()) -> SpooledPack:
+    def finish(
+        self, quote: OrderQuote, *, relies_on: Iterable[OrderId] = (), job: bytes = NO_JOB
+    ) -> SpooledPack:
         """Fill it up to what the order holds. It is on the disk when this returns, and stays there. What it
         publishes is not whole without the packs that it `relies_on`.
 
@@ -92,7 +94,7 @@ class PackDraft:
             self._file.close()
             path = self._path.with_suffix(".pack")
             self._path.rename(path)
-            plan = PackPlan.of(quote, self._digest.digest(), relies_on)
+            plan = PackPlan.of(quote, self._digest.digest(), relies_on, job=job)
             # What is no pack without it, and says where it goes, comes last.
             _write_plan(path, plan)
         self._finished = SpooledPack(path=path, plan=plan, quote=quote, held=self._held.pop_all())

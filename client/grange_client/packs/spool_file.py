@@ -16,6 +16,7 @@ from grange_client.files.stream import source_changed
 from grange_client.orders.order_storing import OrderQuote, UnfinishedOrder
 
 PLAN_VERSION: Final = 1
+NO_JOB: Final = b""
 _PART_BYTES: Final = 1 << 20
 
 
@@ -29,16 +30,21 @@ class PackPlan:
     """SHA-256 of the whole pack."""
     relies_on: tuple[OrderId, ...] = ()
     """The packs without which what it publishes is not whole."""
+    job: bytes = NO_JOB
+    """What a keeper made it for: only a run with the same job places it."""
     block: int | None = None
     """The block that it was seen in; None before."""
 
     @classmethod
-    def of(cls, quote: OrderQuote, digest: bytes, relies_on: Iterable[OrderId] = ()) -> Self:
+    def of(
+        cls, quote: OrderQuote, digest: bytes, relies_on: Iterable[OrderId] = (), *, job: bytes = NO_JOB
+    ) -> Self:
         """As it was quoted."""
         return cls(
             order=quote.order,
             digest=digest,
             relies_on=tuple(sorted(relies_on)),
+            job=job,
             unfinished=UnfinishedOrder(
                 salt=quote.salt,
                 geometry=quote.geometry,
@@ -64,6 +70,7 @@ class PackPlan:
             "keepers": [[farmer, str(rate)] for farmer, rate in order.keepers],
             "allows_hand_over": order.allows_hand_over,
             "relies_on": [one.hex() for one in self.relies_on],
+            "job": self.job.hex(),
             "block": self.block,
         }
 
@@ -81,6 +88,7 @@ class PackPlan:
             order=OrderId(bytes.fromhex(content["order"])),
             digest=bytes.fromhex(content["digest"]),
             relies_on=tuple(OrderId(bytes.fromhex(one)) for one in content["relies_on"]),
+            job=bytes.fromhex(content["job"]),
             unfinished=UnfinishedOrder(
                 salt=bytes.fromhex(content["salt"]),
                 geometry=geometry,

@@ -38,6 +38,8 @@ _PLACE: Final = CallSize(gas=150_000, data_bytes=430)
 _PLACE_SLOT: Final = CallSize(gas=60_000, data_bytes=ACCEPTANCE_BYTES)
 _MANDATE: Final = CallSize(gas=90_000, data_bytes=370)
 _MANDATE_ORDER: Final = CallSize(gas=35_000, data_bytes=32)
+_CLOSE: Final = CallSize(gas=110_000, data_bytes=260)
+_CLOSE_SLOT: Final = CallSize(gas=5_000, data_bytes=SLOT_BYTES)
 _HAND_OVER: Final = CallSize(gas=210_000, data_bytes=PASSING_BYTES)
 
 
@@ -74,6 +76,11 @@ def extend(slots: int) -> CallSize:
 def give_mandate(orders: int) -> CallSize:
     """A mandate over so many orders."""
     return _MANDATE + _MANDATE_ORDER * orders
+
+
+def close(slots: int) -> CallSize:
+    """Closing an order of so many slots, all of whose farmers that lapsed are evicted already."""
+    return _CLOSE + _CLOSE_SLOT * slots
 
 
 def hand_over(slots: int) -> CallSize:
