@@ -10,7 +10,7 @@ mandates        standing orders, by which others extend for us
 drive           drives: versions of a folder that share what is equal; no command uses it yet
 drive_session   a drive that is open on this machine
 packs           packs of drives as orders, and reading them
-keep            what lets a drive live on
+keep            what lets a drive live on: what is decided; keep_drive: carried out on a drive that is open
 files, keys     from files to a stream of pieces; the recovery phrase and the home
 errors          what can go wrong; output_errors: output that cannot be written
 """

@@ -10,12 +10,11 @@
     repacking   which packs are worth writing again
     plan        what to do now, with what it costs
     description the plan in words
-jobs        what goes into a new pack and its journal, and whether that still holds
+    jobs        what goes into a new pack and its journal, and whether that still holds
     reminders   what to warn of, each once
-    channels    webhook, mail, desktop
     memory      what was told, what failed and what was spent, kept on this computer
-ports       what carrying it out needs from its surroundings
+    ports       what carrying it out needs from its surroundings
     run, loop   one run of it, and the service
 
-All but `channels`, `run` and `loop` is pure: values in, decisions out.
+All but `memory`, `run` and `loop` is pure: values in, decisions out.
 """

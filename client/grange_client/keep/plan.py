@@ -23,7 +23,7 @@ from typing import Final
 
 from grange.types import Epoch, OrderId
 from grange_client.drive.chunk import ChunkId
-from grange_client.keep.facts import NO_MANDATE, KeepView, KeptPack
+from grange_client.keep.facts import KeepView, KeptPack
 from grange_client.keep.horizon import find_horizon
 from grange_client.keep.policy import KeepPolicy
 from grange_client.keep.repacking import (
@@ -34,6 +34,7 @@ from grange_client.keep.repacking import (
     weigh,
 )
 from grange_client.keep.stages import Stage, stage_of
+from grange_client.mandates import NO_MANDATE
 
 LEAD_PART: Final = 10
 """Before a stranger may extend a pack by mandate, it is written again in so small a part of a period."""

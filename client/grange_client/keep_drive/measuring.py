@@ -53,8 +53,8 @@ class NeededPacks:
 def read_history(reader: ChunkReader, state: DriveState) -> History:
     """Date, parents and tags of every live commit, and the parents of those behind them."""
     named: dict[ChunkId, set[str]] = {}
-    for tag, commit in tags_of(state).items():
-        named.setdefault(commit, set()).add(tag)
+    for tag, tagged in tags_of(state).items():
+        named.setdefault(tagged, set()).add(tag)
     live = state.live_commits
     dated: list[DatedCommit] = []
     past: dict[ChunkId, frozenset[ChunkId]] = {}

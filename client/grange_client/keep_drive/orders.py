@@ -14,7 +14,7 @@ from grange.chain.orders import OrderState, fold
 from grange.chain.witnesses import find_known_order
 from grange.messages import NO_ORDER
 from grange.tasks import together
-from grange.types import EXTENDED, NO_FARMER, Epoch, OrderId
+from grange.types import EXTENDED, NO_FARMER, Epoch, FarmerId, OrderId
 from grange_client.drive_session import DriveSession
 from grange_client.mandates import NO_MANDATE
 from grange_client.renter import Renter
@@ -120,8 +120,7 @@ async def _extension(renter: Renter, order: OrderState) -> OrderState | None:
     return None if shown is None else replace(shown, origin=order.sealed_as)
 
 
-def _has_no_farmer(order: OrderState, slot: int, farmers: Mapping[int, Farmer]) -> bool:
+def _has_no_farmer(order: OrderState, slot: int, farmers: Mapping[FarmerId, Farmer]) -> bool:
     farmer = farmers.get(order.slots[slot].farmer)
-    return (
-        order.slots[slot].farmer == NO_FARMER or slot in order.lost or (farmer is not None and farmer.lapsed)
-    )
+    has_left = farmer is not None and farmer.lapsed
+    return has_left or slot in order.lost or order.slots[slot].farmer == NO_FARMER

@@ -1,8 +1,8 @@
 """What farmers ask now: for a new pack, and for the extension of an order.
 
-A new pack is quoted like any order, so the prices are those of farmers that would be chosen; where that cannot
-be, since there is no money or a farmer is missing, those of everybody who is registered. Amounts are base
-units.
+A new pack is quoted like any order, so the prices are those of farmers that would be chosen; where that
+cannot be, since there is no money or a farmer is missing, those of everybody who is registered. Amounts are
+base units.
 """
 
 from collections.abc import Collection
@@ -65,8 +65,8 @@ async def read_costs(
         return Costs(
             k=k,
             n=n,
-            price_per_gib_epoch=_usual(one.offer.price_per_gib_epoch for one in farmers),
-            egress_price_per_gib=_usual(one.offer.egress_price_per_gib for one in farmers),
+            price_per_gib_epoch=_usual([one.offer.price_per_gib_epoch for one in farmers]),
+            egress_price_per_gib=_usual([one.offer.egress_price_per_gib for one in farmers]),
             journal_bytes=journal_bytes,
             gas=gas,
         )

@@ -183,7 +183,8 @@ class PackReading:
                 shown[one.order.sealed_as].append(one.order)
         named = dict(self._where)
         if packs - named.keys():
-            named = (await self._downloads.executors.in_database(self.catalog.state)).packs | named
+            state = await self._downloads.executors.in_database(self.catalog.state)
+            named = {**state.packs, **named}
         for pack, orders in shown.items():
             where = named.get(pack)
             if where is not None and all(one.id != where.order for one in orders):

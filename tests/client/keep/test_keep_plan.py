@@ -174,13 +174,14 @@ def test_what_a_mandate_covers_is_written_again_before_anyone_may_extend_it() ->
 
 def test_a_mandate_is_given_for_what_is_kept_and_again_at_half_time() -> None:
     policy = KeepPolicy(mandate_epochs=200)
-    (action,) = plan_of(pack(1, left=200), policy=policy).actions
+    (action,) = plan_of(pack(1, left=170), policy=policy).actions
     assert isinstance(action, GiveMandate)
     assert action.until == 1_200
     for until, given_again in ((Epoch(EPOCH + 100), False), (Epoch(EPOCH + 99), True)):
-        plan = plan_of(pack(1, left=200, mandate=1, mandate_until=until), policy=policy)
+        plan = plan_of(pack(1, left=170, mandate=1, mandate_until=until), policy=policy)
         assert kinds(plan) == (["GiveMandate"] if given_again else [])
-    assert kinds(plan_of(pack(1, left=200))) == [], "not unless it is wanted"
+    assert kinds(plan_of(pack(1, left=170))) == [], "not unless it is wanted"
+    assert kinds(plan_of(pack(1, left=200), policy=policy)) == [], "it is paid for until then"
 
 
 def test_the_vault_is_topped_up_for_what_is_done_and_for_the_mandate_but_not_beyond_the_budget() -> None:
@@ -252,7 +253,7 @@ def test_the_dry_run_says_what_it_costs_and_why_and_until_when() -> None:
         pack(6, left=300, mandate=1, mandate_until=Epoch(5_000)),
     )
     seen = look(
-        *packs, policy=KeepPolicy(mandate_epochs=300), withdrawable=(b"c",), refunds={pack_id(9): 10**18}
+        *packs, policy=KeepPolicy(mandate_epochs=400), withdrawable=(b"c",), refunds={pack_id(9): 10**18}
     )
     plan = make_plan(seen.view, seen.policy)
     lines = describe_plan(plan, seen)
