@@ -8,7 +8,7 @@ below.
 Up to INLINE references stand in the file's entry, so most files have no list.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -75,6 +75,10 @@ class ContentBuilder:
         """The next chunk."""
         self._levels.add((reference, int.from_bytes(reference.key[-8:])))
 
+    def add_run(self, reference: Reference, count: int) -> None:
+        """The same chunk so many times, as quickly as a few."""
+        self._levels.add_run((reference, int.from_bytes(reference.key[-8:])), count)
+
     def finish(self) -> Content:
         """All of it."""
         level, items = self._levels.finish(lambda level: INLINE)
@@ -100,12 +104,19 @@ def check_content(content: Content) -> None:
 
 
 def read_references(
-    reader: ChunkReader, content: Content, *, start: int = 0, end: int | None = None
+    reader: ChunkReader,
+    content: Content,
+    *,
+    start: int = 0,
+    end: int | None = None,
+    skips: Callable[[int, int, Reference], bool] = lambda level, offset, reference: False,
 ) -> Iterator[tuple[int, Reference]]:
     """Where each data chunk of a file begins, and the chunk; of those only that have a byte of [start, end).
 
-    Lists that have none of these bytes are not read. Memory is bounded however long the file is. Raises
-    BadTree, and what the reader raises.
+    Lists that have none of these bytes are not read. `skips` is told the level and the offset of each chunk
+    (level 0) and list, and says which to leave out with all that is below. Memory is bounded however long the
+    file is; time is not, unless something is left out: a few lists can say that a file has eight exbibytes.
+    Raises BadTree, and what the reader and `skips` raise.
     """
     end = content.size_bytes if end is None else end
     pending = [(content.level, 0, iter(content.references))]
@@ -117,7 +128,7 @@ def read_references(
         pending.append((level, offset + reference.size_bytes, references))
         if offset >= end:
             return
-        if offset + reference.size_bytes <= start:
+        if offset + reference.size_bytes <= start or skips(level, offset, reference):
             continue
         if level:
             pending.append((level - 1, offset, iter(read_list(reader, reference, level - 1))))
@@ -126,17 +137,21 @@ def read_references(
 
 
 def chunks_of(reader: ChunkReader, content: Content) -> Iterator[tuple[ChunkType, Reference]]:
-    """All chunks that a file is made of: lists, and what is in them. Raises BadTree, and what the reader
-    raises."""
+    """All chunks that a file is made of: lists, and what is in them; what a list has in it once, however
+    often the list stands there. Raises BadTree, and what the reader raises."""
     pending = [(content.level, iter(content.references))]
+    seen: set[ChunkKey] = set()
     while pending:
         level, references = pending[-1]
         reference = next(references, None)
         if reference is None:
             pending.pop()
             continue
+        if level and reference.key in seen:
+            continue
         yield ChunkType.LIST if level else ChunkType.DATA, reference
         if level:
+            seen.add(reference.key)
             pending.append((level - 1, iter(read_list(reader, reference, level - 1))))
 
 

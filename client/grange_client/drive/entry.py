@@ -10,13 +10,21 @@ Attributes are a map with ascending numbers as keys; what is not known is left o
 a row: the reader writes it again and compares, so that equal directories are equal chunks. Names are bytes.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import msgpack
 
 from grange_client.drive.chunk import ChunkKey
-from grange_client.drive.content import KEY_BYTES, REFERENCE_BYTES, Content, Reference, check_content
+from grange_client.drive.content import (
+    KEY_BYTES,
+    MAX_FILE_BYTES,
+    REFERENCE_BYTES,
+    Content,
+    Reference,
+    check_content,
+)
 from grange_client.drive.levels import MAX_LEVEL
 from grange_client.errors import BadTree
 from grange_client.files.scan import MAX_PART_BYTES, MAX_PATH_BYTES, MODE_BITS, Kind, shown
@@ -30,6 +38,11 @@ NANOSECONDS: Final = 10**9
 _INT64: Final = range(-(1 << 63), 1 << 63)
 _SIZE: Final = range(1 << 63)
 _ID: Final = range(1 << 32)
+
+
+def total_size(sizes: Iterable[int]) -> int:
+    """Of what is below a directory: no more than a size can say, which a few files of holes may exceed."""
+    return min(sum(sizes), MAX_FILE_BYTES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +80,7 @@ class Directory:
     count: int = 0
     """All entries below it, those of directories in it too."""
     size_bytes: int = 0
-    """The content of all files below it."""
+    """The content of all files below it, as `total_size` adds them."""
 
 
 NO_ATTRIBUTES: Final = Attributes()

@@ -52,6 +52,24 @@ class LevelBuilder(Generic[Item]):
         self._levels[level].append(item)
         self._sizes[level] += size
 
+    def add_run(self, item: Item, count: int, level: int = 0) -> None:
+        """The same item so many times, as quickly as a few: the nodes that they fill are one and the same."""
+        size = self._size_of(item)
+        while count and (
+            level == len(self._levels) or (self._levels[level] and not self._is_full(level, size))
+        ):
+            self.add(item, level)
+            count -= 1
+        in_node = self._most_of(item, level)
+        # What follows ends a node, so the last one is left.
+        whole = max(0, count - 1) // in_node
+        if whole:
+            if self._levels[level]:
+                self._close(level)
+            self.add_run(self._make_node(level, [item] * in_node), whole, level + 1)
+        for _ in range(count - whole * in_node):
+            self.add(item, level)
+
     def add_node(self, level: int, node: Item) -> bool:
         """The next node of this level as it is, if it begins where one begins for certain; whether it did."""
         for below in range(level + 1):
@@ -87,10 +105,16 @@ class LevelBuilder(Generic[Item]):
         """Whether a node ends behind what is there, whatever comes next."""
         items = self._levels[level]
         return len(items) == MAX_NODE_ITEMS or (
-            len(items) >= MIN_NODE_ITEMS
-            and level < MAX_LEVEL
-            and not self._mark_of(items[-1]) % (1 << MARK_BITS * (level + 1))
+            len(items) >= MIN_NODE_ITEMS and self._is_border(items[-1], level)
         )
+
+    def _most_of(self, item: Item, level: int) -> int:
+        """How many items like this one a node has."""
+        most = max(1, min(MAX_NODE_ITEMS, MAX_NODE_BYTES // self._size_of(item)))
+        return min(most, MIN_NODE_ITEMS) if self._is_border(item, level) else most
+
+    def _is_border(self, item: Item, level: int) -> bool:
+        return level < MAX_LEVEL and not self._mark_of(item) % (1 << MARK_BITS * (level + 1))
 
     def _close(self, level: int) -> None:
         node = self._make_node(level, self._levels[level])

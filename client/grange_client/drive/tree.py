@@ -28,6 +28,7 @@ from grange_client.drive.entry import (
     check_directory,
     check_name,
     pack_entry,
+    total_size,
     unpack_entry,
 )
 from grange_client.drive.levels import MAX_NODE_ITEMS, LevelBuilder
@@ -79,7 +80,7 @@ class DirectoryBuilder:
             raise BadTree(f"{shown(entry.name)} comes twice in a directory, or not in its place.")
         self._last = entry.name
         self._count += entry.count
-        self._size_bytes += entry.size_bytes
+        self._size_bytes = total_size((self._size_bytes, entry.size_bytes))
         self._levels.add(_Row(entry.name, entry.count, entry.size_bytes, self._mark_of(entry.name), packed))
 
     def add_branch(self, branch: Branch) -> bool:
@@ -98,7 +99,7 @@ class DirectoryBuilder:
             return False
         self._last = branch.last
         self._count += below.count
-        self._size_bytes += below.size_bytes
+        self._size_bytes = total_size((self._size_bytes, below.size_bytes))
         return True
 
     def finish(self) -> Directory:
@@ -122,7 +123,7 @@ class DirectoryBuilder:
         packed = _pack_node(level, [row.packed for row in rows])
         key = self._writer.write(ChunkType.TREE, packed)
         last, count = rows[-1], sum(row.count for row in rows)
-        size_bytes = sum(row.size_bytes for row in rows)
+        size_bytes = total_size(row.size_bytes for row in rows)
         return _Row(last.name, count, size_bytes, last.mark, _pack_branch(last.name, count, size_bytes, key))
 
 
@@ -235,7 +236,8 @@ def _check_node(raw: bytes, node: Directory, items: list[TreeEntry] | list[Branc
     if any(one >= other for one, other in pairwise(names)):
         raise BadTree("A directory has names twice, or in no order.")
     totals = [(i.below.count if isinstance(i, Branch) else i.count, _size_of(i)) for i in items]
-    if (sum(count for count, _ in totals), sum(size for _, size in totals)) != (node.count, node.size_bytes):
+    counted = sum(count for count, _ in totals), total_size(size for _, size in totals)
+    if counted != (node.count, node.size_bytes):
         raise BadTree("A directory has more or less in it than what names it says.")
     rows = [
         _pack_branch(item.last, item.below.count, item.below.size_bytes, item.below.key or b"")

@@ -16,6 +16,7 @@ from typing import TypeVar
 from grange.storage.temporary_file import create_temporary, names_in, resume_temporary
 from grange_client.errors import DiskFailed, UnfitName, WouldOverwrite
 from grange_client.files.attribute_setter import AttributeSetter
+from grange_client.files.data_runs import data_runs, is_zeros
 from grange_client.files.disk_errors import appeared, translated
 from grange_client.files.scan import Entry, shown
 
@@ -93,15 +94,31 @@ class NewFile:
             begin = end = 0
             while end < len(data):
                 part = data[end : end + HOLE_BYTES]
-                if not part[0] and part.tobytes().count(0) == len(part) and self._is_hole(part, offset + end):
+                if is_zeros(part) and self._is_hole(part, offset + end):
                     self._write_all(data[begin:end], offset + begin)
                     begin = end + len(part)
                 end += len(part)
             self._write_all(data[begin:], offset + begin)
 
+    def leave_hole(self, offset: int, size_bytes: int) -> None:
+        """So many zeros, as quickly as few; what a killed run left there goes. Raises DiskFailed."""
+        if not self.resumes:
+            return
+        with translated(self.entry.path):
+            for begin, end in data_runs(self._file, offset, offset + size_bytes):
+                for place in range(begin, end, HOLE_BYTES):
+                    there = os.pread(self._file, min(HOLE_BYTES, end - place), place)
+                    if not is_zeros(there):
+                        self._write_all(memoryview(bytes(len(there))), place)
+
+    def check_size(self) -> None:
+        """Raise DiskFailed if the file system has no files of this size."""
+        with translated(self.entry.path):
+            os.ftruncate(self._file, self.entry.size_bytes)
+
     def _is_hole(self, zeros: memoryview, offset: int) -> bool:
         """Whether nothing but zeros is where nothing is written: of a killed run there may be something."""
-        return not self.resumes or not os.pread(self._file, len(zeros), offset).strip(b"\0")
+        return not self.resumes or is_zeros(os.pread(self._file, len(zeros), offset))
 
     def _write_all(self, data: memoryview, offset: int) -> None:
         while data:

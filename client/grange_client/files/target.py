@@ -78,6 +78,12 @@ class Target:
                 return None
             raise
 
+    def capacity_bytes(self) -> int:
+        """How much the disk has room for when it is empty. Raises DiskFailed."""
+        with translated(os.fsencode(self.root)):
+            disk = os.fstatvfs(self._root)
+        return disk.f_blocks * disk.f_frsize
+
     def has_link(self, path: bytes, target: bytes) -> bool:
         """Whether exactly this link is there."""
         try:

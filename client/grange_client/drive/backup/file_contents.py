@@ -111,9 +111,7 @@ class FileContents:
             if isinstance(chunk, Zeros):
                 self._write(builder, group)
                 group_bytes = 0
-                reference = self._reference_to_zeros(chunk.size_bytes)
-                for _ in range(chunk.count):
-                    builder.add(reference)
+                builder.add_run(self._reference_to_zeros(chunk.size_bytes), chunk.count)
                 continue
             group.append(chunk)
             group_bytes += len(chunk)

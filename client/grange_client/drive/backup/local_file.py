@@ -10,6 +10,7 @@ from typing import Final, Self
 from grange.seal import Buffer
 from grange_client.drive.chunker import Hole
 from grange_client.drive.stamp import Stamp
+from grange_client.files.data_runs import data_runs
 from grange_client.files.open_file import DIRECTORY_FLAGS, READ_FLAGS
 
 PART_BYTES: Final = 1 << 20
@@ -63,17 +64,18 @@ class LocalFile:
     def parts(self) -> Iterator[Buffer | Hole]:
         """All of it, up to the size that it had; what it has no blocks for is not read."""
         size_bytes = self.status.st_size
-        if self.status.st_blocks * BLOCK_BYTES >= size_bytes or not hasattr(os, "SEEK_HOLE"):
+        if self.status.st_blocks * BLOCK_BYTES >= size_bytes:
             yield from self._bytes(size_bytes)
             return
+        runs = data_runs(self._descriptor, 0, size_bytes)
         offset = 0
-        while offset < size_bytes:
-            begin = min(self._seek(offset, os.SEEK_DATA, size_bytes), size_bytes)
+        while True:
+            with _translated():
+                begin, end = next(runs, (size_bytes, size_bytes))
             if begin > offset:
                 yield Hole(begin - offset)
-            end = (
-                min(self._seek(begin, os.SEEK_HOLE, size_bytes), size_bytes) if begin < size_bytes else begin
-            )
+            if begin == size_bytes:
+                return
             with _translated():
                 os.lseek(self._descriptor, begin, os.SEEK_SET)
             yield from self._bytes(end - begin)
@@ -92,16 +94,6 @@ class LocalFile:
                 return
             yield part
             size_bytes -= len(part)
-
-    def _seek(self, offset: int, whence: int, size_bytes: int) -> int:
-        try:
-            with _translated():
-                return os.lseek(self._descriptor, offset, whence)
-        except FileUnread as error:
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENXIO:
-                # Nothing but a hole follows.
-                return size_bytes
-            raise
 
 
 def _open_below(local: bytes, path: bytes) -> int:

@@ -5,6 +5,7 @@ result, remarks, outcome    what is asked for, what is said at the end, and what
 file_restorer, restored_file     contents of files: windows of chunks, and one file on its way
 chunk_order                 chunks as they stand in packs
 local_chunks                what is on the disk already
+holes                       what is nothing but zeros, however much it is
 conflicts                   what is in the way
 deferred                    what has to wait for the end
 attribute_writer            owners, modes, times, extended attributes

@@ -6,14 +6,17 @@ from typing import Final
 
 from grange.errors import UserError
 from grange.transfer.events import Listener, Progress
+from grange.units import format_size
 from grange_client.drive.chunk import ChunkType
 from grange_client.drive.chunk_store import ChunkSource, FetchedChunk, WantedChunk
-from grange_client.drive.content import read_references
+from grange_client.drive.content import Reference, read_references
 from grange_client.drive.restore.chunk_order import FindPlaces, in_pack_order
+from grange_client.drive.restore.holes import Holes
 from grange_client.drive.restore.local_chunks import IsChunk, LocalFile
 from grange_client.drive.restore.outcome import Outcome
 from grange_client.drive.restore.restored_file import RestoredFile, Use
 from grange_client.errors import BadChunk, DiskFailed, WouldOverwrite
+from grange_client.files.scan import shown
 from grange_client.files.target import Target
 
 WINDOW_BYTES: Final = 64 << 20
@@ -53,13 +56,27 @@ class FileRestorer:
         self._in_work: dict[RestoredFile, None] = {}
         self._open_count = 0
         self._cache = _ChunkCache()
+        self._zeros = Holes(source, is_chunk)
 
     def uses_of(self, file: RestoredFile) -> Iterator[Use]:
         """Each place of each chunk of a file that is not on the disk. The next one is asked for when this one
         was added to what is fetched, or written."""
         self._in_work[file] = None
         self._open_count += file.comes_in_parts
-        references = read_references(self._source, file.entry.content)
+        skips = self._zeros.skips()
+
+        def skips_zeros(level: int, offset: int, reference: Reference) -> bool:
+            if not skips(level, reference):
+                return False
+            file.leave_hole(offset, reference.size_bytes)
+            self.count_progress(reference.size_bytes)
+            return True
+
+        references = read_references(self._source, file.entry.content, skips=skips_zeros)
+        try:
+            self._check_room(file)
+        except UserError as error:
+            file.error = error
         while file.error is None:
             try:
                 found = next(references, None)
@@ -90,7 +107,12 @@ class FileRestorer:
         """Whether a file that is there has the content of this one, as far as that can be told."""
         if self._is_chunk is None:
             return True
-        return there.has_all(read_references(self._source, file.entry.content), self._is_chunk)
+
+        def skips_hole(level: int, offset: int, reference: Reference) -> bool:
+            return there.is_hole(offset, reference.size_bytes) and self._zeros.is_zeros(level, reference)
+
+        references = read_references(self._source, file.entry.content, skips=skips_hole)
+        return there.has_all(references, self._is_chunk)
 
     def count_progress(self, size_bytes: int) -> None:
         """So much of the tree is done."""
@@ -121,12 +143,28 @@ class FileRestorer:
                 break
         return window
 
+    def _check_room(self, file: RestoredFile) -> None:
+        """Raise DiskFailed for a file that has more in it than the whole disk, before that is full. A file of
+        holes may say that it has as much."""
+        if file.entry.size_bytes <= self._target.capacity_bytes():
+            return
+        file.check_size()
+        data_bytes = self._zeros.data_bytes_of(file.entry.content)
+        if data_bytes > self._target.capacity_bytes():
+            raise DiskFailed(
+                f"{shown(file.path)} does not fit: it has {format_size(data_bytes)} that are not holes, more "
+                "than the disk.",
+                hint="Restore into a directory on a larger disk.",
+            )
+
     def _take_local(self, use: Use) -> bool:
         file = use.file
         if self._is_chunk is None or not (file.comes_in_parts or file.has_local):
             return False
-        if not file.take_local(use.reference, use.offset, self._is_chunk):
+        content = file.take_local(use.reference, use.offset, self._is_chunk)
+        if content is None:
             return False
+        self._zeros.note(use.reference, content)
         self._outcome.reused_bytes += use.reference.size_bytes
         self.count_progress(use.reference.size_bytes)
         return True
@@ -147,7 +185,10 @@ class FileRestorer:
         # Beside a chunk that is missing: what comes may have been paid for, and a later run goes on with it.
         if error is None and not _is_of_disk(file.error):
             try:
-                file.write(content, use.offset)
+                if self._zeros.note(use.reference, content):
+                    file.leave_hole(use.offset, len(content))
+                else:
+                    file.write(content, use.offset)
                 self.count_progress(len(content))
             except (DiskFailed, WouldOverwrite) as failure:
                 error = failure

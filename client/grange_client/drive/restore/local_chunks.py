@@ -9,6 +9,7 @@ from grange_client.drive.chunk import ChunkType
 from grange_client.drive.content import Reference
 from grange_client.drive.keys import DriveKeys
 from grange_client.errors import DiskFailed, WouldOverwrite
+from grange_client.files.data_runs import data_runs, is_hole
 from grange_client.files.disk_errors import translated
 from grange_client.files.target import Target
 
@@ -56,14 +57,23 @@ class LocalFile:
             return b""
 
     def parts(self) -> Iterator[tuple[int, bytes]]:
-        """All of it, from front to back. Raises DiskFailed where it cannot be read."""
+        """All of it but its holes, from front to back. Raises DiskFailed where it cannot be read."""
         if self._descriptor is None:
             raise DiskFailed("A file that was restored just now cannot be opened.")
-        offset = 0
         with translated(self._path):
-            while part := os.pread(self._descriptor, PART_BYTES, offset):
-                yield offset, part
-                offset += len(part)
+            size_bytes = os.fstat(self._descriptor).st_size
+            for begin, end in data_runs(self._descriptor, 0, size_bytes):
+                for offset in range(begin, end, PART_BYTES):
+                    yield offset, os.pread(self._descriptor, min(PART_BYTES, end - offset), offset)
+
+    def is_hole(self, offset: int, size_bytes: int) -> bool:
+        """Whether the disk has nothing there, within the file."""
+        if self._descriptor is None:
+            return False
+        try:
+            return is_hole(self._descriptor, offset, offset + size_bytes)
+        except OSError:
+            return False
 
     def has_all(self, references: Iterable[tuple[int, Reference]], is_chunk: IsChunk) -> bool:
         """Whether all of these are in their places."""

@@ -77,25 +77,37 @@ class RestoredFile:
         """Take chunks from a file that is in the target; it is closed with this."""
         self._there = there
 
-    def take_local(self, reference: Reference, offset: int, is_chunk: IsChunk) -> bool:
-        """Have a chunk from the disk, if it is there. Raises DiskFailed."""
+    def take_local(self, reference: Reference, offset: int, is_chunk: IsChunk) -> bytes | None:
+        """Have a chunk from the disk: its content, or None if it is not there. Raises DiskFailed."""
         self.begin()
         assert self._file is not None
         left = self._file.read_back(reference.size_bytes, offset)
         if left and is_chunk(reference, left):
-            return True
+            return left
         if self._there is not None:
             content = self._there.read(reference, offset)
             if is_chunk(reference, content):
                 self._file.write(memoryview(content), offset)
-                return True
-        return False
+                return content
+        return None
 
     def write(self, content: bytes, offset: int) -> None:
         """A chunk that came. Raises DiskFailed."""
         self.begin()
         assert self._file is not None
         self._file.write(memoryview(content), offset)
+
+    def leave_hole(self, offset: int, size_bytes: int) -> None:
+        """Zeros that need not be written. Raises DiskFailed."""
+        self.begin()
+        assert self._file is not None
+        self._file.leave_hole(offset, size_bytes)
+
+    def check_size(self) -> None:
+        """Raise DiskFailed if no file can be so long here."""
+        self.begin()
+        assert self._file is not None
+        self._file.check_size()
 
     def finish(self) -> None:
         """Give it all that it has, and its name. Raises DiskFailed, UnfitName and WouldOverwrite."""
