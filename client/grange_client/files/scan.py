@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
+from grange.storage.temporary_file import is_temporary_name
 from grange_client.errors import BadPath, NothingToStore
 
 MAX_ENTRIES = 20_000_000
@@ -25,6 +26,8 @@ MAX_PART_BYTES = 1024
 """One part of a path: 255 characters of whatever kind, on the file systems that count characters."""
 MODE_BITS = 0o7777
 MAX_REASONS = 3
+LEFT_BY_RESTORE = "it is what a restore writes, or a killed one left"
+"""Why a temporary file is not stored as if it were the person's."""
 _ESCAPE = re.compile(rb"\\(\\|x[0-9a-fA-F]{2})?")
 
 
@@ -192,6 +195,9 @@ def _entry(origin: bytes, path: bytes) -> Entry:
     mode = info.st_mode & MODE_BITS
     if stat.S_ISDIR(info.st_mode):
         return Entry(path=path, kind=Kind.DIRECTORY, mode=mode, mtime_ns=info.st_mtime_ns)
+    above, _, name = path.rpartition(b"/")
+    if above and is_temporary_name(name):
+        raise _Unfit(LEFT_BY_RESTORE)
     if stat.S_ISLNK(info.st_mode):
         target = os.readlink(origin)
         if len(target) > MAX_PATH_BYTES:

@@ -45,15 +45,14 @@ class KeepMemory:
         return replace(self, spent=(*kept, (epoch, amount)) if amount else kept)
 
     def with_told(self, key: str, channel: str) -> Self:
-        """With a channel that took a reminder."""
+        """With a channel that took a reminder. Of more than MAX_TOLD the first are forgotten."""
         told = dict(self.told)
         told[key] = told.get(key, frozenset()) | {channel}
-        return replace(self, told=told)
+        return replace(self, told=dict(list(told.items())[-MAX_TOLD:]))
 
     def with_due(self, keys: Collection[str]) -> Self:
         """Without what is not due any more: if it comes again it is told again."""
-        kept = [(key, channels) for key, channels in self.told.items() if key in keys]
-        return replace(self, told=dict(kept[:MAX_TOLD]))
+        return replace(self, told={key: channels for key, channels in self.told.items() if key in keys})
 
 
 def year_begin(epoch: Epoch, epoch_seconds: float) -> Epoch:

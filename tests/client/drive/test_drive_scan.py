@@ -16,7 +16,7 @@ from grange_client.drive.backup.scan import Scan, Scanned, ScanOptions, ScanRema
 from grange_client.drive.backup.sorted_names import sorted_names
 from grange_client.errors import DiskFailed, NothingToStore
 from grange_client.files.open_file import DIRECTORY_FLAGS
-from grange_client.files.scan import Kind
+from grange_client.files.scan import LEFT_BY_RESTORE, Kind
 
 SCAN = "grange_client.drive.backup.scan"
 
@@ -231,9 +231,101 @@ def test_very_deep_trees_are_walked_without_as_many_open_files(tmp_path: Path) -
     one = Scan(ScanOptions(), ScanRemarks())
     before = len(list(Path("/proc/self/fd").iterdir()))
     most = count = 0
-    for _ in one.below(one.look(os.fsencode(tmp_path), b"home"), b"home"):
-        count += 1
-        if not count % 300:
-            most = max(most, len(list(Path("/proc/self/fd").iterdir())) - before)
+    try:
+        for _ in one.below(one.look(os.fsencode(tmp_path), b"home"), b"home"):
+            count += 1
+            if not count % 300:
+                most = max(most, len(list(Path("/proc/self/fd").iterdir())) - before)
+    finally:
+        # Who clears away old directories of tests goes into each by a call of its own.
+        for _ in range(depth):
+            path = path.parent
+            (path / "d").rmdir()
+            (path / "e").unlink()
     assert count == 2 * depth
     assert most <= 2
+
+
+LEFTOVER = ".grange-0123456789abcdef.part"
+
+
+@pytest.mark.parametrize("name", [LEFTOVER, f"{LEFTOVER}-link"])
+def test_what_a_killed_restore_left_is_not_stored_as_somebodys_file(tmp_path: Path, name: str) -> None:
+    """It is said; a directory of that name is somebody's, and so is a file whose name is only like it."""
+    make(tmp_path, f"a/{name}", f"b/{name}/kept", f"c/{name}.txt")
+    found, remarks = scan(tmp_path)
+    assert [one.path for one in found] == [
+        b"a",
+        b"b",
+        b"b/" + name.encode(),
+        b"b/" + name.encode() + b"/kept",
+        b"c",
+        b"c/" + name.encode() + b".txt",
+    ]
+    assert reasons(remarks.left_out) == {b"home/a/" + name.encode(): LEFT_BY_RESTORE}
+    assert not remarks.unread.count
+
+
+def extended_of(found: Scanned) -> dict[bytes, bytes]:
+    return dict(found.attributes.extended)
+
+
+def test_a_directory_replaced_by_a_link_gives_nobody_elses_attributes(tmp_path: Path) -> None:
+    """What is read belongs to what was met, also where the way to it leads elsewhere by then."""
+    make(tmp_path, "home/inner/file", "other/file")
+    try:
+        os.setxattr(tmp_path / "home/inner/file", "user.whose", b"ours")
+        os.setxattr(tmp_path / "other/file", "user.whose", b"others")
+    except OSError:
+        pytest.skip("no extended attributes here")
+    real, swapped = os.listxattr, False
+
+    def swap(path: Any, **more: Any) -> list[str]:
+        nonlocal swapped
+        if not swapped and os.fsencode(path).endswith(b"/file"):
+            swapped = True
+            (tmp_path / "home/inner").rename(tmp_path / "home/moved")
+            (tmp_path / "home/inner").symlink_to(tmp_path / "other")
+        return real(path, **more)
+
+    with patch.object(os, "listxattr", swap):
+        found, _ = scan(tmp_path / "home")
+    assert swapped
+    assert [extended_of(one) for one in found if one.path == b"inner/file"] == [{b"user.whose": b"ours"}]
+
+
+def test_a_file_replaced_while_its_attributes_are_read_does_not_get_the_other_ones(tmp_path: Path) -> None:
+    make(tmp_path, "home/file", "other")
+    try:
+        os.setxattr(tmp_path / "other", "user.whose", b"others")
+    except OSError:
+        pytest.skip("no extended attributes here")
+    real, swapped = os.listxattr, False
+
+    def swap(path: Any, **more: Any) -> list[str]:
+        nonlocal swapped
+        if not swapped and os.fsencode(path).endswith(b"/file"):
+            swapped = True
+            (tmp_path / "other").replace(tmp_path / "home/file")
+        return real(path, **more)
+
+    with patch.object(os, "listxattr", swap):
+        found, remarks = scan(tmp_path / "home")
+    assert swapped
+    assert [extended_of(one) for one in found] == [{}]
+    assert "replaced" in reasons(remarks.inexact)[b"home/file"]
+
+
+def test_attributes_of_links_and_directories_are_read_without_following(tmp_path: Path) -> None:
+    make(tmp_path, "home/inner/", "other")
+    (tmp_path / "home/link").symlink_to(tmp_path / "other")
+    try:
+        os.setxattr(tmp_path / "home/inner", "user.whose", b"a directory's")
+        os.setxattr(tmp_path / "other", "user.whose", b"others")
+    except OSError:
+        pytest.skip("no extended attributes here")
+    found, _ = scan(tmp_path / "home")
+    assert {one.path: extended_of(one) for one in found} == {
+        b"inner": {b"user.whose": b"a directory's"},
+        b"link": {},
+    }

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grange_client.errors import BadPath, NothingToStore, SourceChanged
-from grange_client.files.scan import Kind, base_name, from_shown, scan, shown
+from grange_client.files.scan import LEFT_BY_RESTORE, Kind, base_name, from_shown, scan, shown
 from grange_client.files.stream import MAX_OPEN_FILES, ContentStream
 
 
@@ -258,3 +258,11 @@ def test_file_cut_while_it_is_open(tmp_path: Path) -> None:
         os.truncate(tmp_path / "file", 50)
         with pytest.raises(SourceChanged, match="shorter"):
             stream.read(0, 100)
+
+
+def test_what_a_killed_restore_left_is_not_stored_as_somebodys_file(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_bytes(b"x")
+    (tmp_path / ".grange-0123456789abcdef.part").write_bytes(b"x")
+    found = scan([tmp_path])
+    assert [entry.path.rpartition(b"/")[2] for entry in found.entries[1:]] == [b"kept"]
+    assert [one.reason for one in found.skipped] == [LEFT_BY_RESTORE]

@@ -21,7 +21,7 @@ from grange_client.drive.retention_text import parse_retention
 from grange_client.errors import Overtaken
 from grange_client.keep.jobs import PackJob, check_job, journal_records, repack_job
 from grange_client.keep.lease import LEASE_NAME, Lease, next_lease, unpack_lease
-from grange_client.keep.memory import KeepMemory, find_budget_left, read_memory, write_memory
+from grange_client.keep.memory import MAX_TOLD, KeepMemory, find_budget_left, read_memory, write_memory
 from grange_client.keep.plan import Repack, make_plan
 from grange_client.keep.policy import DEFAULT_POLICY, KeepPolicy, policy_values, read_policy
 from grange_client.keep.stages import FOLLOWING, Stage, stage_of, unread_that_matter
@@ -217,3 +217,15 @@ def test_a_budget_counts_a_year_and_no_more() -> None:
     assert find_budget_left(25, memory, Epoch(400), 86_400) == 5
     assert find_budget_left(15, memory, Epoch(400), 86_400) == 0
     assert memory.with_spent(Epoch(401), 0, forget_before=Epoch(100)).spent == ((100, 10), (400, 10))
+
+
+def test_more_reminders_than_are_remembered_do_not_break_the_file(tmp_path: Path) -> None:
+    """Nor are all of them told again: the oldest are forgotten, and what was told last stays."""
+    memory = KeepMemory(told={str(number): frozenset({"mail"}) for number in range(MAX_TOLD)})
+    memory = memory.with_told("newest", "mail")
+    write_memory(tmp_path / "memory", memory)
+    told = read_memory(tmp_path / "memory").told
+    assert len(told) == MAX_TOLD
+    assert "newest" in told
+    assert "0" not in told
+    assert KeepMemory(told=told).with_told("newest", "webhook").told["newest"] == {"mail", "webhook"}

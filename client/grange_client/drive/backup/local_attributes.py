@@ -29,8 +29,11 @@ class AttributeReader:
         self._owners: dict[tuple[int, int], Attributes] = {}
         self._devices: dict[int, bytes] = {}
 
-    def read(self, path: bytes, local: bytes, status: os.stat_result) -> Attributes:
-        """Those of a name at `path` in the drive and `local` on disk."""
+    def read(
+        self, path: bytes, local: bytes, status: os.stat_result, *, above: int | None = None
+    ) -> Attributes:
+        """Those of a name at `path` in the drive and `local` on disk. Where the directory `above` is open
+        they are read there, whatever has become of the way to it, and a link is not followed."""
         owners = self._owners.get((status.st_uid, status.st_gid))
         if owners is None:
             owners = self._owners[status.st_uid, status.st_gid] = Attributes(
@@ -40,7 +43,7 @@ class AttributeReader:
                 group=_name_of_group(status.st_gid),
             )
         device_path = self._devices.setdefault(status.st_dev, path)
-        extended = self._read_extended(path, local) if _HAS_EXTENDED else ()
+        extended = self._read_extended(path, local, status, above) if _HAS_EXTENDED else ()
         is_linked = status.st_nlink > 1 and stat.S_ISREG(status.st_mode)
         if not extended and not is_linked:
             return owners
@@ -53,7 +56,11 @@ class AttributeReader:
             hard_links=_group(device_path, status.st_ino) if is_linked else b"",
         )
 
-    def _read_extended(self, path: bytes, local: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    def _read_extended(
+        self, path: bytes, local: bytes, status: os.stat_result, above: int | None
+    ) -> tuple[tuple[bytes, bytes], ...]:
+        if above is not None and _HAS_DESCRIPTORS:
+            local = b"%b/%d/%b" % (_DESCRIPTORS, above, os.path.basename(local))  # noqa: PTH119  bytes
         try:
             names = os.listxattr(local, follow_symlinks=False)
         except OSError as error:
@@ -69,11 +76,22 @@ class AttributeReader:
             except OSError as error:
                 if error.errno not in _GONE:
                     self._inexact.add(path, f"its extended attribute {name} cannot be read: {error.strerror}")
+        if found and not _is_still(local, status):
+            # Another file has its name: these may be that one's.
+            self._inexact.add(path, "its extended attributes are left out: it was replaced while it was read")
+            return ()
         size_bytes = sum(len(part) for pair in found for part in pair)
         if len(found) > MAX_ATTRIBUTES or size_bytes > MAX_ATTRIBUTE_BYTES:
             self._inexact.add(path, f"its {len(found)} extended attributes are left out: they are too many")
             return ()
         return tuple(sorted(found))
+
+
+def _is_still(local: bytes, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.lstat(local), status)
+    except OSError:
+        return False
 
 
 def _group(device_path: bytes, inode: int) -> bytes:
@@ -101,3 +119,5 @@ def _name_of_group(number: int) -> bytes:
 
 
 _HAS_EXTENDED: Final = hasattr(os, "listxattr")
+_DESCRIPTORS: Final = b"/proc/self/fd"
+_HAS_DESCRIPTORS: Final = os.path.isdir(_DESCRIPTORS)  # noqa: PTH112  bytes

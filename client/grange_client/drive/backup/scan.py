@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
+from grange.storage.temporary_file import is_temporary_name
 from grange_client.drive.backup.filters import CACHE_TAG, NO_FILTERS, Filters, is_cache
 from grange_client.drive.backup.local_attributes import AttributeReader
 from grange_client.drive.backup.sorted_names import sorted_names
@@ -23,7 +24,7 @@ from grange_client.drive.tree import MAX_DEPTH
 from grange_client.errors import NothingToStore
 from grange_client.files.attributes import Remarks
 from grange_client.files.open_file import DIRECTORY_FLAGS
-from grange_client.files.scan import MAX_PART_BYTES, MAX_PATH_BYTES, MODE_BITS, Kind, shown
+from grange_client.files.scan import LEFT_BY_RESTORE, MAX_PART_BYTES, MAX_PATH_BYTES, MODE_BITS, Kind, shown
 
 _KINDS: Final = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.SYMLINK}
 _OTHERS: Final = {
@@ -171,13 +172,16 @@ class Scan:
         stored = _joined(place, path)
         if kind is None:
             self._leave_out(stored, f"it is {_what_is(status)}")
+        if kind is not Kind.DIRECTORY and is_temporary_name(name):
+            self._leave_out(stored, LEFT_BY_RESTORE)
         if self._options.one_file_system and status.st_dev != level.device and kind is not Kind.DIRECTORY:
             self._leave_out(stored, "it is another file system")
         if len(name) > MAX_PART_BYTES or len(stored) > MAX_PATH_BYTES or len(target) > MAX_PATH_BYTES:
             self._remarks.unread.add(stored, "its path, or what it points to, is too long")
             raise _Gone
         assert kind is not None
-        return Scanned(path, local, kind, status, self._attributes.read(stored, local, status), target)
+        attributes = self._attributes.read(stored, local, status, above=descriptor)
+        return Scanned(path, local, kind, status, attributes, target)
 
     def _look_inside(
         self, scanned: Scanned, descriptor: int, levels: list[_Level], place: bytes
