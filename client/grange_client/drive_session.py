@@ -32,24 +32,20 @@ from grange.units import format_count
 from grange_client.drive.catalog import batches
 from grange_client.drive.chunk import SealedChunk
 from grange_client.drive.drive_state import DriveState, Recovery
+from grange_client.drive.edits.names import name_of, rename
 from grange_client.drive.journal import Header, PackDescriptor, Record
 from grange_client.drive.keys import DriveKeys, DriveSecret
 from grange_client.drive.leaning import LeaningTimes
 from grange_client.drive.sqlite_catalog import SqliteCatalog
-from grange_client.errors import (
-    BadManifest,
-    NotReadable,
-    PackGone,
-    PlaceFailed,
-    Unopened,
-    WrongDriveKey,
-)
+from grange_client.errors import BadManifest, NotReadable, PackGone, PlaceFailed, Unopened, WrongDriveKey
+from grange_client.orders.order_storing import OrderQuote
 from grange_client.orders.plan import StoreOptions, check_at_most
 from grange_client.packs.chunks import PackChunks
 from grange_client.packs.descriptor import descriptor_of
+from grange_client.packs.drive_secrets import whose_drive
 from grange_client.packs.placing import PlacedPack
 from grange_client.packs.reading import PackReading
-from grange_client.packs.search import AT_ONCE, WhoseDrive, drives_of_phrase, drives_with_keys
+from grange_client.packs.search import AT_ONCE, WhoseDrive
 from grange_client.packs.spool import PackDraft, Spool, is_final
 from grange_client.packs.spool_file import NO_JOB, SpooledPack
 from grange_client.renter import Renter
@@ -62,6 +58,21 @@ MAX_PACK_BYTES: Final = 1 << 30
 Result = TypeVar("Result")
 MAX_TRIED: Final = 3
 """Orders that are opened to tell a wrong key from an account that has no drives."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackOffer:
+    """A pack that is whole, and what it costs to have it kept. Nothing of it was sent."""
+
+    quote: OrderQuote
+    size_bytes: int
+    """Of what is in it."""
+    is_last: bool
+    """Whether it publishes what was written; else others follow."""
+
+
+Agree = Callable[[PackOffer], Awaitable[None]]
+"""Asked before a pack is sent. Raises what speaks against it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +106,7 @@ class DriveSession:
         whose: WhoseDrive,
         watch: Listener,
         budget: Budget | None,
+        new_name: str = "",
     ) -> None:
         self.number = number
         self.keys = keys
@@ -104,6 +116,7 @@ class DriveSession:
         self.chunks = PackChunks(packs)
         self.renter = renter
         self.watch = watch
+        self.new_name = new_name
         self._whose = whose
         self._budget = budget
 
@@ -117,9 +130,11 @@ class DriveSession:
         *,
         watch: Listener = ignore_progress,
         budget: Budget | None = None,
+        new_name: str = "",
     ) -> AsyncIterator[Self]:
         """Open its catalog and its spool in the home. What is read costs no more than the budget, if there is
-        one. Raises what opening the catalog raises."""
+        one. `new_name` is what it is to be called if nobody has said so yet: the first commit says it. Raises
+        what opening the catalog raises."""
         keys = DriveKeys(secret)
         folder = home / FOLDER_NAME / str(secret.number)
         await renter.executors.on_disk(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
@@ -134,7 +149,8 @@ class DriveSession:
                     catalog=catalog,
                     spool=spool,
                     packs=packs,
-                    whose=_whose_drive(renter, secret.number, keys),
+                    whose=whose_drive(renter.identity, last_known=secret.number, more={secret.number: keys}),
+                    new_name=new_name,
                     watch=watch,
                     budget=budget,
                 )
@@ -214,11 +230,16 @@ class DriveSession:
 
     @asynccontextmanager
     async def writing(
-        self, options: StoreOptions, *, device: str, max_pack_bytes: int = MAX_PACK_BYTES
+        self,
+        options: StoreOptions,
+        *,
+        device: str,
+        max_pack_bytes: int = MAX_PACK_BYTES,
+        agree: Agree | None = None,
     ) -> AsyncIterator["DriveWriter"]:
         """Write to the drive. What is not published when this ends is given up, but for packs that were
-        placed already."""
-        writer = DriveWriter(self, options, device=device, max_pack_bytes=max_pack_bytes)
+        placed already. `agree` is asked before each pack is sent, and raises what speaks against it."""
+        writer = DriveWriter(self, options, device=device, max_pack_bytes=max_pack_bytes, agree=agree)
         try:
             yield writer
         finally:
@@ -235,17 +256,21 @@ class DriveSession:
         relies_on: Collection[OrderId] = (),
         job: bytes = NO_JOB,
         max_cost: int | None = None,
+        agree: Agree | None = None,
+        is_last: bool = True,
     ) -> SpooledPack:
         """A pack that is whole, with this journal, for the order that the salt is of. Nothing is sent.
 
-        Raises NotEnoughMoney also where it costs more than `max_cost`, HomeForgetful, and as
-        `PackPlacing.quote`.
+        Raises NotEnoughMoney also where it costs more than `max_cost`, HomeForgetful, as
+        `PackPlacing.quote`, and what `agree` raises.
         """
         executors = self.renter.executors
         needed = await executors.on_disk(draft.write_journal, header, records)
         quote = await self.renter.packs.quote(needed, options, salt=salt, watch=self.watch)
         if max_cost is not None:
             check_at_most(quote.cost, max_cost, self.renter.market.unit)
+        if agree is not None:
+            await agree(PackOffer(quote=quote, size_bytes=needed, is_last=is_last))
         return await executors.on_disk(lambda: draft.finish(quote, relies_on=relies_on, job=job))
 
     async def place(
@@ -384,12 +409,19 @@ class DriveWriter:
     `DriveSession.writing`."""
 
     def __init__(
-        self, session: DriveSession, options: StoreOptions, *, device: str, max_pack_bytes: int
+        self,
+        session: DriveSession,
+        options: StoreOptions,
+        *,
+        device: str,
+        max_pack_bytes: int,
+        agree: Agree | None = None,
     ) -> None:
         self._session = session
         self._options = options
         self._device = device
         self._max_pack_bytes = max_pack_bytes
+        self._agree = agree
         self._opened = ExitStack()
         self._draft: PackDraft | None = None
         self._salt = b""
@@ -402,7 +434,7 @@ class DriveWriter:
         if draft is not None and (
             draft.is_full or draft.size_bytes + len(chunk.sealed) > self._max_pack_bytes
         ):
-            self._session.packs.bridge.wait(self._place((), ()))
+            self._session.packs.bridge.wait(self._place((), (), is_last=False))
             draft = None
         (draft or self._begin()).add(chunk)
 
@@ -415,7 +447,8 @@ class DriveWriter:
         """
         if self._draft is None and not records:
             return self.placed
-        await self._place(records, {*relied_on, *(one.descriptor.pack for one in self.placed)})
+        relies_on = {*relied_on, *(one.descriptor.pack for one in self.placed)}
+        await self._place([*records, *await self._name()], relies_on, is_last=True)
         return self.placed
 
     def close(self) -> None:
@@ -430,7 +463,17 @@ class DriveWriter:
         self._draft = self._opened.enter_context(beginning)
         return self._draft
 
-    async def _place(self, records: Sequence[Record], relies_on: Collection[OrderId]) -> None:
+    async def _name(self) -> list[Record]:
+        """What gives a drive its name, if it is to get one."""
+        session = self._session
+        state = await session.renter.executors.in_database(session.catalog.state)
+        if not session.new_name or name_of(state):
+            return []
+        return [rename(state, session.new_name, seconds=int(time.time()))]
+
+    async def _place(
+        self, records: Sequence[Record], relies_on: Collection[OrderId], *, is_last: bool
+    ) -> None:
         session, executors = self._session, self._session.renter.executors
         draft = self._draft if self._draft is not None else await executors.on_disk(self._begin)
         epoch = (await session.renter.market.head()).epoch
@@ -438,15 +481,13 @@ class DriveWriter:
         checkpoint, earlier = state.next_journal(epoch)
         header = Header(seconds=int(time.time()), device=self._device, checkpoint=checkpoint)
         pack = await session.finish(
-            *(draft, header, [*earlier, *records], self._options), salt=self._salt, relies_on=relies_on
+            *(draft, header, [*earlier, *records], self._options),
+            salt=self._salt,
+            relies_on=relies_on,
+            agree=self._agree,
+            is_last=is_last,
         )
         self._draft = None
         with pack:
             self.placed.append(await session.place(pack))
         self._opened.close()
-
-
-def _whose_drive(renter: Renter, number: int, keys: DriveKeys) -> WhoseDrive:
-    if renter.identity.delegate_of is None:
-        return drives_of_phrase(renter.identity.secret, last_known=number)
-    return drives_with_keys({number: keys})

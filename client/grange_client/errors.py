@@ -16,6 +16,7 @@
     |  |- SourceChanged        a file changed while it was being stored
     |  |- WouldOverwrite       a file is in the way of what is being fetched
     |  |- UnknownOrder         no order has that name
+    |  |- UnknownDrive         no drive is called that, or its keys were not given to this device
     |  |- UnknownCommit        a drive has no commit of that name, or of that time
     |  |- OrderOver            the order is over, and its farmers have deleted it
     |  |- OrderGoesOn          an order that is not over cannot be closed
@@ -25,6 +26,7 @@
     |  |- QuoteUsed            one quote was to be stored twice
     |  |- WrongDriveKey        a pack is not of the drive that the key is for
     |  |- BadRetention         rules for what is kept that keep nothing, or are none
+    |  |- OverSpendingLimit         storing it costs more than the person allowed
     |  `- NotEnoughMoney       vault and wallet do not cover it
     |- PeerError               the peer lied
     |  |- BadManifest          an order's contents are not what a client wrote
@@ -149,6 +151,12 @@ class UnknownOrder(UserError, Misuse):
     category = Category.ORDER
 
 
+class UnknownDrive(UserError, Misuse):
+    """No drive is called that, or its keys were not given to this device."""
+
+    category = Category.ORDER
+
+
 class UnknownCommit(UserError, Misuse):
     """No commit of a drive, or more than one, goes by that name or is so old."""
 
@@ -211,6 +219,12 @@ class UnknownMandate(UserError, Misuse):
 
 class NotEnoughMoney(UserError, Misuse):
     """Vault and wallet together do not cover what is asked."""
+
+    category = Category.MONEY
+
+
+class OverSpendingLimit(UserError, Misuse):
+    """Storing it costs more than the person allowed."""
 
     category = Category.MONEY
 

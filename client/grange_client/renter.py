@@ -90,9 +90,10 @@ from grange_client.orders.reputations import REPUTATIONS_NAME, Reputations
 from grange_client.orders.store import Quote, Storing, watching_records
 from grange_client.orders.sync import Synced, gap_notices, sync_with_all
 from grange_client.orders.tenure_check import TenureCheck
+from grange_client.packs.drive_secrets import whose_drive
 from grange_client.packs.placing import PackPlacing
 from grange_client.packs.reading import PackReading
-from grange_client.packs.search import PackSearch, drives_of_phrase
+from grange_client.packs.search import PackSearch
 from grange_client.packs.spool import Spool
 
 CHANNELS_NAME = "payment-channels.sqlite"
@@ -137,6 +138,7 @@ class Renter:
         executors: Executors,
         policy: RetryPolicy,
         placements: Placements,
+        home: Path,
         first_block: int,
         now: Callable[[], float],
         random: Callable[[int], bytes],
@@ -153,6 +155,8 @@ class Renter:
         self._signer = directory.signer
         self._payments = directory.payments
         self.placements = placements
+        self.home = home
+        """Where the catalog and all else is that it remembers."""
         self.pending = PendingOrders(placements)
         self._unread: dict[OrderId, GrangeError] = {}
         """Why names could not be read when orders were listed last."""
@@ -351,6 +355,7 @@ class Renter:
                     directory=directory,
                     executors=executors,
                     policy=policy,
+                    home=catalog_path.parent,
                     first_block=first_block,
                     now=now,
                     random=random,
@@ -619,7 +624,7 @@ class Renter:
 
     async def _is_pack(self, order: OrderState, watch: Listener, budget: Budget | None) -> bool:
         """Whether an order that has no manifest is a pack of one of our drives; it is noted then."""
-        whose = drives_of_phrase(self.identity.secret)
+        whose = whose_drive(self.identity)
         with suppress(*OF_ONE_ORDER):
             return await self.pack_search.drive_of(order, whose, watch, budget=budget) is not None
         return False

@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "put": ("files", "Store files and directories as one order, in one transaction."),
     "get": ("files", "Get an order back, or parts of it, into a directory."),
     "ls": ("overview", "List what is stored."),
+    "drives": ("drives", "Which drives there are; make and rename them."),
     "stat": ("overview", "Show one order: its farmers, until when, what it cost."),
     "extend": ("terms", "Keep an order for longer; nothing is uploaded as long as its farmers go on."),
     "health": (

@@ -1,5 +1,6 @@
-"""What a drive is made of, as bytes, and the catalog of where its chunks are. No command uses it yet.
+"""What a drive is made of, as bytes, and the catalog of where its chunks are.
 
+drive_name              what a drive may be called
 keys                    what follows from the recovery secret: a drive's keys
 chunk, sealing          runs of content, each sealed under a key of its own
 stored_form             compressed where that helps

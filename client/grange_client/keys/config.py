@@ -9,6 +9,8 @@
     catalog.sqlite            a cache, see `catalog`
     reputations.sqlite        which farmers worked, failed and lied, see `reputations`
     payment-channels.sqlite   what was signed away for reads, see `grange.peer.payment_channels`
+    placements/               orders on their way, see `orders.placements`
+    drives/                   catalogs of drives, and packs on their way, see `drives`
 
 Decides the names and the permissions, and that nothing that exists is overwritten.
 """
@@ -44,7 +46,7 @@ from grange_client.keys.recovery_phrase import Identity, checked_phrase, identit
 
 HOME_VARIABLE = "GRANGE_HOME"
 MAX_CONFIG_BYTES = 1 << 16
-OF_ONE_CHAIN = ("catalog.sqlite", "reputations.sqlite", "payment-channels.sqlite", "placements")
+OF_ONE_CHAIN = ("catalog.sqlite", "reputations.sqlite", "payment-channels.sqlite", "placements", "drives")
 """What a home remembers of a chain; farmers and orders of another may have the same numbers."""
 
 

@@ -10,6 +10,7 @@ The key in it is locked, and the device keeps it as it is: with the same passphr
 
 import json
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -27,7 +28,7 @@ from grange.types import Address
 from grange_client.errors import BadConfig
 from grange_client.keys.config import Config
 from grange_client.keys.identity_file import DelegateSecret, check_outside
-from grange_client.keys.recovery_phrase import Identity
+from grange_client.keys.recovery_phrase import DelegateDrive, Identity
 
 VERSION: Final = 1
 TITLE: Final = "grange delegate"
@@ -45,11 +46,16 @@ class DelegateBundle:
 
     @classmethod
     def new(
-        cls, of: Config, passphrase: str | None, *, account: Address | None = None
+        cls,
+        of: Config,
+        passphrase: str | None,
+        *,
+        account: Address | None = None,
+        drives: Iterable[DelegateDrive] = (),
     ) -> tuple[Self, Address]:
         """A new delegate of an account, and its address. `account`: a contract wallet that it acts for, in
-        place of the home's own."""
-        made = DelegateSecret.new(of.identity, account=account)
+        place of the home's own. `drives`: those that it can read and write."""
+        made = DelegateSecret.new(of.identity, account=account, drives=drives)
         return cls(network=of.network, secret=made.text(passphrase)), made.identity.wallet.address
 
     def text(self) -> str:

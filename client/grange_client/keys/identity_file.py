@@ -10,7 +10,7 @@ passphrase.
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Final, Self
@@ -28,32 +28,65 @@ from grange.seal import KEY_BYTES, RecoverySecret
 from grange.storage.atomic_file import create_file, replace_file
 from grange.types import Address, address_from, checked_address
 from grange_client.errors import BadCard, BadConfig
-from grange_client.keys.recovery_phrase import Identity, checked_phrase, identity
+from grange_client.keys.recovery_phrase import DelegateDrive, Identity, checked_phrase, identity
 
 PHRASE_NAME: Final = "recovery.txt"
 DELEGATE_NAME: Final = "delegate.json"
 ACCOUNT_NAME: Final = "account.txt"
 MAX_ACCOUNT_BYTES: Final = 1024
+MAX_DRIVE_NAME_CHARACTERS: Final = 64
 _PUT_BACK: Final = "Put the recovery phrase there, or set it up again with `grange init --phrase`."
 _MAKE_ANOTHER: Final = "Make another with `grange keys delegate new`, where the recovery phrase is."
 
 
+class _DriveSecret(BaseModel):
+    """The keys of a drive, in a delegate's file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    number: Annotated[int, Field(ge=0, lt=1 << 16)]
+    secret: Annotated[str, Field(pattern="^[0-9a-f]{64}$", repr=False)]
+    shared: Annotated[str | None, Field(pattern="^[0-9a-f]{64}$", repr=False)] = None
+    name: Annotated[str, Field(max_length=MAX_DRIVE_NAME_CHARACTERS)] = ""
+
+    @classmethod
+    def of(cls, drive: DelegateDrive) -> Self:
+        shared = None if drive.shared is None else drive.shared.hex()
+        return cls(number=drive.number, secret=drive.secret.hex(), shared=shared, name=drive.name)
+
+    @property
+    def drive(self) -> DelegateDrive:
+        shared = None if self.shared is None else bytes.fromhex(self.shared)
+        return DelegateDrive(
+            number=self.number, secret=bytes.fromhex(self.secret), shared=shared, name=self.name
+        )
+
+
 class DelegateSecret(BaseModel):
-    """What a delegate has in place of a phrase: a key of its own, and the secret of what it stores."""
+    """What a delegate has in place of a phrase: a key of its own, the secret of what it stores as orders, and
+    the keys of the drives that it was given."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     account: Annotated[Address, AfterValidator(checked_address)]
     key: Annotated[str, Field(pattern="^[0-9a-f]{64}$", repr=False)]
     secret: Annotated[str, Field(pattern="^[0-9a-f]{64}$", repr=False)]
+    drives: tuple[_DriveSecret, ...] = ()
 
     @classmethod
-    def new(cls, of: Identity, *, account: Address | None = None) -> Self:
+    def new(
+        cls, of: Identity, *, account: Address | None = None, drives: Iterable[DelegateDrive] = ()
+    ) -> Self:
         """For a new delegate of an account, whose phrase opens all that it will store, or of another account,
-        a contract wallet."""
+        a contract wallet. It can read and write these drives."""
         wallet = Wallet(secrets.token_bytes(KEY_BYTES))
         secret = of.secret.for_delegate(wallet.address)
-        return cls(account=account or of.account, key=wallet.private_key.hex(), secret=secret.secret.hex())
+        return cls(
+            account=account or of.account,
+            key=wallet.private_key.hex(),
+            secret=secret.secret.hex(),
+            drives=tuple(_DriveSecret.of(one) for one in drives),
+        )
 
     @classmethod
     def parse(cls, text: bytes | str, where: str) -> Self:
@@ -70,6 +103,7 @@ class DelegateSecret(BaseModel):
             wallet=Wallet(bytes.fromhex(self.key)),
             secret=RecoverySecret(secret=bytes.fromhex(self.secret)),
             delegate_of=self.account,
+            drives=lambda: [one.drive for one in self.drives],
         )
 
     def text(self, passphrase: str | None, *, in_keyring: bool = False) -> str:
@@ -144,6 +178,7 @@ def read_identity(home: Path, passphrases: Passphrases = NO_PASSPHRASES) -> Iden
         wallet=LockedWallet(container.address, lambda: opened().wallet.private_key),
         secret=lambda: opened().secret,
         delegate_of=container.account,
+        drives=lambda: opened().given_drives,
     )
 
 

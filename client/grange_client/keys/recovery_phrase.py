@@ -6,7 +6,8 @@ m/44'/60'/0'/0/0 by BIP-32 (so that any other wallet program finds the same acco
 """
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from coincurve import PrivateKey
@@ -25,6 +26,17 @@ WALLET_PATH: Final = (44 + HARDENED, 60 + HARDENED, HARDENED, 0, 0)
 """m/44'/60'/0'/0/0, as BIP-44 has it for Ethereum's first account."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DelegateDrive:
+    """The keys of one drive, as a device without the phrase has them; see `drive.keys.DriveSecret`."""
+
+    number: int
+    secret: bytes = field(repr=False)
+    shared: bytes | None = field(repr=False, default=None)
+    name: str = ""
+    """What it was called when they were given. What its journals say counts more."""
+
+
 class Identity:
     """A renter: the key that signs, and the secret that opens its orders; both may be locked as yet."""
 
@@ -35,14 +47,22 @@ class Identity:
         secret: RecoverySecret | Callable[[], RecoverySecret],
         delegate_of: Address | None = None,
         contract_wallet: Address | None = None,
+        drives: Callable[[], Sequence[DelegateDrive]] = tuple,
     ) -> None:
         """`secret` may be what opens it. `delegate_of`: the account that the wallet acts for, if it is only a
         delegate's. `contract_wallet`: the account, if that is a contract, and the secret opens what its
-        delegates store."""
+        delegates store. `drives`: opens the drives whose keys a delegate was given."""
         self.wallet = wallet
         self._secret = secret
         self.delegate_of = delegate_of
         self.contract_wallet = contract_wallet
+        self._drives = drives
+
+    @property
+    def given_drives(self) -> Sequence[DelegateDrive]:
+        """The drives whose keys a delegate was given; with a phrase all keys follow from that. Raises like
+        `secret`."""
+        return self._drives()
 
     @property
     def secret(self) -> RecoverySecret:

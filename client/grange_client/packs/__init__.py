@@ -8,5 +8,6 @@ chunks      chunks out of packs, one by one or many in the order in which they s
 ranges      chunks that stand near each other, to be read together
 copying     chunks out of packs as they are, into another pack
 descriptor  where a pack is, as journals and the chain have it
+drive_secrets   the keys of drives that a renter has
 bridge      asking an event loop from a thread
 """

@@ -1,7 +1,7 @@
 """Which orders of an account are packs of its drives: the end of a pack says so to anyone with its key.
 
-    found = await search.newest(whose_drive)               the newest pack of a drive leads to the others
-    found = await search.all_packs(number, whose_drive, known=state.packs)
+    found = await search.find(number, whose_drive)         the packs of one drive
+    found = await search.drives(whose_drive)               which drives there are
 
 An order is looked at once: what it is, is noted in the home. That takes 128 bytes of it. Where these are not
 of one of our drives, its last piece is read and compared with its root, so that a farmer cannot hide a pack.
@@ -66,6 +66,15 @@ class FoundPacks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FoundDrives:
+    """The drives of which an account keeps packs."""
+
+    numbers: frozenset[int]
+    unread: Mapping[OrderId, UserError] = field(default_factory=dict)
+    """Orders that could not be looked at, and why: there may be drives among them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PackSearch:
     """Looks through the orders of a renter's catalog, which has read the chain."""
 
@@ -108,6 +117,25 @@ class PackSearch:
                 packs = packs[:1]
                 break
         return FoundPacks(packs=tuple(packs), foreign=tuple(foreign), unread=unread)
+
+    async def drives(
+        self, whose: WhoseDrive, *, watch: Listener = ignore_progress, budget: Budget | None = None
+    ) -> FoundDrives:
+        """Which drives there are. Raises the errors of the chain, and OverBudget."""
+        seen = -1
+        while True:
+            listed = await self.executors.in_database(self.catalog.orders)
+            numbers = {one.drive for one in listed if one.drive is not None}
+            highest = max(numbers, default=0)
+            if highest == seen:
+                break
+            # What is none of a drive is noted for the highest number that was known then: beyond that fewer
+            # were tried. So each time a higher one was found, the others are looked at again.
+            found = await self.find(highest, whose, watch=watch, budget=budget)
+            seen = highest
+        epoch = await self.downloads.epoch()
+        kept = {one.drive for one in _as_kept(listed, epoch) if one.drive is not None}
+        return FoundDrives(numbers=frozenset(kept), unread=found.unread)
 
     async def drive_of(
         self,

@@ -22,7 +22,7 @@ from grange.cli.exit_codes import ExitCode
 def confirm(question: str) -> None:
     """Ask on standard error; an event loop may run. Raises typer.Exit unless the answer is yes."""
     try:
-        with _interruptible(), _alone():
+        with _interruptible(), alone():
             agreed = typer.confirm(question, err=True)
     except typer.Abort as error:
         if isinstance(error.__context__, KeyboardInterrupt):
@@ -47,7 +47,7 @@ def ask_hidden(question: str) -> str:
     """Ask at the terminal for what nobody is to see; an event loop may run. Raises typer.Exit for Ctrl-C, and
     EOFError."""
     try:
-        with _interruptible(), _alone():
+        with _interruptible(), alone():
             return getpass.getpass(f"{question}: ", stream=sys.stderr)
     except KeyboardInterrupt:
         typer.echo("\nInterrupted. Nothing was done.", err=True)
@@ -80,8 +80,8 @@ _drawings: list[Drawing] = []
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Nothing else is drawn."""
+def alone() -> Iterator[None]:
+    """Nothing is drawn meanwhile, so that something can be printed or asked."""
     paused = tuple(_drawings)
     for drawing in paused:
         drawing.stop()

@@ -3,11 +3,13 @@
 commands   `init`                                    init.py
            `put`, `get`                              files.py
            `ls`, `stat`, `health`                    overview.py
+           `drives`                                  drives.py
            `farmers`                                 farmers.py
            `extend`, `close`                         terms.py
            `balance`, `deposit`, `withdraw`          money.py
            `fees`                                    fees.py
            `keys delegate`                           keys.py; `keys wallet-calls`: wallet_calls.py
            `mandate`                                 mandate.py
-           what they have in common                  common.py
+           what they have in common                  common.py; of those on a drive: open_drive.py,
+                                                     spending.py
 """

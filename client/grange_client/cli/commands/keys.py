@@ -31,10 +31,14 @@ from grange_client.cli.commands.common import Home, Json, Verbose
 from grange_client.cli.commands.wallet_calls import Account, print_calls, revocation, wallet_calls
 from grange_client.cli.screens.tables import facts, new_table
 from grange_client.delegates import NOTHING, Delegate, Limits
+from grange_client.drive.drive_name import MAIN
+from grange_client.drives import Drives
 from grange_client.errors import AlreadySetUp, BadCard, NotAccount
 from grange_client.keys.config import Config, home_path, load, load_card, load_network
 from grange_client.keys.delegate_bundle import DelegateBundle, made_up_passphrase
 from grange_client.keys.identity_file import relock_home
+from grange_client.keys.recovery_phrase import DelegateDrive
+from grange_client.packs.drive_secrets import drive_secret, give_drive
 
 keys = typer.Typer(
     help="Your recovery card, your passphrase, and keys of other devices.", no_args_is_help=True
@@ -166,6 +170,13 @@ def new(
             "itself authorizes it (see `grange keys wallet-calls`).",
         ),
     ] = None,
+    drive: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A drive that it can read and write, such as main; may be given several times.",
+        ),
+    ] = None,
     home: Home = None,
     verbose: Verbose = False,
 ) -> None:
@@ -182,12 +193,14 @@ def new(
         given = Passphrases(files=[device_passphrase_file], tell=common.err.print).choose("the key")
     passphrase = None if no_encryption else given or made_up_passphrase()
     wallet = _wallet_of(account, config)
-    bundle, address = DelegateBundle.new(config, passphrase, account=wallet)
+    given_drives = _drives_called(drive or [], config, home)
+    bundle, address = DelegateBundle.new(config, passphrase, account=wallet, drives=given_drives)
     try:
         create_file(file, bundle.text())
     except FileExistsError:
         raise AlreadySetUp(f"{file} is there, and was left as it is.", hint="Give another name.") from None
     rows = [("delegate", address), ("account", wallet or config.identity.account), ("file", str(file))]
+    rows += [("drive", one.name) for one in given_drives]
     common.out.print(facts(rows))
     if passphrase is not None and given is None:
         # Before anything can fail: nobody could open the file.
@@ -205,7 +218,8 @@ def new(
         _authorize(home, address, per_epoch, in_all, epochs)
     common.out.print(
         "\nBring that file to the device, and there: grange init --delegate FILE. Who can open it reads what "
-        "the device stores, and spends up to the limits. Send some gas tokens to the delegate's address."
+        "the device stores, and the drives that were named, and spends up to the limits. Send some gas "
+        "tokens to the delegate's address."
     )
 
 
@@ -277,6 +291,21 @@ def _wallet_of(account: str | None, config: Config) -> Address | None:
     None if the home's own account is."""
     named = config.identity.contract_wallet if account is None else address_from(account)
     return None if named == config.identity.wallet.address else named
+
+
+def _drives_called(names: list[str], config: Config, home: Path | None) -> list[DelegateDrive]:
+    """The keys of these drives. Raises UnknownDrive, and the errors of the chain if it has to be asked which
+    they are."""
+
+    async def numbers() -> dict[str, int]:
+        async with common.renter(home) as renter:
+            with common.display(renter) as display:
+                drives = Drives(renter, watch=display)
+                return {name: await drives.number_of(name) for name in names}
+
+    found = dict.fromkeys(names, 0) if set(names) <= {MAIN} else common.run(numbers())
+    secrets = {number: (drive_secret(config.identity, number), name) for name, number in found.items()}
+    return [give_drive(secret, name) for secret, name in secrets.values()]
 
 
 def _authorize(  # noqa: PLR0917  as the options of the commands stand

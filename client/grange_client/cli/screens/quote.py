@@ -12,11 +12,13 @@ from grange.listed_names import NO_NAMES, ListedNames
 from grange.times import BlockClock
 from grange.token_unit import TokenUnit
 from grange.units import FREE, format_count, format_size
-from grange_client.cli.screens.tables import MAX_LISTED, facts, files_text
+from grange_client.cli.screens.tables import MAX_LISTED, files_text
+from grange_client.cli.screens.tables import facts as facts_grid
 from grange_client.downloads.cost import ReadCost
 from grange_client.files.scan import Skipped, shown
 from grange_client.orders.cautions import code_text
 from grange_client.orders.extension_quote import ExtensionQuote
+from grange_client.orders.order_storing import OrderQuote
 from grange_client.orders.store import Quote
 
 
@@ -53,10 +55,35 @@ def quote_screen(
     ]
     rows += _gas_rows(gas, place(geometry.n)) + _approval_rows(approves, quote.missing, unit)
     rows += [("note", names.within(caution)) for caution in quote.cautions]
-    return facts(rows)
+    return facts_grid(rows)
 
 
-def _quoted_term(quote: Quote, clock: BlockClock, *, default_term: bool) -> str:
+def pack_screen(
+    quote: OrderQuote,
+    clock: BlockClock,
+    unit: TokenUnit,
+    *,
+    facts: Sequence[tuple[str, str]],
+    default_term: bool,
+    names: ListedNames = NO_NAMES,
+    gas: GasValue | None = None,
+    approves: bool = False,
+) -> RenderableType:
+    """The price of a drive's pack, before anything is sent, behind what the command says of it (`facts`); the
+    rest as in `quote_screen`."""
+    geometry = quote.geometry
+    rows = [
+        *facts,
+        ("with", code_text(geometry.k, geometry.n, format_size(geometry.slot_bytes))),
+        ("until", _quoted_term(quote, clock, default_term=default_term)),
+        ("price", _price_text(quote.cost, quote.missing, [one.rate for one in quote.chosen], unit)),
+    ]
+    rows += _gas_rows(gas, place(geometry.n)) + _approval_rows(approves, quote.missing, unit)
+    rows += [("note", names.within(caution)) for caution in quote.cautions]
+    return facts_grid(rows)
+
+
+def _quoted_term(quote: OrderQuote, clock: BlockClock, *, default_term: bool) -> str:
     term = f"{clock.describe_epoch(quote.end)}; that is {format_count(quote.end - quote.start, 'epoch')}"
     return f"{term}, the shortest term (--epochs keeps it longer)" if default_term else term
 
@@ -104,7 +131,7 @@ def extension_screen(
         waits = f"Until {clock.describe_epoch(order.end)} there is time: who answers by then keeps its slot"
         rows.append(("note", names.within(f"No answer from {who}. {waits}, and nothing is sent for it.")))
     rows += [("note", caution) for caution in quote.cautions(unit)]
-    return facts(rows)
+    return facts_grid(rows)
 
 
 def _gas_rows(gas: GasValue | None, size: CallSize) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from typing import Final
 
 from grange.types import Epoch
 from grange_client.drive.chunk import ChunkId
+from grange_client.drive.drive_name import check_drive_name
 from grange_client.drive.drive_state import DriveState
 from grange_client.drive.journal import HASH_BYTES, MAX_NAME_CHARACTERS, NamedValue
 from grange_client.errors import BadName
@@ -27,8 +28,7 @@ def name_of(state: DriveState) -> str:
 
 def rename(state: DriveState, name: str, *, seconds: int) -> NamedValue:
     """The record that gives the drive a name. Raises BadName."""
-    _check(name)
-    return state.new_value(NAME, name.encode(), seconds=seconds)
+    return state.new_value(NAME, check_drive_name(name).encode(), seconds=seconds)
 
 
 def tags_of(state: DriveState) -> dict[str, ChunkId]:
@@ -58,8 +58,8 @@ def untag(state: DriveState, tag: str, *, seconds: int, gone_until: Epoch) -> Na
 def _check(name: str) -> None:
     if not 0 < len(name) <= MAX_TAG_CHARACTERS or not name.isprintable() or name.strip() != name:
         raise BadName(
-            "A drive and a tag are called by 1 to "
+            "A tag is called by 1 to "
             f"{MAX_TAG_CHARACTERS} characters that can be printed, without a space at the ends."
         )
     if set(name) & set(":@/"):
-        raise BadName("The name of a drive or a tag has none of : @ and /.")
+        raise BadName("The name of a tag has none of : @ and /.")
