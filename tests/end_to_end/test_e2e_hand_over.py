@@ -153,6 +153,61 @@ async def test_what_a_renter_forbade_does_not_pass(
     assert asked.json["slots"] == []
 
 
+async def test_a_farm_without_its_ledger_has_released_what_its_hand_over_binds(
+    town: Town, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """It runs no more, and goes by the chain alone: not before its taker has proven, and once."""
+    folder, person = tmp_path_factory.mktemp("renter"), await town.person()
+    source = plain_file(folder / "moved.bin", FEW_MB, seed=55)
+    order = (await stored(person.config, source, CODE)).order
+    giver = town.fleet.by_id(order.slots[0].farmer)
+    await town.quiet()
+    asked = await grange("farm", "hand-over", "--order", order.id.hex(), "--yes", "--home", giver.home)
+    assert asked.code == 0, asked
+
+    async def passed() -> bool:
+        return (await holders(town, order.id))[0] != giver.farmer
+
+    await eventually(passed, "the slot has passed", WAIT_SECONDS)
+    await giver.stop()
+    [event] = await town.chain.logs(
+        0, (await town.chain.head()).number, ["SlotHandedOver"], {"order": order.id}
+    )
+    taker, bound = event.args["taker"], event.args["bound"]
+    assert bound > 0
+    owner, lost = town.operator(giver).address, giver.data.with_name("lost")
+    release = ("farm", "release", "--home", giver.home)
+    giver.data.rename(lost)
+    try:
+        sent, earned = await town.nonce(owner), await town.chain.earnings(owner)
+        for options in ("--dry-run", "--yes"):
+            [bond] = (await grange(*release, "--json", options)).json
+            assert (bond["taker"], bond["bound"], bond["returned"]) == (taker, str(bound), "0")
+            assert bond["obstacle"] == "its taker has not proven since"
+        await town.proven(await town.next_epoch(), [town.fleet.by_id(taker)])
+        [bond] = (await grange(*release, "--json", "--dry-run")).json
+        assert (bond["bound"], bond["obstacle"]) == (str(bound), "")
+        refused = await grange(*release, typed="n\n")
+        assert refused.code != 0, refused
+        assert await town.nonce(owner) == sent, "nothing was sent so far"
+
+        done = await grange(*release, "--yes")
+        assert done.code == 0, done
+        amount = town.chain.unit.exact(bound)
+        assert f"farmer {taker}, handed over in epoch {event.args['epoch']}: {amount} bound" in done.out
+        assert f"{amount} are in the owner's earnings now" in done.out
+        assert await town.nonce(owner) == sent + 1
+        assert await town.chain.bound(giver.farmer, taker, event.args["epoch"]) == 0
+        assert await town.chain.earnings(owner) == earned + bound
+        again = await grange(*release, "--yes")
+        assert (again.code, "Nothing is bound by hand-overs" in again.out) == (0, True), again
+        assert await town.nonce(owner) == sent + 1
+    finally:
+        lost.rename(giver.data)
+        await giver.start()
+    await town.quiet()
+
+
 @pytest.mark.long
 async def test_of_two_slots_one_passes_and_the_other_is_proven(
     town: Town, tmp_path_factory: pytest.TempPathFactory
