@@ -17,29 +17,23 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from grange.transfer.events import Progress, ProgressEvent
-from grange.units import TOKEN
-from grange_client.keys.config import Config, set_up
-from grange_client.keys.recovery_phrase import new_phrase
+from grange_client.keys.config import Config
 from grange_client.orders.pending import Stored
 from grange_client.orders.plan import StoreOptions
 from grange_client.renter import Renter
-from grange_devnet.devnet import DEVNET_PARAMETERS, Devnet
-from grange_devnet.fleet import Fleet, FleetOptions
-from speed.processes import as_installed
+from speed.ground import open_market
+from speed.processes import SCRIPTS, as_installed
 from speed.processors import Processors, Rounds
 from speed.requests import Asked, counted
 
 OBJECT_BYTES = 1024
 MANY_BYTES = 4096
-PARAMETERS = replace(DEVNET_PARAMETERS, epoch_blocks=200)
-"""Epochs so long that the farmers prove nothing while small things are measured."""
-SCRIPTS = str(Path(__file__).resolve().parent.parent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,22 +74,11 @@ class Ground:
 @asynccontextmanager
 async def open_ground(options: SmallOptions, folder: Path) -> AsyncIterator[Ground]:
     """A devnet with farmers, and a client that has money and knows them already."""
-    async with (
-        Devnet.start(parameters=PARAMETERS) as devnet,
-        Fleet.start(
-            devnet, options.farmers, folder / "farmers", options=FleetOptions(stake_tokens=100_000)
-        ) as fleet,
-    ):
-        config = set_up(folder / "renter", phrase=new_phrase(), network=devnet.network)
-        await devnet.faucet(config.identity.wallet.address, tokens=1_000_000 * TOKEN)
+    async with open_market(options.farmers, folder) as market:
+        config = await market.renter(folder / "renter")
         async with Renter.open(config) as renter:
-            farmers = [one.process.pid for one in fleet.farmers if one.process is not None]
             yield Ground(
-                options=options,
-                renter=renter,
-                config=config,
-                processors=Processors(farmers=farmers, chain=devnet.pid),
-                folder=folder,
+                options=options, renter=renter, config=config, processors=market.processors, folder=folder
             )
 
 
