@@ -15,39 +15,56 @@ and `DriveWriter.add` is for one event loop; these are for threads.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from grange.chain import Head
+from grange.chain.errors import ChainError
 from grange.chain.orders import OrderState
-from grange.errors import BadTrailer
+from grange.errors import BadTrailer, UserError
 from grange.peer import Budget
 from grange.tasks import cancelled, together
+from grange.token_unit import TokenUnit
+from grange.transfer.errors import NotEnoughFarmers
 from grange.transfer.events import Listener, Step, ignore_progress
 from grange.types import Epoch, OrderId
-from grange.units import format_count
-from grange_client.drive.catalog import batches
-from grange_client.drive.chunk import SealedChunk
+from grange.units import format_count, format_size
+from grange_client.drive.catalog import BATCH, Place, batches
+from grange_client.drive.chunk import SealedChunk, StoredChunk
 from grange_client.drive.drive_state import DriveState, Recovery
 from grange_client.drive.edits.names import name_of, rename
 from grange_client.drive.journal import Header, PackDescriptor, Record
 from grange_client.drive.keys import DriveKeys, DriveSecret
-from grange_client.drive.leaning import LeaningTimes
+from grange_client.drive.leaning import LeaningTimes, safe_packs
 from grange_client.drive.sqlite_catalog import SqliteCatalog
-from grange_client.errors import BadManifest, NotReadable, PackGone, PlaceFailed, Unopened, WrongDriveKey
+from grange_client.errors import (
+    BadManifest,
+    HomeForgetful,
+    NotEnoughMoney,
+    NotReadable,
+    OrderMissing,
+    OverSpendingLimit,
+    PackGone,
+    PlaceFailed,
+    SourceChanged,
+    Unopened,
+    WrongDriveKey,
+)
 from grange_client.orders.order_storing import OrderQuote
-from grange_client.orders.plan import StoreOptions, check_at_most
+from grange_client.orders.plan import StoreOptions, check_spend_limit
 from grange_client.packs.chunks import PackChunks
+from grange_client.packs.copying import copy_chunks
 from grange_client.packs.descriptor import descriptor_of
 from grange_client.packs.drive_secrets import whose_drive
+from grange_client.packs.needed_chunks import NeededChunks
 from grange_client.packs.placing import PlacedPack
 from grange_client.packs.reading import PackReading
 from grange_client.packs.search import AT_ONCE, WhoseDrive
 from grange_client.packs.spool import PackDraft, Spool, is_final
-from grange_client.packs.spool_file import NO_JOB, SpooledPack
+from grange_client.packs.spool_file import NO_JOB, PackPlan, SpooledPack
 from grange_client.renter import Renter
 
 FOLDER_NAME: Final = "drives"
@@ -56,6 +73,8 @@ CATALOG_NAME: Final = "catalog.sqlite"
 MAX_PACK_BYTES: Final = 1 << 30
 """Chunks in one pack: so much of the local disk is needed at a time."""
 Result = TypeVar("Result")
+MAX_COPIED: Final = 3
+"""So often a commit may see in the last moment that something it relies on was let go."""
 MAX_TRIED: Final = 3
 """Orders that are opened to tell a wrong key from an account that has no drives."""
 
@@ -179,11 +198,14 @@ class DriveSession:
         """A backup that begins now relies on chunks in packs that are paid for beyond this epoch: its
         `after`. Of others it could be told to run again when it is placed."""
         epoch = (await self.renter.market.head()).epoch
-        return Epoch(epoch + self._times.leaning_epochs + self._times.publishing_epochs)
+        return Epoch(epoch + self.times.leaning_epochs + self.times.publishing_epochs)
 
     async def resume(self) -> list[PlacedPack]:
         """Place what an earlier command left in the spool, as far as it still holds; what does not is given
-        up, and said. What is buried for good is removed. Raises as `PackPlacing.place`.
+        up, and said. What cannot be placed now waits for a later command, which is said too, and the rest
+        goes on. Each pack keeps to what its command was allowed to spend, and to its speed unless this one
+        has a speed of its own. What is buried for good is removed. Raises the errors of the chain,
+        HomeForgetful and ClockWrong.
 
         What a keeper made waits for a run that has the same job (`claim_job`).
         """
@@ -191,6 +213,7 @@ class DriveSession:
             waiting = [held.enter_context(pack) for pack in self.spool.claim_all()]
             placed = await self._settle(waiting)
             waiting = [one for one in waiting if one.plan.job == NO_JOB]
+            postponed: set[OrderId] = set()
             while waiting:
                 there = await self._leanable()
                 ready = [one for one in waiting if not await self._gone(one, there)]
@@ -200,8 +223,13 @@ class DriveSession:
                     waiting.remove(pack)
                     if (done := await self._go_on(pack)) is not None:
                         placed.append(done)
+                    elif self.spool.get(pack.order) is not None:
+                        postponed.add(pack.order)
             for pack in waiting:
-                self._give_up(pack, "what it relies on is not there")
+                if postponed.isdisjoint(pack.plan.relies_on):
+                    self._give_up(pack, "what it relies on is not there")
+                else:
+                    postponed.add(pack.order)
         return placed
 
     async def settle(self) -> list[PlacedPack]:
@@ -234,12 +262,21 @@ class DriveSession:
         options: StoreOptions,
         *,
         device: str,
+        max_spend: int | None = None,
         max_pack_bytes: int = MAX_PACK_BYTES,
         agree: Agree | None = None,
     ) -> AsyncIterator["DriveWriter"]:
-        """Write to the drive. What is not published when this ends is given up, but for packs that were
-        placed already. `agree` is asked before each pack is sent, and raises what speaks against it."""
-        writer = DriveWriter(self, options, device=device, max_pack_bytes=max_pack_bytes, agree=agree)
+        """Write to the drive, for `max_spend` base units at most, whatever number of packs that takes. What
+        is not published when this ends is given up, but for packs that were placed already. `agree` is asked
+        before each pack is sent, and raises what speaks against it."""
+        writer = DriveWriter(
+            self,
+            options,
+            device=device,
+            max_spend=max_spend,
+            max_pack_bytes=max_pack_bytes,
+            agree=agree,
+        )
         try:
             yield writer
         finally:
@@ -261,17 +298,24 @@ class DriveSession:
     ) -> SpooledPack:
         """A pack that is whole, with this journal, for the order that the salt is of. Nothing is sent.
 
-        Raises NotEnoughMoney also where it costs more than `max_cost`, HomeForgetful, as
-        `PackPlacing.quote`, and what `agree` raises.
+        Who goes on with it keeps to `max_cost`, and sends no faster than now. Raises OverSpendingLimit
+        where it costs more than that, HomeForgetful, as `PackPlacing.quote`, and what `agree` raises.
         """
         executors = self.renter.executors
         needed = await executors.on_disk(draft.write_journal, header, records)
         quote = await self.renter.packs.quote(needed, options, salt=salt, watch=self.watch)
-        if max_cost is not None:
-            check_at_most(quote.cost, max_cost, self.renter.market.unit)
         if agree is not None:
             await agree(PackOffer(quote=quote, size_bytes=needed, is_last=is_last))
-        return await executors.on_disk(lambda: draft.finish(quote, relies_on=relies_on, job=job))
+        check_spend_limit(quote.cost, max_cost, self.renter.market.unit)
+        return await executors.on_disk(
+            lambda: draft.finish(
+                quote,
+                relies_on=relies_on,
+                job=job,
+                max_cost=max_cost,
+                upload_bytes_per_second=self.renter.limits.upload.bytes_per_second,
+            )
+        )
 
     async def place(
         self, pack: SpooledPack, *, before_placing: Callable[[], Awaitable[None]] | None = None
@@ -294,7 +338,8 @@ class DriveSession:
             gone |= await self._not_on_chain(set(pack.plan.relies_on) - gone)
             if gone:
                 raise PackGone(
-                    f"This commit relies on {format_count(len(gone), 'pack')} that may go before it does.",
+                    packs=gone,
+                    message=f"This commit relies on {format_count(len(gone), 'pack')} that may go before it.",
                     detail="Another device let them go, their time is nearly over, or a reorg took "
                     "them. Nothing of this commit was published.",
                     hint="Run this again: what was in them is stored again.",
@@ -336,20 +381,28 @@ class DriveSession:
                 continue
             waiting.remove(pack)
             if pack.plan.block is None:
-                placed.append(await self.place(pack))
+                if (done := await self._go_on(pack)) is not None:
+                    placed.append(done)
             elif is_final(pack.plan, head.number):
                 self.spool.remove(pack.order)
         return placed
 
     async def _go_on(self, pack: SpooledPack) -> PlacedPack | None:
+        """None if it is given up, or waits in the spool."""
+        plan, upload = pack.plan, self.renter.limits.upload
+        rate = plan.upload_bytes_per_second if upload.bytes_per_second is None else None
+        if (limits := _describe_limits(plan, rate, self.renter.market.unit)) != "":
+            self.watch(Step(what=f"Going on with a pack of an earlier command, {limits}"))
         try:
-            return await self.place(pack)
-        except (NotReadable, PackGone) as error:
+            with upload.at(rate):
+                return await self.place(pack)
+        except (NotReadable, SourceChanged, PackGone, OverSpendingLimit) as error:
             self._give_up(pack, error.message)
-        except PlaceFailed as error:
-            if (await self.renter.market.head()).epoch + 1 < pack.plan.unfinished.end:
-                raise
-            self._give_up(pack, error.message)
+        except (PlaceFailed, NotEnoughFarmers, NotEnoughMoney, OrderMissing) as error:
+            if (await self.renter.market.head()).epoch + 1 < plan.unfinished.end:
+                self.watch(Step(what=f"A pack of an earlier command waits for a later one: {error.message}"))
+            else:
+                self._give_up(pack, error.message)
         return None
 
     def _give_up(self, pack: SpooledPack, why: str) -> None:
@@ -366,7 +419,7 @@ class DriveSession:
     async def _gone(self, pack: SpooledPack, there: Mapping[OrderId, PackDescriptor]) -> set[OrderId]:
         """What a pack relies on and may not: it was let go, or others may let it go at any moment.
         The packs of the same backup end with it, and are extended with it."""
-        epoch, times = (await self.renter.market.head()).epoch, self._times
+        epoch, times = (await self.renter.market.head()).epoch, self.times
         return {
             one
             for one in pack.plan.relies_on
@@ -388,7 +441,8 @@ class DriveSession:
         return gone
 
     @property
-    def _times(self) -> LeaningTimes:
+    def times(self) -> LeaningTimes:
+        """How long packs have to be paid for that one may rely on."""
         return LeaningTimes.of_grid(self.renter.market.parameters.grid_epochs)
 
     async def _require_others(self, foreign: Sequence[OrderState]) -> None:
@@ -414,22 +468,40 @@ class DriveWriter:
         options: StoreOptions,
         *,
         device: str,
+        max_spend: int | None,
         max_pack_bytes: int,
         agree: Agree | None = None,
     ) -> None:
         self._session = session
         self._options = options
         self._device = device
+        self._max_spend = max_spend
         self._max_pack_bytes = max_pack_bytes
         self._agree = agree
         self._opened = ExitStack()
+        self._relied = NeededChunks()
         self._draft: PackDraft | None = None
         self._salt = b""
         self.placed: list[PlacedPack] = []
 
-    def add(self, chunk: SealedChunk) -> None:
+    @property
+    def spent(self) -> int:
+        """What the packs cost that were placed, in base units."""
+        return sum(one.order.cost for one in self.placed)
+
+    @property
+    def _left(self) -> int | None:
+        """What may be spent still."""
+        return None if self._max_spend is None else self._max_spend - self.spent
+
+    def rely(self, places: Sequence[Place]) -> None:
+        """What is made relies on these chunks, in any thread: if their pack is let go before it is published,
+        they are stored again. Raises DiskFailed."""
+        self._relied.add(places)
+
+    def add(self, chunk: SealedChunk | StoredChunk) -> None:
         """One more chunk, in a thread. Where a pack is full, waits until it is placed. Raises HomeForgetful,
-        and as `DriveSession.place`."""
+        and as `DriveSession.finish` and `DriveSession.place`."""
         draft = self._draft
         if draft is not None and (
             draft.is_full or draft.size_bytes + len(chunk.sealed) > self._max_pack_bytes
@@ -443,7 +515,9 @@ class DriveWriter:
     ) -> list[PlacedPack]:
         """Say these in the journal of the last pack, and place it; all packs that it took.
 
-        They rely on chunks in the packs `relied_on`. Raises as `DriveSession.place`.
+        They rely on chunks in the packs `relied_on`. Where such a pack was let go meanwhile, what the writer
+        was told to `rely` on in it is copied from its farmers first; PackGone if that cannot be had. Raises
+        as `DriveSession.finish` and `DriveSession.place`.
         """
         if self._draft is None and not records:
             return self.placed
@@ -455,6 +529,7 @@ class DriveWriter:
         """Give up what is not placed. May be repeated."""
         self._opened.close()
         self._draft = None
+        self._relied.close()
 
     def _begin(self) -> PackDraft:
         packs = self._session.renter.packs
@@ -484,10 +559,77 @@ class DriveWriter:
             *(draft, header, [*earlier, *records], self._options),
             salt=self._salt,
             relies_on=relies_on,
+            max_cost=self._left,
             agree=self._agree,
             is_last=is_last,
         )
         self._draft = None
         with pack:
-            self.placed.append(await session.place(pack))
+            self.placed.append(await self._place_whole(pack))
         self._opened.close()
+
+    async def _place_whole(self, pack: SpooledPack) -> PlacedPack:
+        session = self._session
+        for _ in range(MAX_COPIED):
+            try:
+                return await session.place(pack)
+            except PackGone as error:
+                pack = await self._store_again(pack, error)
+        return await session.place(pack)
+
+    async def _store_again(self, pack: SpooledPack, error: PackGone) -> SpooledPack:
+        """Place what a pack relies on and was let go, in packs of their own; the pack itself stays as farmers
+        have it, and relies on these. Raises the error if not all of it is to be had."""
+        session, count = self._session, len(self.placed)
+        session.watch(Step(what="Storing again what was let go meanwhile"))
+        epoch = (await session.renter.market.head()).epoch
+        try:
+            instead = await session.in_thread(lambda: self._copy_from(error, epoch))
+        except (PackGone, NotEnoughMoney, HomeForgetful, ChainError):
+            raise
+        except UserError as failure:
+            raise error from failure
+        if self._draft is not None:
+            await self._place((), (), is_last=False)
+        instead |= {one.descriptor.pack for one in self.placed[count:]}
+        # Its plan may name other farmers now.
+        noted = session.spool.get(pack.order)
+        if noted is None:
+            raise error
+        plan = replace(
+            noted.plan,
+            relies_on=tuple(sorted({*noted.plan.relies_on} - error.packs | instead)),
+            max_cost=self._left,
+        )
+        return await session.renter.executors.on_disk(
+            lambda: session.spool.note(replace(noted, held=pack.held), plan)
+        )
+
+    def _copy_from(self, error: PackGone, epoch: Epoch) -> set[OrderId]:
+        """In a thread: add what has to be copied; the packs that have the rest."""
+        session, instead, known = self._session, set[OrderId](), set[OrderId]()
+
+        def places() -> Iterator[Place]:
+            for batch in batches(self._relied.in_packs(error.packs), BATCH):
+                ids = [place.chunk.id for place in batch]
+                safe = safe_packs(session.catalog, ids, epoch=epoch, times=session.times)
+                instead.update(safe.values())
+                known.update(place.pack for place in batch)
+                yield from (place for place in batch if place.chunk.id not in safe)
+
+        for chunk in copy_chunks(session.packs, places()):
+            self.add(chunk)
+        if error.packs - known:
+            # Of these nobody said what is needed.
+            raise error
+        return instead
+
+
+def _describe_limits(plan: PackPlan, rate: int | None, unit: TokenUnit) -> str:
+    """What a pack has to keep to; empty if nothing."""
+    parts = []
+    if plan.max_cost is not None:
+        parts.append(f"which may cost {unit.rounded_up(plan.max_cost)} at most")
+    if rate is not None:
+        parts.append(f"sent at {format_size(rate)} a second")
+    return ", ".join(parts)

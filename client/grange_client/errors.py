@@ -26,8 +26,8 @@
     |  |- QuoteUsed            one quote was to be stored twice
     |  |- WrongDriveKey        a pack is not of the drive that the key is for
     |  |- BadRetention         rules for what is kept that keep nothing, or are none
-    |  |- OverSpendingLimit         storing it costs more than the person allowed
     |  `- NotEnoughMoney       vault and wallet do not cover it
+    |     `- OverSpendingLimit    it costs more than the person allowed
     |- PeerError               the peer lied
     |  |- BadManifest          an order's contents are not what a client wrote
     |  |- Unopened             an order's bytes are those on chain, and do not open
@@ -54,9 +54,11 @@ What one farmer can do to us comes from `grange.peer`, `NotEnoughFarmers` from `
 of the chain from `grange.chain`. What a command exits with is in `grange.cli`, by category.
 """
 
+from collections.abc import Collection
 from typing import Final
 
 from grange.errors import Category, Misuse, PeerError, UserError, WorldError
+from grange.types import OrderId
 
 PAY_MORE: Final = (
     "Allow more with `--max-price TOKENS`, or try again when cheaper farmers answer. "
@@ -223,10 +225,8 @@ class NotEnoughMoney(UserError, Misuse):
     category = Category.MONEY
 
 
-class OverSpendingLimit(UserError, Misuse):
+class OverSpendingLimit(NotEnoughMoney):
     """Storing it costs more than the person allowed."""
-
-    category = Category.MONEY
 
 
 class BadManifest(UserError, PeerError):
@@ -285,6 +285,12 @@ class PackGone(UserError, WorldError):
     """A pack that a new commit relies on was let go meanwhile."""
 
     category = Category.IN_USE
+
+    def __init__(
+        self, message: str, *, packs: Collection[OrderId] = (), detail: str = "", hint: str = ""
+    ) -> None:
+        super().__init__(message, detail=detail, hint=hint)
+        self.packs = frozenset(packs)
 
 
 class ReadingEnded(UserError, WorldError):

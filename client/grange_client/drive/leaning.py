@@ -60,14 +60,21 @@ def chunks_to_store_again(
     To be asked with a catalog that has just been filled, when all acceptances for the new pack are there. If
     it gives any, they go into a pack before the commit is placed.
     """
+    return set(ids) - safe_packs(catalog, ids, epoch=epoch, times=times).keys()
+
+
+def safe_packs(
+    catalog: Catalog, ids: Collection[ChunkId], *, epoch: Epoch, times: LeaningTimes
+) -> dict[ChunkId, OrderId]:
+    """Of some chunks a pack each that one may rely on; without those that have none."""
     state = catalog.state()
-    again: set[ChunkId] = set()
+    safe: dict[ChunkId, OrderId] = {}
     for batch in _batches(ids):
-        places = catalog.find(batch)
-        for one in batch:
-            if not any(_is_safe(place, state, epoch, times) for place in places.get(one, ())):
-                again.add(one)
-    return again
+        for one, places in catalog.find(batch).items():
+            pack = next((place.pack for place in places if _is_safe(place, state, epoch, times)), None)
+            if pack is not None:
+                safe[one] = pack
+    return safe
 
 
 def chunks_to_copy(

@@ -16,7 +16,7 @@ from grange.token_unit import PLAIN_UNIT, TokenUnit
 from grange.transfer.selection import Chosen
 from grange.types import Epoch, Parameters
 from grange.units import MAX_SLOTS, format_gas_tokens
-from grange_client.errors import NotEnoughMoney, NothingToStore, NothingToTakeOut
+from grange_client.errors import NotEnoughMoney, NothingToStore, NothingToTakeOut, OverSpendingLimit
 
 SMALL_CODE = (4, 8)
 LARGE_CODE = (10, 30)
@@ -197,6 +197,21 @@ def check_at_most(cost: int, most: int, unit: TokenUnit) -> None:
             detail="Farmers ask for more than they did. Nothing was sent or paid.",
             hint="Run this again: with their prices of then another way may be better.",
         )
+
+
+def check_spend_limit(cost: int, most: int | None, unit: TokenUnit, *, is_sent: bool = False) -> None:
+    """Raise OverSpendingLimit for what costs more than may be spent on it, if there is a limit; `is_sent`
+    says that farmers have it already."""
+    if most is None or cost <= most:
+        return
+    raise OverSpendingLimit(
+        f"This would cost {unit.rounded_up(cost)}, and {unit.rounded_up(max(0, most))} at most may be spent "
+        "on it.",
+        detail="Farmers replaced by dearer ones made it so. Nothing of it is paid, and farmers forget it."
+        if is_sent
+        else "Nothing of it was sent or paid. What was placed before it stays, and is counted.",
+        hint="Allow more, or store less: what is placed already is not paid again.",
+    )
 
 
 def after_paying(cost: int, funds: Funds) -> Funds:

@@ -7,6 +7,7 @@ reading     the bytes and the journals of packs
 chunks      chunks out of packs, one by one or many in the order in which they stand
 ranges      chunks that stand near each other, to be read together
 copying     chunks out of packs as they are, into another pack
+needed_chunks    what a new commit relies on, to be stored again if its pack goes
 descriptor  where a pack is, as journals and the chain have it
 drive_secrets   the keys of drives that a renter has
 bridge      asking an event loop from a thread

@@ -40,7 +40,7 @@ from grange_client.orders.notes import Notes
 from grange_client.orders.order_keys import OrderKeys
 from grange_client.orders.order_storing import OrderQuote, OrderStoring
 from grange_client.orders.placing import Acknowledge, PlaceOptions
-from grange_client.orders.plan import StoreOptions
+from grange_client.orders.plan import StoreOptions, check_spend_limit
 from grange_client.orders.sync import Synced
 from grange_client.orders.tenure_check import TenureCheck
 from grange_client.packs.descriptor import descriptor_of
@@ -123,13 +123,16 @@ class PackPlacing:
     ) -> PlacedPack:
         """Place a pack, and wait until it is buried; nothing is done twice of what another attempt did.
 
-        `before_placing` may raise what speaks against it in the last moment. Raises NotReadable for a pack
-        that the disk has damaged, SourceChanged, NotEnoughFarmers, NotEnoughMoney, PlaceFailed and the errors
-        of the chain; farmers then keep what they have for a while, and another attempt goes on from there.
+        `before_placing` may raise what speaks against it in the last moment. Raises OverSpendingLimit where
+        it costs more than its plan allows, NotReadable for a pack that the disk has damaged, SourceChanged,
+        NotEnoughFarmers, NotEnoughMoney, PlaceFailed and the errors of the chain; farmers then keep what they
+        have for a while, and another attempt goes on from there.
         """
         if pack.quote is None and (order := await self._order_on_chain(pack, watch)) is not None:
             return await self._placed(spool, pack, order, drive, watch)
         quote = pack.quote or await self._quote_again(pack, watch)
+        unit = self.orders.market.unit
+        check_spend_limit(quote.cost, pack.plan.max_cost, unit)
         quote.ticket.use()
         pack = self._note_keepers(spool, pack, quote)
         rates = {one.farmer.id: one.rate for one in quote.choice.ranked}
@@ -148,6 +151,15 @@ class PackPlacing:
             await self.keys.note_placed(order.sealed_as)
             await self.notes.take(lambda: self._note(order, drive))
 
+        async def check() -> None:
+            if pack.plan.max_cost is not None:
+                # Farmers that stepped in may be dearer.
+                epochs = quote.end - (await self.orders.market.head()).epoch - 1
+                cost = sum(rate for _, rate in pack.plan.unfinished.keepers) * epochs
+                check_spend_limit(cost, pack.plan.max_cost, unit, is_sent=True)
+            if before_placing is not None:
+                await before_placing()
+
         encoder = SegmentEncoder(pack, quote.geometry)
         async with self.notes.settling(), self.diagnosed():
             order, _ = await self.orders.place(
@@ -157,7 +169,7 @@ class PackPlacing:
                 name="",
                 is_resumed=pack.quote is None,
                 can_resume=True,
-                before_placing=before_placing,
+                before_placing=check,
             )
         self.tenures.note_placed(order)
         self.note_agreed(order, [one.farmer for one in quote.choice.ranked])

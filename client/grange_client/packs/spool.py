@@ -78,10 +78,17 @@ class PackDraft:
         return self._writer.write_journal(header, records)
 
     def finish(
-        self, quote: OrderQuote, *, relies_on: Iterable[OrderId] = (), job: bytes = NO_JOB
+        self,
+        quote: OrderQuote,
+        *,
+        relies_on: Iterable[OrderId] = (),
+        job: bytes = NO_JOB,
+        max_cost: int | None = None,
+        upload_bytes_per_second: int | None = None,
     ) -> SpooledPack:
         """Fill it up to what the order holds. It is on the disk when this returns, and stays there. What it
-        publishes is not whole without the packs that it `relies_on`.
+        publishes is not whole without the packs that it `relies_on`; who goes on with it spends no more than
+        `max_cost`, and sends no faster.
 
         Raises Misuse for a quote of another order, or one that is too small, and HomeForgetful.
         """
@@ -94,7 +101,14 @@ class PackDraft:
             self._file.close()
             path = self._path.with_suffix(".pack")
             self._path.rename(path)
-            plan = PackPlan.of(quote, self._digest.digest(), relies_on, job=job)
+            plan = PackPlan.of(
+                quote,
+                self._digest.digest(),
+                relies_on,
+                job=job,
+                max_cost=max_cost,
+                upload_bytes_per_second=upload_bytes_per_second,
+            )
             # What is no pack without it, and says where it goes, comes last.
             _write_plan(path, plan)
         self._finished = SpooledPack(path=path, plan=plan, quote=quote, held=self._held.pop_all())
@@ -169,6 +183,10 @@ class Spool:
         keepers[slot] = farmer, rate
         unfinished = replace(pack.plan.unfinished, keepers=tuple(keepers))
         return self.note(pack, replace(pack.plan, unfinished=unfinished))
+
+    def note_relies_on(self, pack: SpooledPack, relies_on: Iterable[OrderId]) -> SpooledPack:
+        """What it publishes is whole with other packs. Raises HomeForgetful."""
+        return self.note(pack, replace(pack.plan, relies_on=tuple(sorted(relies_on))))
 
     def note_placed(self, pack: SpooledPack, block: int) -> SpooledPack:
         """It is in this block. Raises HomeForgetful."""

@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 
 from grange.json_text import parse_json
 from grange.layout import Geometry
+from grange.peer import RateLimit
 from grange.types import Epoch, FarmerId, OrderId
 from grange_client.errors import NotReadable, SourceChanged
 from grange_client.files.stream import source_changed
@@ -32,12 +33,23 @@ class PackPlan:
     """The packs without which what it publishes is not whole."""
     job: bytes = NO_JOB
     """What a keeper made it for: only a run with the same job places it."""
+    max_cost: int | None = None
+    """What the command that made it may spend on it, in base units; None: as much as it takes."""
+    upload_bytes_per_second: int | None = None
+    """How fast that command sends; None: as fast as it goes."""
     block: int | None = None
     """The block that it was seen in; None before."""
 
     @classmethod
     def of(
-        cls, quote: OrderQuote, digest: bytes, relies_on: Iterable[OrderId] = (), *, job: bytes = NO_JOB
+        cls,
+        quote: OrderQuote,
+        digest: bytes,
+        relies_on: Iterable[OrderId] = (),
+        *,
+        job: bytes = NO_JOB,
+        max_cost: int | None = None,
+        upload_bytes_per_second: int | None = None,
     ) -> Self:
         """As it was quoted."""
         return cls(
@@ -45,6 +57,8 @@ class PackPlan:
             digest=digest,
             relies_on=tuple(sorted(relies_on)),
             job=job,
+            max_cost=max_cost,
+            upload_bytes_per_second=upload_bytes_per_second,
             unfinished=UnfinishedOrder(
                 salt=quote.salt,
                 geometry=quote.geometry,
@@ -71,6 +85,8 @@ class PackPlan:
             "allows_hand_over": order.allows_hand_over,
             "relies_on": [one.hex() for one in self.relies_on],
             "job": self.job.hex(),
+            "max_cost": None if self.max_cost is None else str(self.max_cost),
+            "upload_bytes_per_second": self.upload_bytes_per_second,
             "block": self.block,
         }
 
@@ -96,7 +112,9 @@ class PackPlan:
                 keepers=keepers,
                 allows_hand_over=content["allows_hand_over"] is True,
             ),
-            block=None if content["block"] is None else int(content["block"]),
+            max_cost=_number(content["max_cost"]),
+            upload_bytes_per_second=_rate(content["upload_bytes_per_second"]),
+            block=_number(content["block"]),
         )
 
 
@@ -178,6 +196,15 @@ class SpooledPack:
 
     def _changed(self, reason: str) -> SourceChanged:
         return source_changed(str(self.path), reason)
+
+
+def _number(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def _rate(value: Any) -> int | None:
+    """Raises Misuse for one that no limit can be."""
+    return RateLimit(_number(value)).bytes_per_second
 
 
 @contextmanager

@@ -67,10 +67,11 @@ def open_to_write(
     return db
 
 
-def open_temporary(tables: str, *, cache_kib: int) -> sqlite3.Connection:
+def open_temporary(tables: str, *, cache_kib: int, any_thread: bool = False) -> sqlite3.Connection:
     """A database that nobody else has, with these tables: on the disk only as far as the cache is too small,
-    and gone when it is closed. One thread. What fails half-way cannot be taken back. Raises sqlite3.Error."""
-    db = sqlite3.connect("", isolation_level=None)
+    and gone when it is closed. One thread; with `any_thread` one at a time, which the caller sees to. What
+    fails half-way cannot be taken back. Raises sqlite3.Error."""
+    db = sqlite3.connect("", isolation_level=None, check_same_thread=not any_thread)
     try:
         db.execute(f"PRAGMA cache_size = -{cache_kib}")
         db.execute("PRAGMA journal_mode = OFF")

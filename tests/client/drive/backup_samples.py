@@ -13,8 +13,8 @@ from client.drive.memory_catalog import MemoryCatalog
 from grange.types import Epoch
 from grange_client.drive.backup.backup import Backup, BackupResult, Base
 from grange_client.drive.backup.scan import ScanOptions
-from grange_client.drive.catalog import Catalog
-from grange_client.drive.chunk import ChunkKey, ChunkType, SealedChunk, id_of
+from grange_client.drive.catalog import Catalog, Place
+from grange_client.drive.chunk import ChunkId, ChunkKey, ChunkType, SealedChunk, id_of
 from grange_client.drive.chunk_store import FetchedChunk, WantedChunk
 from grange_client.drive.content import read_references
 from grange_client.drive.entry import Directory, TreeEntry
@@ -41,11 +41,16 @@ class PackedDrive:
         self.sent: list[SealedChunk] = []
         """By the last backup."""
         self.base: Base | None = None
+        self.relied: set[ChunkId] = set()
+        """What backups were told to be there already."""
         self.packs = 0
         self.reads = 0
 
     def add(self, chunk: SealedChunk) -> None:
         self.sent.append(chunk)
+
+    def rely(self, places: Sequence[Place]) -> None:
+        self.relied |= {place.chunk.id for place in places}
 
     def read(self, chunk_type: ChunkType, key: ChunkKey, *, shared: bool = False) -> bytes:
         self.reads += 1

@@ -6,7 +6,7 @@ import os
 import random
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from grange_client.drive.backup.chunk_sink import NoSink
 from grange_client.drive.backup.entries import PUT_AGAIN_DAYS, ReadOptions
 from grange_client.drive.backup.filters import Filters
 from grange_client.drive.backup.scan import ScanOptions
+from grange_client.drive.catalog import Place
 from grange_client.drive.chunk import ChunkType, SealedChunk
 from grange_client.drive.chunker import GEAR_BYTES, Chunker, Hole, Zeros
 from grange_client.drive.restore import restore
@@ -707,6 +708,9 @@ def test_a_sink_that_fails_ends_the_backup(tmp_path: Path) -> None:
     class Full:
         def add(self, chunk: SealedChunk) -> None:
             raise OSError(28, "No space left on device")
+
+        def rely(self, places: Sequence[Place]) -> None:
+            pass
 
     with pytest.raises(OSError, match="No space"):
         PackedDrive().backup(tmp_path, sink=Full())

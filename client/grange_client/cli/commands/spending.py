@@ -1,7 +1,9 @@
 """Asking before a drive's packs are paid for, and holding to a limit.
 
     spending = Spending(renter, question="Store it?", yes=yes, max_spend=max_spend)
-    async with drive.session.writing(options, device=device, agree=spending.agree) as writer:
+    async with drive.session.writing(
+        options, device=device, agree=spending.agree, max_spend=spending.limit
+    ) as writer:
         ...
     spending.spent                                    base units for orders
 
@@ -54,7 +56,8 @@ class Spending:
         self._renter = renter
         self._question = question
         self._yes = yes
-        self._limit = None if max_spend is None else renter.market.unit.parse(max_spend)
+        self.limit = None if max_spend is None else renter.market.unit.parse(max_spend)
+        """For `DriveSession.writing` too, which counts what packs have cost in the end."""
         self._facts = facts
         self._quiet = quiet
         self._default_term = default_term
@@ -66,7 +69,7 @@ class Spending:
     async def agree(self, offer: PackOffer) -> None:
         """Before a pack is sent. Raises OverSpendingLimit, and typer.Exit if the answer is no."""
         unit, cost = self._renter.market.unit, offer.quote.cost
-        if self._limit is not None and self.spent + cost > self._limit:
+        if self.limit is not None and self.spent + cost > self.limit:
             before = f", and {unit.rounded_up(self.spent)} were spent before" if self.spent else ""
             raise OverSpendingLimit(
                 f"A pack of this costs {unit.rounded_up(cost)}{before}: more than --max-spend allows.",

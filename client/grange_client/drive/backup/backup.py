@@ -72,8 +72,8 @@ class BackupResult:
     changes: Changes
     remarks: ScanRemarks
     relied_on: frozenset[OrderId]
-    """The packs that have what was not sent. If one of them is retired before the commit is published, the
-    backup has to run once more."""
+    """The packs that have what was not sent. If one of them is retired before the commit is published, what
+    was in it has to be stored again; the sink was told what that is."""
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -127,7 +127,7 @@ class Backup:
         self._tell = tell
         self._now_ns = now_ns
         self._root = base.commit.root if base is not None else EMPTY
-        self._known = KnownChunks(catalog, after=after)
+        self._known = KnownChunks(catalog, after=after, rely=sink.rely)
         self._resources = ExitStack()
         executor = self._resources.enter_context(
             ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1), thread_name_prefix="grange-chunks")

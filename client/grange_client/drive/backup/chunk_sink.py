@@ -1,7 +1,9 @@
 """Where new chunks go: into packs, or nowhere where only their number is asked for."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
+from grange_client.drive.catalog import Place
 from grange_client.drive.chunk import SealedChunk
 
 
@@ -11,9 +13,15 @@ class ChunkSink(Protocol):
     def add(self, chunk: SealedChunk) -> None:
         """One more. May block until there is room, and raise what ends the backup."""
 
+    def rely(self, places: Sequence[Place]) -> None:
+        """These are not added, since they are in packs already: what is made needs them there."""
+
 
 class NoSink:
     """Takes chunks and forgets them."""
 
     def add(self, chunk: SealedChunk) -> None:
         """Nothing becomes of it."""
+
+    def rely(self, places: Sequence[Place]) -> None:
+        """Nor of this."""

@@ -2,22 +2,30 @@
 
 That a chunk was sent once does not say that it is still kept: a pack that is retired, dropped or not paid
 for any more may be gone before the commit is. So each chunk is looked up, in the packs that one may lean on
-as the drive's state was when this began. Who publishes the commit looks again: if one of `relied_on` was
-retired meanwhile, the backup has to run once more, and sends what was in it.
+as the drive's state was when this began. Who publishes the commit looks again, and stores once more what was
+in a pack that was retired meanwhile: so each chunk that was found is said, with its place.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 
 from grange.types import Epoch, OrderId
-from grange_client.drive.catalog import Catalog
+from grange_client.drive.catalog import Catalog, Place
 from grange_client.drive.chunk import ChunkId
 
 
 class KnownChunks:
     """Looks chunks up in a catalog. One thread at a time."""
 
-    def __init__(self, catalog: Catalog, *, after: Epoch) -> None:
-        """A pack counts if it is paid for beyond `after`."""
+    def __init__(
+        self,
+        catalog: Catalog,
+        *,
+        after: Epoch,
+        rely: Callable[[Sequence[Place]], object] = lambda places: None,
+    ) -> None:
+        """A pack counts if it is paid for beyond `after`. `rely` is told where the chunks are that were
+        found."""
+        self._rely = rely
         self._catalog = catalog
         leanable = catalog.state().leanable_packs
         self._leanable = frozenset(pack for pack, where in leanable.items() if where.end > after)
@@ -32,11 +40,12 @@ class KnownChunks:
         """Those of the chunks that are there. Raises what the catalog raises."""
         if not ids or not self._leanable:
             return set()
-        found = set()
+        found: dict[ChunkId, Place] = {}
         for one, places in self._catalog.find(ids).items():
             # Places are by pack: of several the same each time, so that few packs are relied on.
-            pack = next((place.pack for place in places if place.pack in self._leanable), None)
-            if pack is not None:
-                self._relied_on.add(pack)
-                found.add(one)
-        return found
+            place = next((place for place in places if place.pack in self._leanable), None)
+            if place is not None:
+                self._relied_on.add(place.pack)
+                found[one] = place
+        self._rely(list(found.values()))
+        return set(found)
