@@ -16,7 +16,7 @@ and `DriveWriter.add` is for one event loop; these are for threads.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self, TypeVar
@@ -75,6 +75,8 @@ MAX_PACK_BYTES: Final = 1 << 30
 Result = TypeVar("Result")
 MAX_COPIED: Final = 3
 """So often a commit may see in the last moment that something it relies on was let go."""
+ASKED_AT_ONCE: Final = 100
+"""Orders of which the market is asked in one go."""
 MAX_TRIED: Final = 3
 """Orders that are opened to tell a wrong key from an account that has no drives."""
 
@@ -103,6 +105,9 @@ class SyncedDrive:
     """Orders of the account that could not be looked at: there may be packs among them."""
     head: Head
     """Up to which the chain was read."""
+    absent: frozenset[OrderId] = frozenset()
+    """Packs that a journal names and the market does not have, or that are none of the drive's. A device that
+    is in foreign hands may name any number; they are in nothing else that is here."""
 
     @property
     def state(self) -> DriveState:
@@ -184,15 +189,37 @@ class DriveSession:
         """
         renter, in_database = self.renter, self.renter.executors.in_database
         head = (await renter.sync(self.watch)).head
-        known = (await in_database(self.catalog.state)).packs
-        found = await renter.pack_search.find(
-            self.number, self._whose, known=(), watch=self.watch, budget=self._budget
-        )
-        if not found.packs and not known and found.foreign and not is_new:
+        known = frozenset((await in_database(self.catalog.state)).packs)
+        is_empty, unread = not known, dict[OrderId, UserError]()
+        newest: dict[OrderId, PackDescriptor] = {}
+        while True:
+            # Each journal names what was there when it was written. One that was written at the same moment
+            # is named by none, and is found here, as long as the chain shows its order.
+            found = await renter.pack_search.find(
+                self.number,
+                self._whose,
+                known=known | unread.keys(),
+                only_newest=True,
+                watch=self.watch,
+                budget=self._budget,
+            )
+            unread |= found.unread
+            if not found.packs:
+                break
+            newest = {order.sealed_as: descriptor_of(order, head.number) for order in found.packs}
+            known |= newest.keys()
+            # One that cannot be read is told of in the end, with all the others.
+            with suppress(UserError):
+                known |= (await self._fill(newest)).state.packs.keys()
+        if is_empty and not newest and found.foreign and not is_new:
             await self._require_others(found.foreign)
-        where = {order.sealed_as: descriptor_of(order, head.number) for order in found.packs}
-        recovery = await self._fill(where)
-        return SyncedDrive(recovery=recovery, unread=len(found.unread), head=head)
+        kept = await renter.pack_search.keeping(known)
+        recovery = await self._fill({order.sealed_as: descriptor_of(order, head.number) for order in kept})
+        absent = await self._absent_of(recovery, head.epoch)
+        if absent:
+            missing = {pack: error for pack, error in recovery.missing.items() if pack not in absent}
+            recovery = replace(recovery, state=recovery.state.without_packs(absent), missing=missing)
+        return SyncedDrive(recovery=recovery, unread=len(unread), head=head, absent=absent)
 
     async def relies_after(self) -> Epoch:
         """A backup that begins now relies on chunks in packs that are paid for beyond this epoch: its
@@ -445,6 +472,19 @@ class DriveSession:
         """How long packs have to be paid for that one may rely on."""
         return LeaningTimes.of_grid(self.renter.market.parameters.grid_epochs)
 
+    async def _absent_of(self, recovery: Recovery, epoch: Epoch) -> frozenset[OrderId]:
+        """Of the packs that could not be read, those that are not there. One that is over by what its journal
+        says may have been, and is given up by who keeps the drive."""
+        market, state = self.renter.market, recovery.state
+        foreign = {one for one, error in recovery.missing.items() if isinstance(error, WrongDriveKey)}
+        unclear = [one for one in recovery.missing if one in state.packs and state.packs[one].end > epoch]
+        absent = set(foreign)
+        for lot in batches(unclear, ASKED_AT_ONCE):
+            known = await together(*(market.order(one) for one in lot))
+            kept = await together(*(market.order(state.packs[one].order) for one in lot))
+            absent |= {one for one, *orders in zip(lot, known, kept, strict=True) if orders == [None, None]}
+        return frozenset(absent)
+
     async def _require_others(self, foreign: Sequence[OrderState]) -> None:
         """Raise WrongDriveKey if one of some orders opens neither as a pack nor as what `put` stores."""
         for order in foreign[:MAX_TRIED]:
@@ -551,9 +591,9 @@ class DriveWriter:
     ) -> None:
         session, executors = self._session, self._session.renter.executors
         draft = self._draft if self._draft is not None else await executors.on_disk(self._begin)
-        epoch = (await session.renter.market.head()).epoch
-        state = await executors.in_database(session.catalog.state)
-        checkpoint, earlier = state.next_journal(epoch)
+        # So that it names what others have placed meanwhile: who comes to it later may not see their orders.
+        synced = await session.sync(is_new=True)
+        checkpoint, earlier = synced.state.next_journal(synced.head.epoch, said=records)
         header = Header(seconds=int(time.time()), device=self._device, checkpoint=checkpoint)
         pack = await session.finish(
             *(draft, header, [*earlier, *records], self._options),

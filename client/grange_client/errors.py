@@ -26,6 +26,7 @@
     |  |- QuoteUsed            one quote was to be stored twice
     |  |- WrongDriveKey        a pack is not of the drive that the key is for
     |  |- BadRetention         rules for what is kept that keep nothing, or are none
+    |  |- DriveFull            a drive has as many packs, commits or tags as its readers take
     |  `- NotEnoughMoney       vault and wallet do not cover it
     |     `- OverSpendingLimit    it costs more than the person allowed
     |- PeerError               the peer lied
@@ -43,6 +44,7 @@
        |- OutputFailed         standard output does not take what is printed; see `output_errors`
        |- OrderMissing         the endpoint does not show an order that was there before
        |- Overtaken            another device did first what was to be done for a drive
+       |- JournalsUnread       packs of a drive have to be read first for what is to be said
        |- ChunkMissing         a chunk of a drive is in no pack that is known
        |- PackGone             a pack that a new commit relies on was let go meanwhile
        |- ReadingEnded         a drive was closed while something was read from it
@@ -201,6 +203,12 @@ class BadRetention(UserError, Misuse):
     category = Category.USAGE
 
 
+class DriveFull(UserError, Misuse):
+    """A drive has as many packs, commits, tags or settings as its readers take."""
+
+    category = Category.USAGE
+
+
 class NothingToTakeOut(UserError, Misuse):
     """Nothing of the vault was announced to be taken out, or it is too early for it."""
 
@@ -309,6 +317,12 @@ class Overtaken(UserError, WorldError):
     """Another device, or somebody by mandate, did first what was to be done for a drive."""
 
     category = Category.IN_USE
+
+
+class JournalsUnread(UserError, WorldError):
+    """What is to be said in a drive replaces what packs say that could not be read."""
+
+    category = Category.DATA
 
 
 class OrderMissing(UserError, WorldError):

@@ -140,10 +140,8 @@ def pack_vectors(keys: DriveKeys, order: OrderId) -> dict[str, Any]:
         RetiredPack(pack=OrderId(noise(b"retired", 32))),
         DroppedPack(pack=OrderId(noise(b"dropped", 32))),
         SupersededCommit(id=ChunkId(noise(b"superseded", 32))),
-        NamedValue(name="name", value=b"photos", seconds=1_700_000_001, pack=None),
-        NamedValue(
-            name="tag/first", value=b"", seconds=-1, pack=OrderId(noise(b"said", 32)), until=Epoch(99)
-        ),
+        NamedValue(name="name", value=b"photos", seconds=1_700_000_001),
+        NamedValue(name="tag/first", value=b"", seconds=-1, until=Epoch(99)),
     ]
     header = Header(seconds=1_700_000_000, device="laptop", checkpoint=OrderId(noise(b"checkpoint", 32)))
     written = bytearray()

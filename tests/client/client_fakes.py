@@ -28,6 +28,7 @@ from grange.chain import (
     Loss,
     Order,
     Receipt,
+    RpcError,
     TransactionReverted,
     Wallet,
     Withdrawal,
@@ -769,6 +770,29 @@ def break_peer(patch: pytest.MonkeyPatch, method: str, farmer: int) -> None:
         return await whole(peer, *args, **options)
 
     patch.setattr(Peer, method, broken)
+
+
+def without_old_logs(world: "World", first_block: int, patch: pytest.MonkeyPatch) -> list[int]:
+    """No logs of an earlier block are given; gives the first blocks of the ranges that were."""
+    whole, given = world.market.logs_matching, list[int]()
+    kept = type(world.market).order
+
+    async def order(one: OrderId) -> Order | None:
+        """What the contract keeps is no log, and stays."""
+        with pytest.MonkeyPatch.context() as unpruned:
+            unpruned.setattr(world.market, "logs_matching", whole)
+            return await kept(world.market, one)
+
+    async def newer(first: int, last: int, filters: Sequence[EventFilter]) -> list[Event]:
+        if first < first_block:
+            raise RpcError("eth_getLogs", -32701, "old data not available due to pruning")
+        given.append(first)
+        return await whole(first, last, filters)
+
+    patch.setattr(world.market, "logs_matching", newer)
+    if "order" not in vars(world.market):
+        patch.setattr(world.market, "order", order)
+    return given
 
 
 @dataclass(slots=True, kw_only=True)

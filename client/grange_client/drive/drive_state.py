@@ -19,6 +19,7 @@ from grange.errors import Misuse, UserError
 from grange.types import Epoch, OrderId
 from grange_client.drive.chunk import ChunkId, ChunkKey, id_of
 from grange_client.drive.journal import (
+    MAX_COMMITS,
     MAX_SECONDS,
     NO_EPOCH,
     DroppedPack,
@@ -31,11 +32,13 @@ from grange_client.drive.journal import (
     SupersededCommit,
     WithdrawnCommit,
 )
-from grange_client.errors import BadPack
+from grange_client.drive.named_values import CountedValues, count_values, fits, later_value
+from grange_client.errors import BadPack, DriveFull, JournalsUnread
 
 MAX_BETWEEN: Final = 16
 """So many packs since the last checkpoint are named; the next journal is a checkpoint."""
 MAX_PACKS: Final = 100_000
+"""So many packs of a drive are looked at."""
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
@@ -68,7 +71,7 @@ class DriveState:
     checkpoints: Mapping[OrderId, tuple[int, frozenset[OrderId]]] = field(default_factory=dict)
     """Of each checkpoint: when it was written, and which packs it names."""
     named_values: Mapping[NamedValue, frozenset[OrderId]] = field(default_factory=dict)
-    """All that was ever said under a name, and which packs say it."""
+    """All that was ever said under names, and which packs say it."""
     superseded: frozenset[ChunkId] = frozenset()
     """Commits that others come from, whether these are kept or not."""
 
@@ -104,23 +107,38 @@ class DriveState:
     @property
     def values(self) -> dict[str, bytes]:
         """What is said under each name: the drive's name, its policy, tags."""
-        return {name: one.value for name, one in self._latest_values.items() if one.value}
+        return {name: one.value for name, one in self._counted_values.latest.items() if one.value}
+
+    @property
+    def values_left_out(self) -> tuple[str, ...]:
+        """Names under which something was said beyond what a drive may have: a person should know, and the
+        next checkpoint does not repeat them."""
+        return self._counted_values.left_out
 
     def new_value(self, name: str, value: bytes, *, seconds: int, gone_until: Epoch = NO_EPOCH) -> NamedValue:
         """The record that says `value` under a name from now on, for the next journal.
 
         `seconds` is the time now; where a clock that is ahead has said something before, the record gets a
-        later time than that. An empty value takes away what is there: checkpoints say so until `gone_until`.
+        later time than that. Where no time is later, the journal has to be a checkpoint: `next_journal` sees
+        to it. An empty value takes away what is there: checkpoints say so until `gone_until`. Raises
+        DriveFull.
         """
-        before = self._latest_values.get(name)
-        latest = seconds if before is None else max(seconds, before.seconds + 1)
-        return NamedValue(
+        latest = self._counted_values.latest
+        before = latest.get(name)
+        after = seconds if before is None else max(seconds, before.seconds + 1)
+        new = NamedValue(
             name=name,
             value=value,
-            seconds=min(latest, MAX_SECONDS),
-            pack=None,
+            seconds=min(after, MAX_SECONDS),
             until=NO_EPOCH if value else gone_until,
         )
+        if value and not fits(latest, new):
+            raise DriveFull(
+                "The drive has as many tags and settings as its readers take.",
+                detail="Nothing of this was published or paid.",
+                hint="Take tags away that you do not need.",
+            )
+        return new
 
     @property
     def covered_packs(self) -> frozenset[OrderId]:
@@ -129,13 +147,8 @@ class DriveState:
         return frozenset[OrderId]().union(*(named for _, named in self.checkpoints.values()))
 
     @property
-    def _latest_values(self) -> dict[str, NamedValue]:
-        covered = self.covered_packs
-        latest: dict[str, NamedValue] = {}
-        for one, packs in self.named_values.items():
-            if not packs <= covered:
-                _add(latest, {one.name: one}, _later_value)
-        return latest
+    def _counted_values(self) -> CountedValues:
+        return count_values(self.named_values, self.covered_packs)
 
     @property
     def checkpoint(self) -> OrderId | None:
@@ -158,6 +171,12 @@ class DriveState:
         """What is known once the chain shows where a pack is, or that this changed."""
         return self.joined(type(self)(packs={descriptor.pack: descriptor}))
 
+    def without_packs(self, packs: Collection[OrderId]) -> Self:
+        """What is known but for where some packs are: journals name them, and the market does not have them.
+        The next journal does not name them, and does not drop them either: one that is there after all is
+        found by others as it was."""
+        return replace(self, packs={one: where for one, where in self.packs.items() if one not in packs})
+
     def joined(self, other: Self) -> Self:
         """What two know together; the same whichever of them is asked."""
         builder = _StateBuilder(self)
@@ -170,45 +189,75 @@ class DriveState:
         *,
         drop: Collection[OrderId] = (),
         lost: Collection[OrderId] = (),
+        said: Collection[Record] = (),
         is_checkpoint: bool = False,
     ) -> tuple[OrderId | None, list[Record]]:
         """What the next journal says of earlier packs: the checkpoint that its header names, and records.
 
         The packs since the checkpoint; or None and everything that is live, which makes it a checkpoint,
         where there are more than MAX_BETWEEN, or some are dropped: their journals will not be read any more.
-        So it is with `is_checkpoint`.
-        What is over in `epoch` is left out then. The caller puts its own commit, and what it withdraws and
-        retires, behind.
+        So it is with `is_checkpoint`, and where a value that is to be `said` has no later time than the one
+        that is there, or there are too many: a checkpoint repeats no value that is said again or does not
+        fit. What is over in `epoch` is left out then. The caller puts what it has to say behind.
 
         While a live pack could not be read, no checkpoint replaces its journal, and packs are named beyond
         MAX_BETWEEN. `lost` are packs that are given up: they are dropped unread, with what only they have.
-        Raises Misuse where a checkpoint is needed, and journals of other live packs were not added.
+        Raises Misuse where a checkpoint is needed, and journals of other live packs were not added;
+        JournalsUnread if it is needed for a value.
         """
         checkpoint, live = self.checkpoint, self.live_packs
         gone = frozenset(drop) | frozenset(lost)
         unread = live.keys() - self.read - frozenset(lost)
-        if checkpoint is not None and checkpoint in live and not gone and not is_checkpoint:
+        outdone = self._outdone(said)
+        if unread and outdone:
+            raise JournalsUnread(
+                f"{outdone[0]} cannot be changed now: {len(unread)} packs of the drive could not be read.",
+                detail="What it says was written by a device whose clock is wrong for good, or that is in "
+                "foreign hands. To pass it, all packs have to be read. Nothing was published or paid.",
+                hint="Run this again when their farmers answer.",
+            )
+        # What does not fit is not repeated: so there is room for what is said.
+        says_values = any(isinstance(one, NamedValue) for one in said)
+        is_overfull = says_values and bool(self.values_left_out) and not unread
+        is_checkpoint |= bool(gone or outdone) or is_overfull
+        if checkpoint is not None and checkpoint in live and not is_checkpoint:
             named = self.checkpoints[checkpoint][1]
             since = [where for pack, where in live.items() if pack not in named]
             if len(since) <= MAX_BETWEEN or unread:
                 return checkpoint, _sorted(since)
         if unread:
             raise Misuse(f"the journals of {len(unread)} packs were not read, and a checkpoint replaces them")
-        return None, _sorted(self._everything(epoch, gone))
+        return None, _sorted(self._everything(epoch, gone, said))
 
-    def _everything(self, epoch: Epoch, gone: frozenset[OrderId]) -> list[Record]:
-        # That a pack is dropped is said once at least, even of one that is over already.
-        dropped = self.dropped - gone
-        over = {pack for pack in dropped if pack in self.packs and self.packs[pack].end <= epoch}
+    def _outdone(self, said: Iterable[Record]) -> list[str]:
+        """The names under which something is to be said that would not count beside what is there."""
+        latest = self._counted_values.latest
+        values = [one for one in said if isinstance(one, NamedValue) and one.name in latest]
+        return [one.name for one in values if later_value(one, latest[one.name]) != one]
+
+    def _everything(self, epoch: Epoch, gone: frozenset[OrderId], said: Iterable[Record]) -> list[Record]:
+        # That a pack is dropped is said once at least, even of one that is over already. Of a pack that
+        # nothing else is known of it need not be said: nobody comes to it.
+        dropped = (self.dropped & self.packs.keys()) - gone
+        over = {pack for pack in dropped if self.packs[pack].end <= epoch}
+        renamed = {one.name for one in said if isinstance(one, NamedValue)}
+        withdrawn_now = {one.id for one in said if isinstance(one, WithdrawnCommit)}
+        values = [one for name, one in self._counted_values.latest.items() if name not in renamed]
         return [
             *(where for pack, where in self.packs.items() if pack not in over),
-            *(PublishedCommit(key=key) for key in self.live_commits.values()),
-            *(WithdrawnCommit(id=one, until=u) for one, u in self.withdrawn.items() if u > epoch),
+            *(PublishedCommit(key=key) for one, key in self.live_commits.items() if one not in withdrawn_now),
+            *self._still_withdrawn(epoch, MAX_COMMITS - len(withdrawn_now)),
             *(SupersededCommit(id=one) for one in self.superseded & self.live_commits.keys()),
-            *(one for one in self._latest_values.values() if one.value or one.until > epoch),
-            *(RetiredPack(pack=pack) for pack in self.retired - over),
+            *(one for one in values if one.value or one.until > epoch),
+            *(RetiredPack(pack=pack) for pack in (self.retired & self.packs.keys()) - over),
             *(DroppedPack(pack=pack) for pack in (dropped | gone) - over),
         ]
+
+    def _still_withdrawn(self, epoch: Epoch, most: int) -> list[Record]:
+        """Those that would come back; of too many the ones that have to be said for the shortest time, since
+        who floods a drive would say `until` the end of time."""
+        left = sorted((until, one) for one, until in self.withdrawn.items() if until > epoch)
+        return [WithdrawnCommit(id=one, until=until) for until, one in left[: max(0, most)]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,9 +290,9 @@ def recover(
 
     `read_journal` is given where a pack is, as far as a journal said it. A pack that is known to be dropped
     is not read, and none whose journal is part of what was `known` before. One for which `read_journal`
-    raises a UserError is passed over, and tried again if a journal says that it is elsewhere. Raises the
-    first of these errors if no journal at all can be read, BadPack for a drive of more than MAX_PACKS packs,
-    and what else `read_journal` raises.
+    raises a UserError is passed over, and tried again if a journal says that it is elsewhere. So are packs
+    beyond MAX_PACKS. Raises the first of these errors if no journal at all can be read, and what else
+    `read_journal` raises.
     """
     builder = _StateBuilder(known or DriveState())
     missing: dict[OrderId, UserError] = {}
@@ -255,9 +304,11 @@ def recover(
         place = where and (where.order, where.slots)
         if pack in builder.read or pack in builder.dropped or (pack in missing and tried[pack] == place):
             continue
-        if len(builder.read) + len(missing) >= MAX_PACKS:
-            raise BadPack(f"A drive has more than {MAX_PACKS:,} packs.")
         tried[pack] = place
+        if len(builder.read) + len(missing) >= MAX_PACKS:
+            # Not raised: a hostile device that names endless packs would close the whole drive.
+            missing[pack] = _TOO_MANY_PACKS
+            continue
         try:
             journal = read_journal(pack, where)
         except UserError as error:
@@ -265,13 +316,17 @@ def recover(
             continue
         missing.pop(pack, None)
         builder.add(_said_by(journal))
-        pending.extend(one.pack for one in journal.records if isinstance(one, PackDescriptor))
+        named = (one.pack for one in journal.records if isinstance(one, PackDescriptor))
+        pending.extend(one for one in named if one not in builder.read)
     if missing and not builder.read:
         raise next(iter(missing.values()))
     return Recovery(
         state=DriveState(**builder.fields()),
         missing={pack: error for pack, error in missing.items() if pack not in builder.dropped},
     )
+
+
+_TOO_MANY_PACKS: Final = BadPack(f"A drive has more than {MAX_PACKS:,} packs: this one was not looked at.")
 
 
 class _StateBuilder:
@@ -328,7 +383,7 @@ def _said_by(journal: Journal) -> DriveState:
             _add(packs, {record.pack: record}, _later)
         elif isinstance(record, WithdrawnCommit):
             _add(withdrawn, {record.id: record.until}, max)
-    named = [replace(one, pack=one.pack or journal.pack) for one in records if isinstance(one, NamedValue)]
+    named = [one for one in records if isinstance(one, NamedValue)]
     is_checkpoint = journal.header.checkpoint is None
     return DriveState(
         read=frozenset({journal.pack}),
@@ -353,11 +408,6 @@ def _later(one: PackDescriptor, other: PackDescriptor) -> PackDescriptor:
     if one == other:
         return one
     return max(one, other, key=lambda where: (where.block, where.end, where.order, repr(where.slots)))
-
-
-def _later_value(one: NamedValue, other: NamedValue) -> NamedValue:
-    """Of two that are said under one name the one that counts, for everybody the same."""
-    return max(one, other, key=lambda said: (said.seconds, said.pack or b"", said.until, said.value))
 
 
 def _add(

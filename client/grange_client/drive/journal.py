@@ -8,16 +8,17 @@
     [4, pack]                                   a pack that no new commit may lean on
     [5, pack]                                   a pack that is not needed any more
     [6, type, id, length]                       a chunk of this pack, in the order in which they stand
-    [7, name, value, seconds, pack, until]      a named value of the drive, or that there is none any more
+    [7, name, value, seconds, until]            a named value of the drive, or that there is none any more
     [8, id]                                     a commit that another one comes from
 
 A pack is called by the order that it was sealed for; `order` is the one that keeps it now, which is another
 once it was extended; `block` is the one in which it was seen so. A slot is `[farmer, root, rate, most that
 reading costs a GiB, from]`. Chunks come last: who wants only commits and packs need not read on. Reading
-trusts nothing, and holds one record.
+trusts nothing, and holds one record. A device of the drive may be hostile, so there is a most of each kind.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -34,8 +35,16 @@ VERSION: Final = 1
 MAX_RECORD_BYTES: Final = 32 << 10
 """More than any sound record takes: the slots of one order."""
 MAX_CHUNKS: Final = 1_000_000
-MAX_OTHERS: Final = 1_000_000
-"""Commits and packs that one journal names."""
+MAX_RECORDS_BYTES: Final = 32 << 20
+"""All records of a journal but its chunks."""
+MAX_COMMITS: Final = 1 << 16
+"""So many commits one journal publishes at most; so many it withdraws, and so many it says are superseded."""
+MAX_NAMED_PACKS: Final = 1 << 14
+"""So many packs one journal says where they are; so many it retires, and so many it drops."""
+MAX_VALUES: Final = 1 << 12
+"""Named values of a drive, and of a journal."""
+MAX_VALUES_BYTES: Final = 1 << 20
+"""All of them with their names."""
 HASH_BYTES: Final = 32
 MAX_NAME_CHARACTERS: Final = 255
 """Of a named value."""
@@ -116,12 +125,15 @@ class NamedValue:
     value: bytes
     """Empty if there is none any more."""
     seconds: int
-    """When it was said, since 1970: the latest counts. `DriveState.new_value` takes care of that."""
-    pack: OrderId | None
-    """The pack in which it was said first: of two at once the greater counts. None for the pack that this
-    journal is in."""
+    """When it was said, since 1970: the latest counts, of two at once the greater. `DriveState.new_value`
+    takes care of that."""
     until: Epoch = NO_EPOCH
     """Of one that is no more: checkpoints repeat it until then, as for `WithdrawnCommit`."""
+
+    @property
+    def size_bytes(self) -> int:
+        """What it counts towards MAX_VALUES_BYTES."""
+        return len(self.name.encode()) + len(self.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +163,32 @@ Record = (
     | NamedValue
     | SupersededCommit
 )
+MOST_OF_A_KIND: Final[Mapping[type[Record], int]] = {
+    PublishedCommit: MAX_COMMITS,
+    WithdrawnCommit: MAX_COMMITS,
+    SupersededCommit: MAX_COMMITS,
+    PackDescriptor: MAX_NAMED_PACKS,
+    RetiredPack: MAX_NAMED_PACKS,
+    DroppedPack: MAX_NAMED_PACKS,
+    NamedValue: MAX_VALUES,
+}
+"""How many records of each kind a journal may have. A journal with more is damaged, for everybody alike."""
+
+
+class JournalLimits:
+    """What is left of what one journal may say, beside its chunks. For its writer and its readers alike."""
+
+    def __init__(self) -> None:
+        self._left = Counter(MOST_OF_A_KIND)
+        self._bytes_left = MAX_RECORDS_BYTES
+        self._value_bytes_left = MAX_VALUES_BYTES
+
+    def take(self, record: Record, size_bytes: int) -> bool:
+        """Whether one more record fits, which takes so many bytes."""
+        self._left[type(record)] -= 1
+        self._bytes_left -= size_bytes
+        self._value_bytes_left -= record.size_bytes if isinstance(record, NamedValue) else 0
+        return min(self._left[type(record)], self._bytes_left, self._value_bytes_left) >= 0
 
 
 def pack_header(header: Header) -> bytes:
@@ -175,8 +213,7 @@ def pack_record(record: Record) -> bytes:
             return _packed([5, record.pack])
         case NamedValue():
             _check_named(record)
-            row = [7, record.name, record.value, record.seconds, record.pack or b"", record.until]
-            return _packed(row)
+            return _packed([7, record.name, record.value, record.seconds, record.until])
         case SupersededCommit():
             return _packed([8, record.id])
 
@@ -186,7 +223,7 @@ def unpack_record(raw: bytes) -> Record:
     rows = list(_rows(iter((raw,))))
     if len(rows) != 1:
         raise BadPack("A record of a journal is none, or more than one.")
-    return _record(rows[0])
+    return _record(rows[0][0])
 
 
 def pack_chunk(chunk_type: ChunkType, chunk_id: ChunkId, size_bytes: int) -> bytes:
@@ -204,17 +241,22 @@ class JournalReader:
         self._chunk_count = chunk_count
         self._content_bytes = content_bytes
         self._first_chunk: list[Any] | None = None
-        self.header: Final = _header(next(self._rows, None))
+        self.header: Final = _header(next(self._rows, (None, 0))[0])
 
     def records(self) -> Iterator[Record]:
         """All but the chunks."""
-        for count, row in enumerate(self._rows):
+        limits = JournalLimits()
+        for row, size_bytes in self._rows:
             if _number(row) == 6:
                 self._first_chunk = row
                 return
-            if count == MAX_OTHERS:
-                raise BadPack(f"A journal has more than {MAX_OTHERS:,} commits and packs.")
-            yield _record(row)
+            record = _record(row)
+            if not limits.take(record, size_bytes):
+                raise BadPack(
+                    "A journal says more than one journal may.",
+                    detail="No sound device writes it: one that has the keys may be in foreign hands.",
+                )
+            yield record
 
     def chunks(self) -> Iterator[PlacedChunk]:
         """The chunks and where they stand; after `records`."""
@@ -225,13 +267,13 @@ class JournalReader:
             chunk = _chunk(row, offset)
             offset += chunk.size_bytes
             yield chunk
-            row = next(self._rows, None)
+            row, _ = next(self._rows, (None, 0))
         if row is not None or offset != self._content_bytes:
             raise BadPack("A journal names other chunks than its pack has.")
 
 
-def _rows(parts: Iterator[bytes]) -> Iterator[list[Any]]:
-    """One record after the other, with no more in memory than one takes."""
+def _rows(parts: Iterator[bytes]) -> Iterator[tuple[list[Any], int]]:
+    """One record after the other and how many bytes it takes, with no more in memory than one takes."""
     unpacker = msgpack.Unpacker(
         raw=False,
         strict_map_key=True,
@@ -264,7 +306,7 @@ def _rows(parts: Iterator[bytes]) -> Iterator[list[Any]]:
         begun, taken = taken, unpacker.tell()
         if taken - begun > MAX_RECORD_BYTES or not isinstance(row, list) or not row:
             raise BadPack("A journal has something that is no record, or too long for one.")
-        yield row
+        yield row, taken - begun
 
 
 def _header(row: list[Any] | None) -> Header:
@@ -295,7 +337,7 @@ def _record(row: list[Any]) -> Record:
         return RetiredPack(pack=OrderId(values[0]))
     if number == 5 and len(values) == 1 and _is_hash(values[0]):
         return DroppedPack(pack=OrderId(values[0]))
-    if number == 7 and len(values) == 5:
+    if number == 7 and len(values) == 4:
         return _named_value(values)
     if number == 8 and len(values) == 1 and _is_hash(values[0]):
         return SupersededCommit(id=ChunkId(values[0]))
@@ -316,18 +358,12 @@ def _chunk(row: list[Any], offset_bytes: int) -> PlacedChunk:
 
 
 def _named_value(values: list[Any]) -> NamedValue:
-    name, value, seconds, pack, until = values
-    if not (isinstance(name, str) and isinstance(value, bytes) and (pack == b"" or _is_hash(pack))):
+    name, value, seconds, until = values
+    if not (isinstance(name, str) and isinstance(value, bytes)):
         raise BadPack("A journal has a named value of another form than there is.")
     if not (_is_in(seconds, _SECONDS) and _is_in(until, _EPOCHS)):
         raise BadPack("A journal has a named value with a time that there is not.")
-    named = NamedValue(
-        name=name,
-        value=value,
-        seconds=seconds,
-        pack=OrderId(pack) if pack else None,
-        until=Epoch(until),
-    )
+    named = NamedValue(name=name, value=value, seconds=seconds, until=Epoch(until))
     _check_named(named)
     return named
 

@@ -33,6 +33,7 @@ from grange_client.drive.chunk import SealedChunk, StoredChunk
 from grange_client.drive.journal import (
     MAX_CHUNKS,
     Header,
+    JournalLimits,
     JournalReader,
     PlacedChunk,
     Record,
@@ -42,12 +43,13 @@ from grange_client.drive.journal import (
 )
 from grange_client.drive.keys import CHECK_BYTES, DriveKeys
 from grange_client.drive.sealing import SEAL_BYTES, keyed_hash, open_sealed, seal
-from grange_client.errors import BadPack, WrongDriveKey
+from grange_client.errors import BadPack, DriveFull, WrongDriveKey
 
 END_BYTES: Final = 128
 SECTION_BYTES: Final = 64 << 10
 VERSION: Final = 1
-MAX_JOURNAL_BYTES: Final = 4 << 30
+MAX_JOURNAL_BYTES: Final = 80 << 20
+"""Its records and its chunks: no reader has to take more."""
 _END: Final = Struct(">8sQQQQ32s12x")
 _MAGIC: Final = b"GRPACK\x00"
 _END_CONTEXT: Final = b"grange/pack/1/end"
@@ -117,7 +119,7 @@ class PackWriter:
     def write_journal(self, header: Header, records: Iterable[Record]) -> int:
         """How many bytes the pack needs at least, now that everything is in it.
 
-        Raises Misuse if there is too much.
+        Raises DriveFull if it says more than a journal may.
         """
         if self._journal_bytes is not None:
             raise Misuse("this pack has its journal")
@@ -125,8 +127,6 @@ class PackWriter:
         self._journal_bytes = 0
         for index, section in enumerate(_sections(self._rows(header, records))):
             self._journal_bytes += len(section)
-            if self._journal_bytes > MAX_JOURNAL_BYTES:
-                raise Misuse(f"a journal has at most {MAX_JOURNAL_BYTES} bytes")
             sealed = seal(key, section, _section_context(index))
             self._journal_hash.update(sealed)
             self._write(sealed)
@@ -157,8 +157,16 @@ class PackWriter:
 
     def _rows(self, header: Header, records: Iterable[Record]) -> Iterator[bytes]:
         yield pack_header(header)
+        limits = JournalLimits()
         for record in records:
-            yield pack_record(record)
+            row = pack_record(record)
+            if not limits.take(record, len(row)):
+                raise DriveFull(
+                    "The drive has more packs, commits or tags than its readers take.",
+                    detail="Nothing of this was published or paid.",
+                    hint="Keep fewer versions and tags, or begin another drive.",
+                )
+            yield row
         for begin in range(0, len(self._chunk_rows), SECTION_BYTES):
             yield bytes(self._chunk_rows[begin : begin + SECTION_BYTES])
 

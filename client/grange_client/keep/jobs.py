@@ -42,6 +42,8 @@ class PackJob:
     look_epoch: Epoch
     """Of the look that it was planned by."""
     lease: Lease
+    lease_before: Lease | None
+    """The one that counted at the look."""
     is_rescue: bool
     """Whether the packs are retired already."""
     drop: tuple[OrderId, ...] = ()
@@ -65,6 +67,7 @@ def repack_job(action: Repack, plan: KeepPlan, view: KeepView) -> PackJob:
         max_cost=action.repacking.keeping * (100 + HEADROOM_PERCENT) // 100,
         look_epoch=view.epoch,
         lease=lease,
+        lease_before=view.lease,
         is_rescue=all(pack.is_retired for pack in packs),
         drop=plan.droppable,
         withdraw=plan.withdrawable,
@@ -80,7 +83,7 @@ def check_job(job: PackJob, state: DriveState, *, epoch: Epoch, publishing_epoch
     `state` is the drive as it is known when this is asked, with the newest packs in it.
     """
     lease = unpack_lease(state.values.get(LEASE_NAME))
-    if lease is not None and lease.number >= job.lease.number:
+    if lease is not None and lease != job.lease_before:
         raise Overtaken(f"{lease.device} keeps this drive now.", detail="It was first. Nothing was paid.")
     if epoch - job.look_epoch > publishing_epochs:
         raise Overtaken(
@@ -105,8 +108,10 @@ def journal_records(
     the chunks. Raises Misuse, as `DriveState.next_journal` does."""
     lost = frozenset(job.drop) - state.read
     drop = frozenset(job.drop) - lost - state.dropped
-    checkpoint, records = state.next_journal(epoch, drop=drop, lost=lost, is_checkpoint=True)
-    withdrawn = [WithdrawnCommit(id=one, until=job.withdraw_until) for one in job.withdraw]
-    retired = [] if job.is_rescue else [RetiredPack(pack=pack) for pack in job.packs]
-    lease = state.new_value(LEASE_NAME, job.lease.packed(), seconds=seconds)
-    return checkpoint, [*records, *withdrawn, *retired, lease]
+    said: list[Record] = [
+        *(WithdrawnCommit(id=one, until=job.withdraw_until) for one in job.withdraw),
+        *(RetiredPack(pack=pack) for pack in job.packs if not job.is_rescue),
+        state.new_value(LEASE_NAME, job.lease.packed(), seconds=seconds),
+    ]
+    checkpoint, records = state.next_journal(epoch, drop=drop, lost=lost, said=said, is_checkpoint=True)
+    return checkpoint, [*records, *said]

@@ -7,7 +7,8 @@ break a lease, and one that its holder has forgotten ends by itself, at an epoch
 
 A lease is said in the journal of the pack that its holder has just written, so it costs nothing. Each taking
 has a number one higher than the last that was seen, and the named value that counts (`DriveState.new_value`)
-is the lease. A device that slept sees a higher number, and stops before its next step.
+is the lease. A device that slept sees another lease than the one it looked at, and stops before its next
+step. So a number that nothing is higher than, and an end that is later than any device's, stop nobody.
 """
 
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class Lease:
     """Who repacks, until when."""
 
     number: int
-    """The fencing number."""
+    """The fencing number. After the highest comes 1."""
     device: str
     until: Epoch
 
@@ -41,9 +42,10 @@ class Lease:
         packed: bytes = msgpack.packb([VERSION, self.number, self.device, self.until])
         return packed
 
-    def is_of_another(self, device: str, epoch: Epoch) -> bool:
-        """Whether it keeps this device from repacking now."""
-        return self.device != device and self.until > epoch
+    def is_of_another(self, device: str, epoch: Epoch, grid_epochs: int) -> bool:
+        """Whether it keeps this device from repacking now. One that goes on for longer than a lease lasts
+        binds nobody."""
+        return self.device != device and epoch < self.until <= epoch + lease_epochs(grid_epochs)
 
 
 def unpack_lease(raw: bytes | None) -> Lease | None:
@@ -64,11 +66,15 @@ def unpack_lease(raw: bytes | None) -> Lease | None:
     return Lease(number=number, device=device, until=Epoch(until))
 
 
+def lease_epochs(grid_epochs: int) -> int:
+    """How long a lease lasts."""
+    return max(2, grid_epochs // LEASE_PART)
+
+
 def next_lease(lease: Lease | None, device: str, *, epoch: Epoch, grid_epochs: int) -> Lease:
     """What this device says when it repacks: the next number, for a quarter of a grid period."""
-    number = 1 if lease is None else lease.number + 1
     return Lease(
-        number=min(number, _NUMBERS[-1]),
+        number=1 if lease is None or lease.number == _NUMBERS[-1] else lease.number + 1,
         device=device,
-        until=Epoch(min(epoch + max(2, grid_epochs // LEASE_PART), _EPOCHS[-1])),
+        until=Epoch(min(epoch + lease_epochs(grid_epochs), _EPOCHS[-1])),
     )

@@ -301,7 +301,8 @@ def _write_again(draft: _Draft, repacking: Repacking) -> set[OrderId]:
 
 
 def _may_repack(view: KeepView) -> bool:
-    return view.lease is None or not view.lease.is_of_another(view.device, view.epoch)
+    grid = view.parameters.grid_epochs
+    return view.lease is None or not view.lease.is_of_another(view.device, view.epoch, grid)
 
 
 def _is_our_turn(view: KeepView, left: int) -> bool:

@@ -160,13 +160,14 @@ async def _without_old_blocks(
     market: RenterMarket, catalog: Catalog, executors: Executors, first_block: int
 ) -> Synced | None:
     """Read the newest blocks only, where a home has not been used for longer than endpoints keep events; None
-    if it has read nothing before, if the events are there after all, or if the newest are refused as well.
+    if the events are there after all, if the newest are refused as well, or if a home that has read nothing
+    before would find no order: it must not look as if there were none.
 
     What is known of its orders stays: who keeps their slots is checked against the contract before anybody is
-    asked or paid, and shown by farmers if need be.
+    asked or paid, and shown by farmers if need be. The newest pack of a drive leads to its others.
     """
     cursor = await executors.in_database(catalog.index.cursor, first_block)
-    if not cursor.anchors or await _are_shown(market, cursor.block + 1):
+    if await _are_shown(market, cursor.block + 1):
         return None
     for blocks in READ_WITHOUT_OLD_BLOCKS:
         head = await market.head()
@@ -175,6 +176,8 @@ async def _without_old_blocks(
         if last <= cursor.block or (value := await market.block_hash(last)) is None:
             continue
         try:
+            if not cursor.anchors and not await _are_placed(market, last + 1, head.number):
+                return None
             oddities = await _read_on(market, catalog, executors, cursor.passed_over(last, value), head)
         except (BlocksMissing, RpcError):
             continue
@@ -190,6 +193,11 @@ async def _are_shown(market: RenterMarket, block: int) -> bool:
         return await market.block_hash(block) is not None
     except RpcError:
         return False
+
+
+async def _are_placed(market: RenterMarket, first: int, last: int) -> bool:
+    """Whether orders of ours were placed in a range of blocks."""
+    return bool(await market.logs(first, last, ["OrderPlaced"], {"renter": market.account}))
 
 
 async def _fill_gap(
@@ -219,9 +227,10 @@ def gap_notices(gaps: Collection[tuple[int, int]]) -> tuple[str, ...]:
         return ()
     blocks = " and ".join(f"{first} to {last}" for first, last in gaps)
     return (
-        f"No endpoint gives the events of blocks {blocks}, in which this home read nothing. Your orders are "
-        "here; one that another computer stored in that time, or that a mandate extended, is not listed. "
-        "Each command tries again. To read them, use an endpoint that has all events (`rpc` in config.json).",
+        f"No endpoint gives the events of blocks {blocks}, in which this home read nothing. What it knew "
+        "before and what came later is listed; what another computer stored in that time, or a mandate "
+        "extended, is not, but for packs of drives to which newer ones lead. Each command tries again. To "
+        "read them, use an endpoint that has all events (`rpc` in config.json).",
     )
 
 

@@ -5,7 +5,8 @@
 
 Who keeps a pack now is asked when it is opened, also where the chain's old events are gone: then a journal's
 descriptor leads to it, and its farmers show its slots. What is still in the spool is read there. What does
-not open is read again, proven; a journal that mixes two versions of a pack too.
+not open is read again, proven; a journal that mixes two versions of a pack too. What a journal says and the
+chain shows to be wrong does not count (`drive.credible`).
 """
 
 import asyncio
@@ -19,14 +20,17 @@ from grange.chain.orders import OrderState, fold
 from grange.errors import GrangeError, UserError
 from grange.messages import NO_ORDER
 from grange.peer import Budget
+from grange.tasks import together
 from grange.transfer.events import Listener, ignore_progress
-from grange.types import OrderId
+from grange.types import Epoch, OrderId
 from grange_client.downloads.downloads import Downloads
 from grange_client.downloads.pack_bytes import PackBytes
-from grange_client.drive.catalog import Catalog, fill
+from grange_client.drive.catalog import Catalog, batches, fill
+from grange_client.drive.credible import credible_journal, find_dropped_early, packs_to_look_up
 from grange_client.drive.drive_state import Journal, Recovery
 from grange_client.drive.journal import PackDescriptor, PlacedChunk
 from grange_client.drive.keys import DriveKeys
+from grange_client.drive.leaning import LeaningTimes
 from grange_client.drive.pack import PackReader
 from grange_client.errors import BadPack, OrderMissing
 from grange_client.packs.bridge import Bridge
@@ -36,6 +40,8 @@ from grange_client.packs.spool_file import SpooledPack
 
 MAX_EXTENSIONS: Final = 100
 """Orders in which a pack went on one after the other since a journal named it."""
+LOOKED_UP_AT_ONCE: Final = 100
+"""Packs of which the market is asked in one go."""
 
 
 class PackReading:
@@ -113,7 +119,7 @@ class PackReading:
             self._doubtful.add(pack)
             raise
         said = Journal(pack=pack, header=journal.header, records=records)
-        return said, self._chunks(pack, journal.chunks())
+        return self.bridge.wait(self._credible(said)), self._chunks(pack, journal.chunks())
 
     def read(self, pack: OrderId, offset_bytes: int, size_bytes: int, *, proven: bool = False) -> bytes:
         """Bytes of a pack; right if they are `proven`, else only if they open. Raises what reading raises."""
@@ -145,6 +151,22 @@ class PackReading:
         return found
 
     # In the event loop.
+
+    async def _credible(self, journal: Journal) -> Journal:
+        """Raises the errors of the chain."""
+        market, executors = self._downloads.market, self._downloads.executors
+        orders = packs_to_look_up(journal, await executors.in_database(self.catalog.state))
+        head = await market.head()
+        ends: dict[OrderId, list[Epoch]] = {}
+        for lot in batches(sorted(orders), LOOKED_UP_AT_ONCE):
+            asked = [(pack, order) for pack in lot for order in sorted(orders[pack])]
+            found = await together(*(market.order(order) for _, order in asked))
+            for (pack, _), order in zip(asked, found, strict=True):
+                if order is not None and order.renter == self._downloads.identity.account:
+                    ends.setdefault(pack, []).append(order.end)
+        times = LeaningTimes.of_grid(market.parameters.grid_epochs)
+        early = find_dropped_early(ends, epoch=head.epoch, times=times)
+        return credible_journal(journal, block=head.number, dropped_early=early)
 
     async def fetch(
         self, pack: OrderId, offset_bytes: int, size_bytes: int, *, proven: bool = False
@@ -185,10 +207,15 @@ class PackReading:
         if packs - named.keys():
             state = await self._downloads.executors.in_database(self.catalog.state)
             named = {**state.packs, **named}
-        for pack, orders in shown.items():
-            where = named.get(pack)
-            if where is not None and all(one.id != where.order for one in orders):
-                orders.append(order_of(where, self._downloads.identity.account))
+        epoch = await self._downloads.epoch()
+        # What the chain shows is right; what a journal says is for what it does not show.
+        unclear = [pack for pack, some in shown.items() if all(one.end <= epoch for one in some)]
+        wheres = [named[pack] for pack in unclear if pack in named]
+        for lot in batches(wheres, LOOKED_UP_AT_ONCE):
+            asked = [one for one in lot if all(order.id != one.order for order in shown[one.pack])]
+            described = (self._as_described(one, is_only=not shown[one.pack]) for one in asked)
+            for where, orders in zip(asked, await together(*described), strict=True):
+                shown[where.pack] += orders
         return {
             pack: await self._extended(max(orders, key=lambda order: order.end))
             for pack, orders in shown.items()
@@ -204,6 +231,17 @@ class PackReading:
                 hint="Use another endpoint: `rpc` in config.json.",
             )
         return found[pack]
+
+    async def _as_described(self, where: PackDescriptor, *, is_only: bool) -> list[OrderState]:
+        """The order that a journal names, with the end that the market knows; none if the market does not
+        have it so. If it is the `only` one that anybody names it is tried all the same: where it is over, its
+        farmers may still have it."""
+        described = order_of(where, self._downloads.identity.account)
+        kept = await self._downloads.market.order(where.order)
+        if kept is None:
+            return [described] if is_only else []
+        is_ours = kept.renter == described.renter and (kept.k, kept.n) == (described.k, described.n)
+        return [replace(described, end=kept.end)] if is_ours else []
 
     async def _extended(self, order: OrderState) -> OrderState:
         """The order, or if it is over the one in which it goes on, where the chain shows that."""

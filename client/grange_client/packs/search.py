@@ -1,10 +1,12 @@
 """Which orders of an account are packs of its drives: the end of a pack says so to anyone with its key.
 
-    found = await search.find(number, whose_drive)         the packs of one drive
+    found = await search.find(number, whose_drive, known=state.packs, only_newest=True)
+    orders = await search.keeping(state.packs)             the orders that keep packs now
     found = await search.drives(whose_drive)               which drives there are
 
-An order is looked at once: what it is, is noted in the home. That takes 128 bytes of it. Where these are not
-of one of our drives, its last piece is read and compared with its root, so that a farmer cannot hide a pack.
+The newest pack of a drive leads to the others, so these need not be looked at. An order is looked at once:
+what it is, is noted in the home. That takes 128 bytes of it. Where these are not of one of our drives, its
+last piece is read and compared with its root, so that a farmer cannot hide a pack.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -62,7 +64,7 @@ class FoundPacks:
     """Orders that are no pack of a drive whose key we have: another drive's, made by `put`, or the key is
     wrong."""
     unread: Mapping[OrderId, UserError] = field(default_factory=dict)
-    """Orders that could not be looked at, and why."""
+    """Orders that could not be looked at, by what they were sealed for, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,14 +103,18 @@ class PackSearch:
         packs: list[OrderState] = []
         foreign: list[OrderState] = []
         unread: dict[OrderId, UserError] = {}
-        for begin in range(0, len(orders), AT_ONCE):
-            some = orders[begin : begin + AT_ONCE]
+        looked_at: list[Known] = []
+        while orders:
+            # Mostly it is the very newest one.
+            count = min(AT_ONCE, 1 + len(looked_at)) if only_newest else AT_ONCE
+            some, orders = orders[:count], orders[count:]
+            looked_at += some
             answers = await together(
                 *(self._answer(one, drive, whose, told, watch=watch, budget=budget) for one in some)
             )
             for one, (number, error) in zip(some, answers, strict=True):
                 if error is not None:
-                    unread[one.order.id] = error
+                    unread[one.order.sealed_as] = error
                 elif number == drive:
                     packs.append(one.order)
                 elif number is None and one.name is None:
@@ -136,6 +142,13 @@ class PackSearch:
         epoch = await self.downloads.epoch()
         kept = {one.drive for one in _as_kept(listed, epoch) if one.drive is not None}
         return FoundDrives(numbers=frozenset(kept), unread=found.unread)
+
+    async def keeping(self, packs: Collection[OrderId]) -> list[OrderState]:
+        """The orders that keep some packs now, as far as the chain shows them. Asks nobody but for the
+        epoch."""
+        epoch = await self.downloads.epoch()
+        listed = await self.executors.in_database(self.catalog.orders)
+        return [one.order for one in _as_kept(listed, epoch) if one.order.sealed_as in packs]
 
     async def drive_of(
         self,

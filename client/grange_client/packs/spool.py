@@ -73,8 +73,8 @@ class PackDraft:
         self._writer.add(chunk)
 
     def write_journal(self, header: Header, records: Iterable[Record]) -> int:
-        """How many bytes the pack needs at least, now that everything is in it: to be quoted. Raises Misuse
-        if there is too much, and HomeForgetful."""
+        """How many bytes the pack needs at least, now that everything is in it: to be quoted. Raises
+        DriveFull if it says more than a journal may, and HomeForgetful."""
         return self._writer.write_journal(header, records)
 
     def finish(

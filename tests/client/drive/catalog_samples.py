@@ -113,9 +113,8 @@ def draw_world(drawn: Random) -> list[tuple[Journal, list[PlacedChunk]]]:
         if not drawn.randrange(8):
             records.append(DroppedPack(pack=pack_id(drawn.randrange(PACKS))))
         if not drawn.randrange(3):
-            pack = pack_id(drawn.randrange(PACKS)) if drawn.randrange(2) else None
             name, value = f"tag/{drawn.randrange(3)}", b"%d" % drawn.randrange(3)
-            records.append(NamedValue(name=name, value=value, seconds=drawn.randrange(9), pack=pack))
+            records.append(NamedValue(name=name, value=value, seconds=drawn.randrange(9)))
         if not drawn.randrange(3):
             records.append(SupersededCommit(id=id_of(commit_key(drawn.randrange(9)))))
         checkpoint = None if not drawn.randrange(4) else drawn.randrange(PACKS)

@@ -77,7 +77,7 @@ class Device:
     ) -> OrderId:
         """A pack with a new commit."""
         number = len(self.world.journals) + 1
-        checkpoint, records = self.state.next_journal(Epoch(epoch), drop=drop)
+        checkpoint, records = self.state.next_journal(Epoch(epoch), drop=drop, said=more)
         self.world.commits += 1
         commit = PublishedCommit(key=commit_key(self.world.commits))
         header = Header(

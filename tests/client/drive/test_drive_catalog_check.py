@@ -141,7 +141,7 @@ def test_a_pack_too_many_or_too_few_is_named() -> None:
         (journal(5, [PublishedCommit(key=commit_key(7))], checkpoint=0), {"commit", "head"}),
         (journal(5, [descriptor(1, end=70, block=2)], checkpoint=0), {"pack"}),
         (
-            journal(5, [NamedValue(name="name", value=b"x", seconds=1, pack=None)], checkpoint=0),
+            journal(5, [NamedValue(name="name", value=b"x", seconds=1)], checkpoint=0),
             {"named value"},
         ),
         (journal(5, [descriptor(0)]), {"checkpoint", "commit", "head"}),

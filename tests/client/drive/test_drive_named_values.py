@@ -1,16 +1,24 @@
 """Names, policies and tags of a drive: what was said last counts, for everybody the same."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
-from client.drive.device_samples import Device, World, pack_id
+from client.drive.device_samples import Device, World, descriptor, pack_id
 from hypothesis import given
 from hypothesis import strategies as st
 
 from grange.types import Epoch, OrderId
+from grange_client.drive import named_values
 from grange_client.drive.drive_state import DriveState, Journal, recover
-from grange_client.drive.journal import MAX_NAME_CHARACTERS, MAX_VALUE_BYTES, NamedValue, pack_record
-from grange_client.errors import BadPack
+from grange_client.drive.journal import (
+    MAX_NAME_CHARACTERS,
+    MAX_SECONDS,
+    MAX_VALUE_BYTES,
+    NamedValue,
+    pack_record,
+)
+from grange_client.errors import BadPack, DriveFull, JournalsUnread
 
 GONE_UNTIL = Epoch(30)
 
@@ -39,7 +47,7 @@ def test_what_was_said_last_counts_and_an_empty_value_takes_it_away() -> None:
     assert device.state.values == {"name": b"pictures"}
 
 
-def test_of_two_at_once_the_later_counts_and_at_one_time_the_greater_pack() -> None:
+def test_of_two_at_once_the_later_counts_and_at_one_time_the_greater_value() -> None:
     for seconds, winner in ((5, b"other"), (6, b"one")):
         world = World()
         one, other = Device(world), Device(world)
@@ -118,14 +126,12 @@ pieces = st.lists(
         name=st.sampled_from(["name", "tag/a", "tag/b"]),
         value=st.sampled_from([b"1", b"2"]),
         seconds=st.integers(0, 3),
-        pack=st.none() | st.integers(0, 3).map(pack_id),
     )
     | st.builds(
         NamedValue,
         name=st.sampled_from(["name", "tag/a"]),
         value=st.just(b""),
         seconds=st.integers(0, 3),
-        pack=st.none(),
         until=st.integers(0, 3).map(Epoch),
     ),
     max_size=3,
@@ -155,15 +161,90 @@ def test_values_add_up_in_any_order(said: list[list[NamedValue]], drawn: Random)
 @pytest.mark.parametrize(
     "record",
     [
-        NamedValue(name="", value=b"x", seconds=0, pack=None),
-        NamedValue(name="n" * (MAX_NAME_CHARACTERS + 1), value=b"x", seconds=0, pack=None),
-        NamedValue(name="new\nline", value=b"x", seconds=0, pack=None),
-        NamedValue(name="half \ud800", value=b"x", seconds=0, pack=None),
-        NamedValue(name="n", value=bytes(MAX_VALUE_BYTES + 1), seconds=0, pack=None),
-        NamedValue(name="n", value=b"x", seconds=0, pack=None, until=Epoch(1)),
+        NamedValue(name="", value=b"x", seconds=0),
+        NamedValue(name="n" * (MAX_NAME_CHARACTERS + 1), value=b"x", seconds=0),
+        NamedValue(name="new\nline", value=b"x", seconds=0),
+        NamedValue(name="half \ud800", value=b"x", seconds=0),
+        NamedValue(name="n", value=bytes(MAX_VALUE_BYTES + 1), seconds=0),
+        NamedValue(name="n", value=b"x", seconds=0, until=Epoch(1)),
     ],
     ids=["no name", "long name", "control", "surrogate", "long value", "there and gone"],
 )
 def test_what_nobody_would_read_is_not_written(record: NamedValue) -> None:
     with pytest.raises(BadPack):
         pack_record(record)
+
+
+def test_a_value_from_the_end_of_time_is_passed_by_who_has_read_all() -> None:
+    """A hostile device says the greatest value there is at the last second: the next journal that says
+    another is a checkpoint, and no checkpoint repeats what it passes. So for all that saw both."""
+    world = World()
+    hostile, owner, phone = Device(world), Device(world), Device(world)
+    owner.place()
+    for device in (hostile, phone):
+        device.sync()
+    hostile.place(more=(NamedValue(name="name", value=b"\xff" * 99, seconds=MAX_SECONDS),))
+    owner.sync()
+    assert owner.state.values["name"] == b"\xff" * 99
+    said = say(owner, "name", b"photos", seconds=7)
+    assert world.journals[said].header.checkpoint is None
+    say(owner, "name", b"pictures", seconds=8)
+    for device in (hostile, phone):
+        device.sync()
+        assert device.state.values == {"name": b"pictures"}
+    drop_oldest(phone)
+    assert recovered(world).values == phone.state.values == {"name": b"pictures"}
+
+
+def test_what_passes_a_value_is_not_written_over_what_was_not_read() -> None:
+    """The commits of a pack that cannot be read would be hidden by the checkpoint that it takes."""
+    device = Device(World())
+    device.place(more=(NamedValue(name="name", value=b"\xff", seconds=MAX_SECONDS),))
+    device.state = device.state.with_pack(descriptor(99))
+    said = device.state.new_value("name", b"y", seconds=7)
+    with pytest.raises(JournalsUnread, match="name cannot be changed now: 1 packs"):
+        device.state.next_journal(Epoch(0), said=[said])
+    assert device.state.without_packs([pack_id(99)]).next_journal(Epoch(0), said=[said])[0] is None
+    other = device.state.new_value("policy/code", b"2/4", seconds=7)
+    assert device.state.next_journal(Epoch(0), said=[other])[0] == pack_id(1)
+
+
+def test_a_flood_of_values_displaces_nothing_and_ends_with_the_next_checkpoint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the drive says of itself counts first, then what was said first; a person can be told."""
+    monkeypatch.setattr(named_values, "MAX_VALUES", 4)
+    world = World()
+    owner, hostile = Device(world), Device(world)
+    say(owner, "tag/first", b"1", seconds=5)
+    say(owner, "name", b"photos", seconds=6)
+    hostile.sync()
+    flood = [NamedValue(name=f"tag/{number}", value=b"x", seconds=10 + number) for number in range(6)]
+    hostile.place(more=tuple(flood))
+    owner.sync()
+    assert owner.state.values == {"tag/first": b"1", "name": b"photos", "tag/0": b"x", "tag/1": b"x"}
+    assert owner.state.values_left_out == ("tag/2", "tag/3", "tag/4", "tag/5")
+    with pytest.raises(DriveFull, match="as many tags"):
+        say(owner, "tag/mine", b"1", seconds=99)
+    say(owner, "policy/code", b"2/4", seconds=99)
+    say(owner, "tag/0", b"", seconds=99)
+    say(owner, "tag/mine", b"1", seconds=99)
+    drop_oldest(owner)
+    hostile.sync()
+    found = recovered(world)
+    assert found.values == owner.state.values == hostile.state.values
+    assert found.values.keys() == {"tag/first", "name", "policy/code", "tag/mine"}
+    assert found.values_left_out == ()
+
+
+@given(st.lists(st.tuples(pieces, st.booleans()), max_size=6))
+def test_whoever_says_something_is_heard(said: list[tuple[list[NamedValue], bool]]) -> None:
+    """Whatever others said before, at whatever time: what the last one says counts for all that know it."""
+    world = World()
+    device = Device(world)
+    for records, is_last in said:
+        end = [replace(one, seconds=MAX_SECONDS) for one in records] if is_last else records
+        device.place(more=tuple(end))
+    say(device, "name", b"mine", seconds=0)
+    assert device.state.values["name"] == b"mine"
+    assert recovered(world).values["name"] == b"mine"

@@ -70,14 +70,12 @@ records: st.SearchStrategy[Record] = (
         name=st.sampled_from(["name", "tag/Büro", "n" * 255]),
         value=st.binary(min_size=1, max_size=40),
         seconds=st.integers(-(1 << 63), (1 << 63) - 1),
-        pack=st.none() | hashes.map(OrderId),
     )
     | st.builds(
         NamedValue,
         name=st.just("gone"),
         value=st.just(b""),
         seconds=st.just(0),
-        pack=st.none(),
         until=epochs.map(Epoch),
     )
 )

@@ -332,8 +332,9 @@ def test_recovery_costs_what_the_journals_have(monkeypatch: pytest.MonkeyPatch) 
     assert looked_at <= 3 * 1001
 
 
-def test_a_drive_that_pretends_to_be_endless_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each journal names one more pack."""
+def test_a_drive_that_pretends_to_be_endless_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each journal names one more pack. What was read is known, and the rest is named as not looked at: a
+    hostile device must not close the drive for all others."""
     monkeypatch.setattr("grange_client.drive.drive_state.MAX_PACKS", 50)
 
     def read_journal(pack: OrderId, where: PackDescriptor | None) -> Journal:
@@ -341,5 +342,8 @@ def test_a_drive_that_pretends_to_be_endless_is_given_up(monkeypatch: pytest.Mon
         header = Header(seconds=0, device="liar", checkpoint=pack_id(1))
         return Journal(pack=pack, header=header, records=(following,))
 
-    with pytest.raises(BadPack, match="more than 50"):
-        recover([pack_id(1)], read_journal)
+    found = recover([pack_id(1)], read_journal)
+    assert len(found.state.read) == 50
+    assert [str(error) for error in found.missing.values()] == [
+        "A drive has more than 100,000 packs: this one was not looked at."
+    ]

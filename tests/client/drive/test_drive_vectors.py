@@ -156,8 +156,8 @@ def test_a_pack_is_what_its_end_and_its_journal_say() -> None:
         [4, named(b"retired")],
         [5, named(b"dropped")],
         [8, named(b"superseded")],
-        [7, "name", b"photos", 1_700_000_001, b"", 0],
-        [7, "tag/first", b"", -1, named(b"said"), 99],
+        [7, "name", b"photos", 1_700_000_001, 0],
+        [7, "tag/first", b"", -1, 99],
         [6, 1, raw(VECTORS["ids"][0]), 77],
         [6, 4, raw(VECTORS["ids"][3]), 77],
     ]

@@ -15,7 +15,14 @@ from grange.errors import Misuse
 from grange.types import Epoch
 from grange_client.drive.chunk import ChunkId
 from grange_client.drive.drive_state import DriveState
-from grange_client.drive.journal import DroppedPack, NamedValue, PackDescriptor, RetiredPack, WithdrawnCommit
+from grange_client.drive.journal import (
+    MAX_SECONDS,
+    DroppedPack,
+    NamedValue,
+    PackDescriptor,
+    RetiredPack,
+    WithdrawnCommit,
+)
 from grange_client.drive.leaning import LeaningTimes
 from grange_client.drive.retention_text import parse_retention
 from grange_client.errors import Overtaken
@@ -81,7 +88,7 @@ def test_a_lease_is_read_as_it_was_written(number: int, device: str, until: int)
     lease = Lease(number=number, device=device, until=Epoch(until))
     assert unpack_lease(lease.packed()) == lease
     following = next_lease(lease, "other", epoch=Epoch(7), grid_epochs=30)
-    assert following.number >= number
+    assert following.number == (number + 1 if number < (1 << 63) - 1 else 1)
     assert following.until == 14
     assert unpack_lease(following.packed()) == following
 
@@ -229,3 +236,24 @@ def test_more_reminders_than_are_remembered_do_not_break_the_file(tmp_path: Path
     assert "newest" in told
     assert "0" not in told
     assert KeepMemory(told=told).with_told("newest", "webhook").told["newest"] == {"mail", "webhook"}
+
+
+def test_a_lease_that_nothing_is_higher_than_stops_nobody() -> None:
+    """A hostile device takes it for ever, with the highest number, by a value from the end of time: others
+    repack as if there were none, and their lease is the one that counts then."""
+    stolen = Lease(number=(1 << 63) - 1, device="thief", until=Epoch((1 << 32) - 1))
+    said = journal(0, [NamedValue(name=LEASE_NAME, value=stolen.packed(), seconds=MAX_SECONDS)])
+    state = DriveState().with_journal(said).with_pack(descriptor(0))
+    due = pack(1, left=15, needed=0.2)
+    look = replace(view(due), lease=unpack_lease(state.values[LEASE_NAME]))
+    plan = make_plan(look, DEFAULT_POLICY)
+    action = next(one for one in plan.actions if isinstance(one, Repack))
+    job = repack_job(action, plan, look)
+    state = state.with_pack(replace(descriptor(1, end=due.end), pack=due.pack, order=due.order))
+    state = replace(state, read=state.read | {due.pack})
+    check_job(job, state, epoch=Epoch(EPOCH), publishing_epochs=1)
+    _, records = journal_records(job, state, epoch=Epoch(EPOCH), seconds=5)
+    after = state.with_journal(journal(8, records))
+    assert unpack_lease(after.values[LEASE_NAME]) == job.lease
+    with pytest.raises(Overtaken):
+        check_job(job, after, epoch=Epoch(EPOCH), publishing_epochs=1)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client_fakes import World
+from client_fakes import World, without_old_logs
 from client_trees import listing
 from test_client_tenure import keep_hash, sell_and_place
 
@@ -16,20 +16,6 @@ from grange.types import OrderId
 from grange_client.cli.output import order_json
 from grange_client.orders.plan import StoreOptions
 from grange_client.renter import Renter
-
-
-def without_old_logs(world: World, first_block: int, patch: pytest.MonkeyPatch) -> list[int]:
-    """No logs of an earlier block are given; gives the first blocks of the ranges that were."""
-    whole, given = world.market.logs_matching, list[int]()
-
-    async def newer(first: int, last: int, filters: Sequence[EventFilter]) -> list[Event]:
-        if first < first_block:
-            raise RpcError("eth_getLogs", -32701, "old data not available due to pruning")
-        given.append(first)
-        return await whole(first, last, filters)
-
-    patch.setattr(world.market, "logs_matching", newer)
-    return given
 
 
 async def test_a_home_that_slept_for_longer_than_events_are_kept_has_its_orders_and_says_what_is_missing(
