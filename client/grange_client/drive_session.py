@@ -403,6 +403,11 @@ class DriveSession:
         placed: list[PlacedPack] = []
         head = await self.renter.market.head()
         for pack in list(waiting):
+            if is_final(pack.plan, head.number) and pack.plan.unfinished.end <= head.epoch:
+                # It was placed, and is over: closed, or extended by another order. There is nothing to do.
+                waiting.remove(pack)
+                self.spool.remove(pack.order)
+                continue
             # Deep is what the chain still has: while nobody looked, a reorg may have taken it back.
             if not await self._is_there(pack):
                 continue

@@ -1,5 +1,5 @@
-"""A drive from the phrase alone, on an empty machine: all that is live, whoever wrote it and when, by what it
-takes to read what is live, and whatever a device in foreign hands says of it."""
+"""A drive from the phrase alone, on an empty machine: all that is live, by any device and at any moment, in
+requests that go with what is live, and not hidden by a device in foreign hands."""
 
 import asyncio
 from collections import Counter

@@ -270,3 +270,24 @@ async def test_what_a_reorg_took_back_is_placed_again(world: World, tmp_path: Pa
     async with session(world, tmp_path / "new") as other:
         assert set((await other.sync()).state.live_commits.values()) == {COMMIT}
         assert await read_all(other, chunks) == [b"text"]
+
+
+async def test_a_pack_whose_order_is_over_leaves_the_spool_without_a_word(world: World) -> None:
+    """Nobody ran for long: it was placed, is over and was closed. It is not placed again, and nobody is told
+    that something was given up."""
+    said: list[object] = []
+    async with session(world) as drive:
+        await drive.sync(is_new=True)
+        await write(drive, [b"text"])
+        [where] = drive.catalog.state().packs.values()
+        world.market.block = (where.end + 1) * world.market.parameters.epoch_blocks + ACCEPTED_BLOCKS
+        world.market._emit(
+            "OrderClosed",
+            {"order": where.order, "renter": world.market.renter, "refund": 0, "compensation": 0},
+        )
+        placed = len(world.market.placed)
+        drive.watch = said.append
+        assert await drive.resume() == []
+        assert drive.spool.claim_all() == []
+    assert said == []
+    assert len(world.market.placed) == placed

@@ -17,6 +17,8 @@ journal, pack           what is where, and chunks end to end with that behind th
 retention               which commits are kept, and why; retention_text: the same as a line of text
 liveness, leaning       what the kept commits need; what a new one may rely on
 drive_state             what all journals say together; recovery from the newest
+named_values            which of the values count that devices said under names
+journal_check           what of a journal can be true when it is read, by the chain
 stamp                   what a file looked like when it was read
 backup                  from what is on disk to a commit: a package of its own
 catalog                 an index of what the packs say, made again from them: what any does, and filling it

@@ -100,6 +100,14 @@ def is_ancestor(old: ChunkKey, new: ChunkKey, parents_of: Callable[[ChunkKey], I
     return old in _ancestors([new], parents_of)
 
 
+def find_newest(
+    ones: Iterable[ChunkKey], parents_of: Callable[[ChunkKey], Iterable[ChunkKey]]
+) -> list[ChunkKey]:
+    """Those of some commits from which no other of them comes, ascending. Raises BadCommit."""
+    some = set(ones)
+    return sorted(some - _ancestors([parent for one in some for parent in parents_of(one)], parents_of))
+
+
 def _ancestors(
     starts: Iterable[ChunkKey], parents_of: Callable[[ChunkKey], Iterable[ChunkKey]]
 ) -> set[ChunkKey]:

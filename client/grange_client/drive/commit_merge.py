@@ -26,20 +26,35 @@ MAX_BASES_MERGED: Final = 64
 """Merges of bases for one merge: each may have several bases itself."""
 
 CommitOf = Callable[[ChunkKey], Commit | None]
-"""A commit by its key; None if it is not kept any more."""
+"""A commit by its key; None if nothing is known of it any more."""
+IsKept = Callable[[ChunkKey], bool]
+"""Whether the tree of a commit is kept. Of one that was withdrawn its own chunk stays for a while, and says
+what it came from."""
+
+
+def always_kept(_: ChunkKey) -> bool:
+    """Where only commits are known that are kept."""
+    return True
 
 
 def merge_commits(
-    store: ChunkStore, border_secret: bytes, ours: ChunkKey, theirs: ChunkKey, commit_of: CommitOf
+    store: ChunkStore,
+    border_secret: bytes,
+    ours: ChunkKey,
+    theirs: ChunkKey,
+    commit_of: CommitOf,
+    *,
+    is_kept: IsKept = always_kept,
 ) -> Commit:
     """The commit that has what both changed; the same with the sides exchanged. For two of which none comes
     from the other.
 
-    Where a base is not kept any more, an empty tree takes its place: nothing vanishes then, what one side
-    deleted comes back, and files that differ are there twice. Raises BadCommit for one of the two that is not
-    kept, or for too long a history, BadTree, and what the store raises.
+    Where the tree of a base is not kept any more, an empty one takes its place: nothing vanishes then, what
+    one side deleted comes back, and files that differ are there twice. An older base would have a file that
+    one side put back as it was look like one that it never changed. Raises BadCommit for one of the two that
+    is not known, or for too long a history, BadTree, and what the store raises.
     """
-    merging = _Merging(store, border_secret, commit_of)
+    merging = _Merging(store, border_secret, commit_of, is_kept)
     sides = [merging.commit(key) for key in (ours, theirs)]
     newer = max(sides, key=lambda commit: (commit.time_ns, commit.device))
     return Commit(
@@ -71,6 +86,7 @@ class _Merging:
     store: ChunkStore
     border_secret: bytes
     commit_of: CommitOf
+    is_kept: IsKept
     bases_merged: int = 0
 
     def commit(self, key: ChunkKey) -> Commit:
@@ -82,7 +98,8 @@ class _Merging:
     def base(self, ones: Iterable[ChunkKey], other: ChunkKey) -> Directory:
         """The tree that some commits, merged already, and another come from."""
         keys = merge_bases(ones, other, self._parents_of)
-        bases = [commit for commit in map(self.commit_of, keys) if commit is not None]
+        known = [self.commit_of(key) for key in keys if self.is_kept(key)]
+        bases = [commit for commit in known if commit is not None]
         if not keys or len(bases) < len(keys):
             return EMPTY
         root, mark = bases[0].root, mark_of(bases[0])

@@ -32,7 +32,7 @@ from grange_client.drive.journal import (
     SupersededCommit,
     WithdrawnCommit,
 )
-from grange_client.drive.named_values import CountedValues, count_values, fits, later_value
+from grange_client.drive.named_values import DriveValues, count_values, fits, later_value
 from grange_client.errors import BadPack, DriveFull, JournalsUnread
 
 MAX_BETWEEN: Final = 16
@@ -99,7 +99,8 @@ class DriveState:
     def heads(self) -> dict[ChunkId, ChunkKey]:
         """The live commits that no other comes from: mostly one, and two where two devices wrote at once.
 
-        None if all of these were withdrawn. Who writes a commit says of its parents that they are superseded
+        None if all of these were withdrawn, or somebody said so of all: `edits.known_commits` tells then by
+        the commits. Who writes a commit says of its parents that they are superseded
         (`publish_commit`): by the commits alone one could not tell, once one in the middle is not kept.
         """
         return {one: key for one, key in self.live_commits.items() if one not in self.superseded}
@@ -147,7 +148,7 @@ class DriveState:
         return frozenset[OrderId]().union(*(named for _, named in self.checkpoints.values()))
 
     @property
-    def _counted_values(self) -> CountedValues:
+    def _counted_values(self) -> DriveValues:
         return count_values(self.named_values, self.covered_packs)
 
     @property

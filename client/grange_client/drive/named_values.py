@@ -18,7 +18,7 @@ OWN_NAMES: Final = ("name", "policy/", "keep/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CountedValues:
+class DriveValues:
     """What counts."""
 
     latest: Mapping[str, NamedValue]
@@ -32,9 +32,7 @@ def later_value(one: NamedValue, other: NamedValue) -> NamedValue:
     return max(one, other, key=lambda said: (said.seconds, said.until, said.value))
 
 
-def count_values(
-    said: Mapping[NamedValue, Collection[OrderId]], covered: Collection[OrderId]
-) -> CountedValues:
+def count_values(said: Mapping[NamedValue, Collection[OrderId]], covered: Collection[OrderId]) -> DriveValues:
     """Out of all that was said, and the packs that say it. What only packs say that are `covered` by a
     checkpoint, and no checkpoint repeats, does not count."""
     latest: dict[str, NamedValue] = {}
@@ -50,7 +48,7 @@ def fits(latest: Mapping[str, NamedValue], more: NamedValue) -> bool:
     return more.name in _fitting({**latest, more.name: more}).latest
 
 
-def _fitting(latest: Mapping[str, NamedValue]) -> CountedValues:
+def _fitting(latest: Mapping[str, NamedValue]) -> DriveValues:
     left, left_bytes = MAX_VALUES, MAX_VALUES_BYTES
     counted: dict[str, NamedValue] = {}
     left_out: list[str] = []
@@ -61,7 +59,7 @@ def _fitting(latest: Mapping[str, NamedValue]) -> CountedValues:
             left_bytes -= one.size_bytes
         else:
             left_out.append(one.name)
-    return CountedValues(latest=counted, left_out=tuple(sorted(left_out)))
+    return DriveValues(latest=counted, left_out=tuple(sorted(left_out)))
 
 
 def _rank(one: NamedValue) -> tuple[bool, bool, int, str]:

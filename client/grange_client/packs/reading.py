@@ -6,7 +6,7 @@
 Who keeps a pack now is asked when it is opened, also where the chain's old events are gone: then a journal's
 descriptor leads to it, and its farmers show its slots. What is still in the spool is read there. What does
 not open is read again, proven; a journal that mixes two versions of a pack too. What a journal says and the
-chain shows to be wrong does not count (`drive.credible`).
+chain shows to be wrong does not count (`drive.journal_check`).
 """
 
 import asyncio
@@ -26,9 +26,9 @@ from grange.types import Epoch, OrderId
 from grange_client.downloads.downloads import Downloads
 from grange_client.downloads.pack_bytes import PackBytes
 from grange_client.drive.catalog import Catalog, batches, fill
-from grange_client.drive.credible import credible_journal, find_dropped_early, packs_to_look_up
 from grange_client.drive.drive_state import Journal, Recovery
 from grange_client.drive.journal import PackDescriptor, PlacedChunk
+from grange_client.drive.journal_check import credible_journal, find_dropped_early, packs_to_look_up
 from grange_client.drive.keys import DriveKeys
 from grange_client.drive.leaning import LeaningTimes
 from grange_client.drive.pack import PackReader
@@ -156,6 +156,10 @@ class PackReading:
         """Raises the errors of the chain."""
         market, executors = self._downloads.market, self._downloads.executors
         orders = packs_to_look_up(journal, await executors.in_database(self.catalog.state))
+        listed = await executors.in_database(self._downloads.catalog.orders) if orders else []
+        for one in (known.order for known in listed):
+            if one.sealed_as in orders:
+                orders[one.sealed_as] |= {one.id}
         head = await market.head()
         ends: dict[OrderId, list[Epoch]] = {}
         for lot in batches(sorted(orders), LOOKED_UP_AT_ONCE):

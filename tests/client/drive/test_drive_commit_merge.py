@@ -13,7 +13,7 @@ from grange_client.drive.chunk import ChunkKey, ChunkType
 from grange_client.drive.commit import Commit, is_ancestor, pack_commit
 from grange_client.drive.commit_merge import mark_of, merge_commits
 from grange_client.drive.entry import Directory
-from grange_client.errors import BadCommit
+from grange_client.errors import BadChunk, BadCommit
 
 F, X, Y, Z = (file(name, b"precious " + name) for name in (b"f", b"x", b"y", b"z"))
 
@@ -44,6 +44,14 @@ class History:
         key = self.store.write(ChunkType.COMMIT, pack_commit(commit))
         self.commits[key] = commit
         return key
+
+    def lose(self, key: ChunkKey) -> None:
+        """Its tree is not kept any more, as far as no other commit has it too."""
+        others = [commit.root.key for one, commit in self.commits.items() if one != key]
+        root = self.commits[key].root.key
+        assert root is not None
+        assert root not in others
+        del self.store.contents[ChunkType.TREE, root]
 
     def files(self, key: ChunkKey) -> Paths:
         return paths_of(self.store, self.commits[key].root)
@@ -175,3 +183,32 @@ def test_a_mark_says_device_and_time(seconds: int, mark: bytes) -> None:
     """Whatever time zone this device is in, and for a clock that no calendar has."""
     commit = Commit(root=Directory(), parents=(), time_ns=seconds * 10**9, device="d")
     assert mark_of(commit) == mark
+
+
+def test_a_base_is_found_behind_commits_that_are_gone() -> None:
+    """Daily commits were thinned out between the base and a head: its tree is not there, and what it came
+    from is known. So what a side deleted stays deleted."""
+    one = History()
+    base = one.write(paths(F, X))
+    gone = one.write(paths(F, X, Y), base)
+    ours, theirs = one.write(paths(X, Y), gone), one.write(paths(F, X, Z), base)
+    one.lose(gone)
+    merged = merge_commits(one.store, SECRET, ours, theirs, one.commits.get, is_kept=lambda key: key != gone)
+    assert paths_of(one.store, merged.root) == paths(X, Y, Z)
+
+
+def test_where_the_base_itself_was_withdrawn_nothing_vanishes() -> None:
+    """Its own chunk is still there, and its tree is not: it is not read, and nobody is stuck."""
+    one = History()
+    base = one.write(paths(F, X))
+    ours, theirs = one.write(paths(X, Y), base), one.write(paths(F, X, Z), base)
+    one.lose(base)
+    sides = (ours, theirs), (theirs, ours)
+    first, second = (
+        merge_commits(one.store, SECRET, *pair, one.commits.get, is_kept=lambda key: key != base)
+        for pair in sides
+    )
+    assert first == second
+    assert paths_of(one.store, first.root) == paths(F, X, Y, Z)
+    with pytest.raises(BadChunk):
+        merge_commits(one.store, SECRET, ours, theirs, one.commits.get)

@@ -238,7 +238,7 @@ def test_a_flood_of_values_displaces_nothing_and_ends_with_the_next_checkpoint(
 
 
 @given(st.lists(st.tuples(pieces, st.booleans()), max_size=6))
-def test_whoever_says_something_is_heard(said: list[tuple[list[NamedValue], bool]]) -> None:
+def test_who_says_something_is_heard(said: list[tuple[list[NamedValue], bool]]) -> None:
     """Whatever others said before, at whatever time: what the last one says counts for all that know it."""
     world = World()
     device = Device(world)

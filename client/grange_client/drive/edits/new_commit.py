@@ -1,7 +1,8 @@
 """Commits without a disk: of a tree that was edited, and of heads that went apart. Pure.
 
     made = commit_tree(store, root, parents, time_ns=…, device=…, message=…)
-    made = merge_heads(store, border_secret, state.heads.values(), commit_of)
+    past = KnownCommits(reader, state)
+    made = merge_heads(store, border_secret, past.heads(), past.commit_of, is_kept=past.is_kept)
 
 What comes out is in the store; it is part of the drive once a journal publishes it, with `made.records`.
 """
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from grange_client.drive.chunk import ChunkKey, ChunkType
 from grange_client.drive.chunk_store import ChunkStore
 from grange_client.drive.commit import Commit, is_ancestor, pack_commit, unpack_commit
-from grange_client.drive.commit_merge import CommitOf, merge_commits
+from grange_client.drive.commit_merge import CommitOf, IsKept, always_kept, merge_commits
 from grange_client.drive.drive_state import publish_commit
 from grange_client.drive.entry import Directory
 from grange_client.drive.journal import Record
@@ -48,7 +49,12 @@ def commit_tree(
 
 
 def merge_heads(
-    store: ChunkStore, border_secret: bytes, heads: Iterable[ChunkKey], commit_of: CommitOf
+    store: ChunkStore,
+    border_secret: bytes,
+    heads: Iterable[ChunkKey],
+    commit_of: CommitOf,
+    *,
+    is_kept: IsKept = always_kept,
 ) -> list[NewCommit]:
     """The commits that make one head of several, the last of which has all; none if there is one head only.
 
@@ -59,6 +65,9 @@ def merge_heads(
 
     def known(key: ChunkKey) -> Commit | None:
         return made[key].commit if key in made else commit_of(key)
+
+    def kept(key: ChunkKey) -> bool:
+        return key in made or is_kept(key)
 
     def parents_of(key: ChunkKey) -> tuple[ChunkKey, ...]:
         commit = known(key)
@@ -72,7 +81,8 @@ def merge_heads(
         elif is_ancestor(theirs, ours, parents_of):
             pending = [ours, *rest]
         else:
-            new = _written(store, merge_commits(store, border_secret, ours, theirs, known))
+            merged = merge_commits(store, border_secret, ours, theirs, known, is_kept=kept)
+            new = _written(store, merged)
             made[new.key] = new
             pending = [new.key, *rest]
     return list(made.values())
