@@ -215,6 +215,7 @@ class DriveSession:
             await self._require_others(found.foreign)
         kept = await renter.pack_search.keeping(known)
         recovery = await self._fill({order.sealed_as: descriptor_of(order, head.number) for order in kept})
+        await renter.pack_search.note_opened(self.number, recovery.state.read)
         absent = await self._absent_of(recovery, head.epoch)
         if absent:
             missing = {pack: error for pack, error in recovery.missing.items() if pack not in absent}

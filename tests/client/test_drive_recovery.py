@@ -141,6 +141,8 @@ async def asked_by_an_empty_machine(
             synced = await drive.sync()
             assert len(synced.state.live_packs) == 2
             assert len(synced.state.live_commits) == days
+            running = [one for one in drive.renter.catalog.orders() if one.order.end > synced.head.epoch]
+            assert {one.drive for one in running} == {secret.number}, "no other command looks at them again"
             for day in (days - 1, days):
                 chunks = sealed(drive.keys, contents_of(2, 2000, seed=day))
                 assert await read_all(drive, chunks) == contents_of(2, 2000, seed=day)

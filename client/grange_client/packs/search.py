@@ -150,6 +150,13 @@ class PackSearch:
         listed = await self.executors.in_database(self.catalog.orders)
         return [one.order for one in _as_kept(listed, epoch) if one.order.sealed_as in packs]
 
+    async def note_opened(self, drive: int, packs: Collection[OrderId]) -> None:
+        """Packs of a drive whose journals were opened need not be looked at to know what they are."""
+        listed = await self.executors.in_database(self.catalog.orders)
+        new = {one.order.sealed_as for one in listed if one.drive != drive} & set(packs)
+        for pack in sorted(new):
+            await self.executors.in_database(self.catalog.note_pack, pack, drive)
+
     async def drive_of(
         self,
         order: OrderState,
