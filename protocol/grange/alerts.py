@@ -85,19 +85,25 @@ def open_channels(
     return channels
 
 
+def check_webhook(url: str) -> None:
+    """Raise Misuse, which does not say it, for a webhook that is no address."""
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise Misuse("a webhook is an address that begins with https:// or http://")
+
+
 class WebhookChannel:
     """POSTs JSON."""
 
     name = "webhook"
 
     def __init__(self, url: str, *, seconds: float = SEND_SECONDS) -> None:
-        try:
-            parts = urlsplit(url)
-            is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
-        except ValueError:
-            is_address = False
-        if not is_address:
-            raise Misuse("a webhook is an address that begins with https:// or http://")
+        """Raises Misuse for what is no address."""
+        check_webhook(url)
         self._url = url
         self._seconds = seconds
 

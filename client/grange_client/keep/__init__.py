@@ -12,9 +12,10 @@
     description the plan in words
     jobs        what goes into a new pack and its journal, and whether that still holds
     reminders   what to warn of, each once
+    alert_settings   where warnings go, of a home
     memory      what was told, what failed and what was spent, kept on this computer
     ports       what carrying it out needs from its surroundings
     run, loop   one run of it, and the service
 
-All but `memory`, `run` and `loop` is pure: values in, decisions out.
+All but `alert_settings`, `memory`, `run` and `loop` is pure: values in, decisions out.
 """

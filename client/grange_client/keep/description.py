@@ -9,7 +9,7 @@ from typing import Final
 
 from grange.times import UNKNOWN_TIME, BlockClock
 from grange.token_unit import TokenUnit
-from grange.types import OrderId
+from grange.types import Epoch, OrderId
 from grange.units import format_count, format_size
 from grange_client.keep.facts import KeptPack
 from grange_client.keep.plan import (
@@ -67,9 +67,14 @@ def describe_action(action: Action, clock: BlockClock, unit: TokenUnit) -> str:
 
 def describe_kept_until(plan: KeepPlan, clock: BlockClock) -> str:
     """How long the drive lasts once this is done: "kept until 25 Nov 2027"."""
-    if plan.kept_until is None:
+    return describe_end(plan.kept_until, clock)
+
+
+def describe_end(kept_until: Epoch | None, clock: BlockClock) -> str:
+    """The same of the first date on which something ends that is needed."""
+    if kept_until is None:
         return "nothing is kept"
-    return f"kept until {format_date(clock, plan.kept_until)}"
+    return f"kept until {format_date(clock, kept_until)}"
 
 
 def format_date(clock: BlockClock, epoch: int) -> str:

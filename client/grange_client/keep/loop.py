@@ -8,11 +8,12 @@ await loop.serve(stop)       until `stop` is set
 import asyncio
 import logging
 import random
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 from grange.errors import GrangeError
 from grange.storage.home_lock import HomeLock
+from grange.tasks import cancelled
 from grange.times import DAY_SECONDS, HOUR_SECONDS
 from grange_client.keep.run import KeepReport, KeepRun
 
@@ -56,24 +57,39 @@ class KeepLoop:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Run after run until `stop` is set; what a run raises is logged, and it is tried again."""
-        while not stop.is_set():
+
+        async def step() -> float:
             try:
-                seconds = await self.step()
+                return await self.step()
             except GrangeError as error:
                 log.warning("Keeping did not succeed, and is tried again: %s", error)
-                seconds = self._jittered(RETRY_SECONDS)
-            try:
-                async with asyncio.timeout(seconds):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+                return jittered(RETRY_SECONDS, self._draw)
+
+        await repeat(step, stop)
 
     def _wait_seconds(self, report: KeepReport) -> float:
         if report.failures or report.untold:
-            return self._jittered(RETRY_SECONDS)
+            return jittered(RETRY_SECONDS, self._draw)
         due = LONGEST_SECONDS if report.next_seconds is None else report.next_seconds
-        return self._jittered(min(LONGEST_SECONDS, max(SHORTEST_SECONDS, due)))
+        return jittered(min(LONGEST_SECONDS, max(SHORTEST_SECONDS, due)), self._draw)
 
-    def _jittered(self, seconds: float) -> float:
-        """Never earlier: what is due in an epoch is not due before it."""
-        return seconds * (1 + JITTER_PART * self._draw())
+
+async def repeat(step: Callable[[], Coroutine[Any, Any, float]], stop: asyncio.Event) -> None:
+    """Step after step until `stop` is set, each so many seconds after the last as that one said. A step that
+    is under way then is cancelled: the next run goes on where it was. Raises what a step raises."""
+    stopping = asyncio.create_task(stop.wait())
+    working: asyncio.Task[float] | None = None
+    try:
+        while not stop.is_set():
+            working = asyncio.create_task(step())
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                break
+            await asyncio.wait({stopping}, timeout=working.result())
+    finally:
+        await cancelled([stopping] if working is None else [working, stopping])
+
+
+def jittered(seconds: float, draw: Callable[[], float] = random.random) -> float:
+    """Never earlier: what is due in an epoch is not due before it."""
+    return seconds * (1 + JITTER_PART * draw())

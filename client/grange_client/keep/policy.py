@@ -1,7 +1,7 @@
 """What the owner of a drive wants of its keeping, as the drive's journals say it: values named `policy/...`.
 
-policy = read_policy(state.values)
-records = [state.new_value(name, value, seconds=...) for name, value in policy_values(policy).items()]
+policy = read_policy(state.values).policy
+records = policy_records(state, policy, seconds=..., gone_until=...)      for the next journal
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from grange.errors import Misuse
+from grange.types import Epoch
 from grange.units import MAX_SLOTS
+from grange_client.drive.drive_state import DriveState
+from grange_client.drive.journal import NamedValue
 from grange_client.drive.retention import Retention
 from grange_client.drive.retention_text import format_retention, parse_retention
 from grange_client.errors import BadRetention
@@ -84,6 +87,19 @@ def policy_values(policy: KeepPolicy) -> dict[str, bytes]:
         number = getattr(policy, name.replace("-", "_"))
         texts[name] = str(number) if number is not None else ""
     return {PREFIX + name: text.encode() for name, text in texts.items()}
+
+
+def policy_records(
+    state: DriveState, policy: KeepPolicy, *, seconds: int, gone_until: Epoch
+) -> list[NamedValue]:
+    """What a journal has to say so that this is the drive's policy; nothing where it is already. `seconds` is
+    the time now; what is taken away is said until `gone_until`."""
+    before = state.values
+    return [
+        state.new_value(name, value, seconds=seconds, gone_until=gone_until)
+        for name, value in policy_values(policy).items()
+        if before.get(name, b"") != value
+    ]
 
 
 def _read_part(name: str, raw: bytes) -> object:

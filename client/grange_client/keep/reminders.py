@@ -7,7 +7,7 @@ them. Each has a key; which channel has taken which key is remembered (`memory`)
 and what stops being due is forgotten. Pure.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import groupby
@@ -18,6 +18,7 @@ from grange.times import DAY_SECONDS, format_duration
 from grange.types import OrderId
 from grange.units import format_count, format_size
 from grange_client.keep.description import format_date
+from grange_client.keep.facts import KeptPack
 from grange_client.keep.memory import KeepMemory
 from grange_client.keep.plan import KeepPlan
 from grange_client.keep.ports import KeepLook
@@ -59,15 +60,21 @@ def reminder_days(days_left: float) -> int | None:
     return next((days for days in REMINDER_DAYS if days_left <= days), None)
 
 
-def _ending(look: KeepLook, plan: KeepPlan, outcome: KeepOutcome) -> Iterator[Alert]:
-    view, clock = look.view, look.clock
-    # Of these it is known that they are due, and they are not late.
+def find_unsecured(look: KeepLook, plan: KeepPlan, secured: Collection[OrderId]) -> list[KeptPack]:
+    """Packs that are needed and may be extended already, and end all the same: neither were they secured in
+    this run, nor is it known that they are better written again a little later."""
+    view, grid = look.view, look.view.parameters.grid_epochs
     waiting = {pack.pack for pack, _ in plan.waiting if pack.end - view.epoch > view.times.leaning_epochs}
-    ending = [
+    return [
         pack
         for pack in view.packs
-        if pack.is_needed and pack.end > view.epoch and pack.pack not in outcome.secured | waiting
+        if pack.is_needed and 0 < pack.end - view.epoch <= grid and pack.pack not in waiting | {*secured}
     ]
+
+
+def _ending(look: KeepLook, plan: KeepPlan, outcome: KeepOutcome) -> Iterator[Alert]:
+    clock = look.clock
+    ending = find_unsecured(look, plan, outcome.secured)
     for end, group in groupby(sorted(ending, key=lambda pack: pack.end), key=lambda pack: pack.end):
         packs = list(group)
         days = reminder_days(_days_to(look, end))

@@ -23,7 +23,7 @@ from grange.executors import Executors
 from grange.types import Epoch, OrderId
 from grange_client.errors import Overtaken
 from grange_client.keep.description import describe_action
-from grange_client.keep.facts import NEVER
+from grange_client.keep.facts import NEVER, KeptPack
 from grange_client.keep.jobs import repack_job
 from grange_client.keep.memory import KeepMemory, read_memory, write_memory, year_begin
 from grange_client.keep.plan import (
@@ -39,7 +39,7 @@ from grange_client.keep.plan import (
     make_plan,
 )
 from grange_client.keep.ports import KeepLook, KeepPort
-from grange_client.keep.reminders import KeepOutcome, find_due
+from grange_client.keep.reminders import KeepOutcome, find_due, find_unsecured
 
 MAX_LOOKS: Final = 16
 """So often a run looks again, because others were first or time went by."""
@@ -62,8 +62,15 @@ class KeepReport:
     """What is due to be told, here too."""
     untold: tuple[str, ...] = ()
     """Channels that failed, and why."""
+    unsecured: tuple[KeptPack, ...] = ()
+    """What is needed and ends within a grid period, and could not be extended or written again."""
     next_seconds: float | None = None
     """In how long there may be something to do again."""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether nothing that is needed is over, or ends soon."""
+        return not (self.unsecured or self.plan.shortages or self.plan.over)
 
 
 @dataclass(slots=True)
@@ -86,13 +93,15 @@ class KeepRun:
         *,
         memory_path: Path,
         channels: Sequence[AlertChannel] = (),
+        announce: Callable[[KeepPlan, KeepLook], None] = lambda plan, look: None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`now` gives seconds since 1970."""
+        """`announce` is told each plan before it is carried out. `now` gives seconds since 1970."""
         self._port = port
         self._executors = executors
         self._path = memory_path
         self._channels = tuple(channels)
+        self._announce = announce
         self._now = now
 
     async def plan(self) -> tuple[KeepPlan, KeepLook]:
@@ -127,6 +136,7 @@ class KeepRun:
             failures=failures,
             alerts=tuple(alerts),
             untold=untold,
+            unsecured=tuple(find_unsecured(look, plan, progress.secured)),
             next_seconds=_seconds_to_next(plan, look),
         )
 
@@ -135,6 +145,7 @@ class KeepRun:
         for _ in range(MAX_LOOKS):
             look = await self._port.look(_with_spent(memory, progress))
             plan = make_plan(look.view, look.policy)
+            self._announce(plan, look)
             if await self._do_all(progress, plan, look, memory):
                 break
         return plan, look

@@ -11,6 +11,7 @@ from grange.chain import Farmer, Mandate
 from grange.chain.call_sizes import EVICT, close
 from grange.chain.gas_value import GasValue
 from grange.chain.orders import OrderState, fold
+from grange.chain.registry import read_some
 from grange.chain.witnesses import find_known_order
 from grange.messages import NO_ORDER
 from grange.tasks import together
@@ -80,7 +81,7 @@ async def find_pack_orders(drive: DriveSession, packs: Collection[OrderId], epoc
 
 async def find_vacant(renter: Renter, order: OrderState) -> int:
     """How many of its slots nobody has."""
-    farmers = await renter.farmers_of(order)
+    farmers = await _farmers_now(renter, order)
     return sum(_has_no_farmer(order, slot, farmers) for slot in range(order.n))
 
 
@@ -98,8 +99,13 @@ async def find_refunds(renter: Renter, drive: int, epoch: Epoch, gas: GasValue) 
     return found
 
 
+async def _farmers_now(renter: Renter, order: OrderState) -> Mapping[FarmerId, Farmer]:
+    # Not from the directory: how they are at this moment is what is asked for.
+    return await read_some(renter.market, sorted({slot.farmer for slot in order.slots} - {NO_FARMER}))
+
+
 async def _refund(renter: Renter, order: OrderState, gas: GasValue) -> int:
-    farmers = await renter.farmers_of(order)
+    farmers = await _farmers_now(renter, order)
     size = close(order.n)
     back = 0
     for slot in order.slots:

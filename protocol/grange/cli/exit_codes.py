@@ -35,6 +35,7 @@ class ExitCode(IntEnum):
     DECLINED = 15
     DIFFERS = 16
     KEY_USED = 17
+    ENDS_SOON = 18
     INTERRUPTED = 130
     """128 and the number of SIGINT, as shells have it."""
 

@@ -16,7 +16,7 @@ from grange.types import Epoch
 from grange_client.errors import CannotExtend, OrderMissing, Overtaken
 from grange_client.keep.facts import Money
 from grange_client.keep.lease import Lease
-from grange_client.keep.loop import LOCK_NAME, LONGEST_SECONDS, RETRY_SECONDS, KeepLoop
+from grange_client.keep.loop import LOCK_NAME, LONGEST_SECONDS, RETRY_SECONDS, KeepLoop, repeat
 from grange_client.keep.memory import KeepMemory, read_memory
 from grange_client.keep.ports import KeepLook
 from grange_client.keep.reminders import reminder_days
@@ -290,3 +290,60 @@ async def test_what_a_killed_run_has_spent_counts(executors: Executors, home: Pa
         await run.step()
     assert port.asked == ["extend"]
     assert read_memory(home / "keep.json").spent == ((EPOCH, plan.actions[0].cost),)
+
+
+async def test_each_plan_is_told_before_anything_of_it_is_done(executors: Executors, home: Path) -> None:
+    port = PaperPort(look(pack(1, left=25)))
+    told: list[tuple[int, list[str]]] = []
+    run = KeepRun(
+        port,
+        executors,
+        memory_path=home / "keep.json",
+        announce=lambda plan, seen: told.append((len(plan.actions), list(port.asked))),
+        now=lambda: 0,
+    )
+    await run.step()
+    assert told == [(1, [])]
+    assert port.asked == ["extend"]
+
+
+async def test_a_run_knows_what_it_could_not_secure(executors: Executors, home: Path) -> None:
+    """What may be extended already and was not; neither what is not due, nor what had better wait."""
+    far, due = pack(1, left=200), pack(2, left=25)
+    assert (await keep_run(PaperPort(look(far, due)), executors, home).step()).is_kept
+    poor = await keep_run(PaperPort(look(far, due, money=Money(vault=0))), executors, home).step()
+    assert [one.pack for one in poor.unsecured] == [due.pack]
+    assert not poor.is_kept
+    waiting = pack(4, left=25, needed=0.3)
+    assert (await keep_run(PaperPort(look(waiting)), executors, home).step()).is_kept
+    port = PaperPort(look(due))
+    port.errors["extend"] = [CannotExtend("A farmer is away.")]
+    assert not (await keep_run(port, executors, home).step()).is_kept
+    over = await keep_run(PaperPort(look(pack(5, left=0))), executors, home).step()
+    assert not over.is_kept
+
+
+async def test_steps_are_repeated_until_it_is_told_to_end_and_one_under_way_is_cancelled() -> None:
+    stop, seen = asyncio.Event(), list[str]()
+
+    async def step() -> float:
+        seen.append("begun")
+        if len(seen) == 3:
+            stop.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                seen.append("cancelled")
+                raise
+        return 0.0
+
+    await repeat(step, stop)
+    assert seen == ["begun", "begun", "begun", "cancelled"]
+
+
+async def test_what_a_step_raises_ends_the_repeating() -> None:
+    async def step() -> float:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await repeat(step, asyncio.Event())

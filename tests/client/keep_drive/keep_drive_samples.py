@@ -47,13 +47,13 @@ async def back_up(
         state = (await drive.sync(is_new=True)).state
         after = await drive.relies_after()
         async with drive.writing(options, device="laptop") as writer:
-            result = await in_thread(lambda: _scan(drive, writer, folder, after, state))
+            result = await in_thread(lambda: scan(drive, writer, folder, after, state))
             await writer.publish(result.records, relied_on=result.relied_on)
         assert result.key is not None
         return result.key
 
 
-def _scan(
+def scan(
     drive: DriveSession, writer: DriveWriter, folder: Path, after: Epoch, state: DriveState
 ) -> BackupResult:
     base = None
