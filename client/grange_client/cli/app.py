@@ -47,6 +47,16 @@ COMMANDS: Final = {
         "terms",
         "End orders that are over: what nobody proved comes back to the vault, with compensation.",
     ),
+    "keep": (
+        "keep",
+        "Keep drives alive, until SIGTERM or Ctrl-C: extend what ends, put small packs together, let go what "
+        "no version needs, and warn before something ends.",
+    ),
+    "policy": (
+        "policy",
+        "Show how a drive is kept, or change that: which versions stay, for how long, for how much.",
+    ),
+    "alerts": ("alerts", "Show where `grange keep` warns before something ends, or change that."),
     "mandate": ("mandate", "Standing orders: anyone may extend your orders for a fee, within bounds."),
     "keys": ("keys", "Your recovery card, your passphrase, and keys of other devices."),
 }
