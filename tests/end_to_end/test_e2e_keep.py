@@ -103,7 +103,8 @@ KILL_POINTS = {
     "before it is paid": (None, b"eth_sendRawTransaction", None),
     "when it is paid, and nobody noted that": (None, None, b"eth_sendRawTransaction"),
 }
-FEW = ("before it is paid", "when it is paid, and nobody noted that")
+FEW = ("when it is paid, and nobody noted that",)
+"""In CI; the points are all tried at fakes in `tests/client/keep_drive`."""
 
 
 @pytest.mark.parametrize(

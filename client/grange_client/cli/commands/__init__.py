@@ -4,6 +4,9 @@ commands   `init`                                    init.py
            `put`, `get`                              files.py
            `ls`, `stat`, `health`                    overview.py
            `drives`                                  drives.py
+           `keep`                                    keep.py
+           `policy`                                  policy.py
+           `alerts`                                  alerts.py
            `farmers`                                 farmers.py
            `extend`, `close`                         terms.py
            `balance`, `deposit`, `withdraw`          money.py

@@ -5,6 +5,7 @@ quote     what something will cost
 order     orders and the files in them
 health    how orders are, and how likely it is that one is lost
 account   money, and the farmers of the market
+keep      what keeping will do and did; policy: how a drive is kept
 card      the recovery card, with its QR code
 tables    what all of these are made of
 
