@@ -9,6 +9,8 @@ delegates       keys that may store for an account
 mandates        standing orders, by which others extend for us
 drive           drives: versions of a folder that share what is equal
 drives          the drives of a renter, by name
+drive_backup    what is on disk into a drive
+drive_terms     for how long a drive's packs are paid for, if nobody says
 drive_session   a drive that is open on this machine
 packs           packs of drives as orders, and reading them
 keep            what lets a drive live on: what is decided; keep_drive: carried out on a drive that is open

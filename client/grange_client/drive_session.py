@@ -94,6 +94,8 @@ class PackOffer:
 
 Agree = Callable[[PackOffer], Awaitable[None]]
 """Asked before a pack is sent. Raises what speaks against it."""
+ChooseOptions = Callable[[int], Awaitable[StoreOptions]]
+"""How a pack of so many bytes is to be kept: asked when it is full."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,7 +289,7 @@ class DriveSession:
     @asynccontextmanager
     async def writing(
         self,
-        options: StoreOptions,
+        options: StoreOptions | ChooseOptions,
         *,
         device: str,
         max_spend: int | None = None,
@@ -511,7 +513,7 @@ class DriveWriter:
     def __init__(
         self,
         session: DriveSession,
-        options: StoreOptions,
+        options: StoreOptions | ChooseOptions,
         *,
         device: str,
         max_spend: int | None,
@@ -601,8 +603,11 @@ class DriveWriter:
         synced = await session.sync(is_new=True)
         checkpoint, earlier = synced.state.next_journal(synced.head.epoch, said=records)
         header = Header(seconds=int(time.time()), device=self._device, checkpoint=checkpoint)
+        options = self._options
+        if not isinstance(options, StoreOptions):
+            options = await options(draft.size_bytes)
         pack = await session.finish(
-            *(draft, header, [*earlier, *records], self._options),
+            *(draft, header, [*earlier, *records], options),
             salt=self._salt,
             relies_on=relies_on,
             max_cost=self._left,

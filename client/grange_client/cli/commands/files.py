@@ -6,7 +6,7 @@ Decides the options, when a question is asked, and how what was done is summed u
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +23,11 @@ from grange.units import MAX_SLOTS, format_count
 from grange_client.cli import output
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Confirmations, Home, Json, Verbose, Wanted
+from grange_client.cli.commands.drive_put import DrivePut, put_into_drive
+from grange_client.cli.commands.open_drive import Device
+from grange_client.cli.commands.spending import MaxSpend
+from grange_client.cli.commands.transfer_options import LimitDownload, LimitUpload, rate_of
+from grange_client.cli.drive_path import drive_path
 from grange_client.cli.screens.order import burial_text, remarks_screen
 from grange_client.cli.screens.quote import paid_besides_text, quote_screen, read_cost_screen, skipped_screen
 from grange_client.cli.screens.tables import ID_CHARACTERS, speed_text
@@ -42,16 +47,21 @@ class _Fetch:
     overwrite: bool
     max_price: str | None
     """As it was typed: how the token counts is not known yet."""
+    download_rate: int | None
     yes: bool
 
 
 @opens_keys
 def put(  # noqa: PLR0917  typer makes options of parameters
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH", help="Files and directories.", readable=False)
+        list[str],
+        typer.Argument(
+            metavar="PATH... [DRIVE:/PATH]",
+            help="Files and directories, and behind them where in a drive; - is standard input.",
+        ),
     ],
     name: Annotated[
-        str | None, typer.Option(help="What to call it; the first path's name if not given.")
+        str | None, typer.Option(help="Without a drive: what to call it; the first path's name if not given.")
     ] = None,
     k: Annotated[
         int | None, typer.Option("--k", min=1, max=MAX_SLOTS, help="Farmers needed to get it back.")
@@ -59,6 +69,20 @@ def put(  # noqa: PLR0917  typer makes options of parameters
     n: Annotated[int | None, typer.Option("--n", min=1, max=MAX_SLOTS, help="Farmers that keep it.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="How many epochs, at least.")] = None,
     until: Annotated[int | None, typer.Option(min=1, help="The epoch to keep it until, instead.")] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Leave out names like this, as in .gitignore; several times."),
+    ] = None,
+    exclude_file: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Patterns of names to leave out, one a line.")
+    ] = None,
+    one_file_system: Annotated[
+        bool, typer.Option("--one-file-system", "-x", help="Leave out what is mounted below a directory.")
+    ] = False,
+    message: Annotated[str, typer.Option("--message", "-m", help="What to say of this version.")] = "",
+    device: Device = None,
+    max_spend: MaxSpend = None,
+    limit_upload: LimitUpload = None,
     no_hand_over: Annotated[
         bool, typer.Option("--no-hand-over", help="Its farmers may not pass it on to others.")
     ] = False,
@@ -71,14 +95,68 @@ def put(  # noqa: PLR0917  typer makes options of parameters
     home: Home = None,
     verbose: Verbose = False,
 ) -> None:
-    """Store files and directories as one order, in one transaction.
+    """Store files and directories in a drive, or as one order, in one transaction.
 
-    Exits with 10 if something was left out because it could not be read or is not a file, directory or link.
+    In a drive each PATH goes below the place under its own name: `put photos main:/backup` stores
+    main:/backup/photos. Where a PATH ends with /. what is in it takes the place itself: `put photos/.
+    main:/pictures`. What the drive had there before stays in its earlier versions. What is there already is
+    not sent again. A local name that looks like a place in a drive is written ./main:.
+
+    Without --epochs and --until a drive's packs are paid for as long ahead as the market goes, with
+    --max-spend or half of what there is.
+
+    Exits with 10 if something was left out because it could not be read; of an order also if it is not a
+    file, directory or link.
     """
     if epochs is not None and until is not None:
         raise typer.BadParameter("--epochs and --until say the same thing: give one of them.")
     options = StoreOptions(k=k, n=n, epochs=epochs, until=until, name=name, allows_hand_over=not no_hand_over)
-    common.run(_put(paths, options, confirmations, dry_run, yes, as_json, home))
+    rate = rate_of(limit_upload)
+    place = drive_path(paths[-1]) if len(paths) > 1 else None
+    if place is None:
+        _require_not_given(
+            "is for a place in a drive, which stands last, like main:/photos.",
+            {
+                "--exclude": exclude,
+                "--exclude-file": exclude_file,
+                "--one-file-system": one_file_system,
+                "--message": message,
+                "--device": device,
+                "--max-spend": max_spend,
+            },
+        )
+        if any(drive_path(path) is not None for path in paths):
+            raise typer.BadParameter("A place in a drive stands last, behind what goes there.")
+        common.run(
+            _put([Path(path) for path in paths], options, confirmations, dry_run, yes, as_json, home, rate)
+        )
+        return
+    _require_not_given(
+        "is for orders: in a drive a place has a name.", {"--name": name, "--confirmations": confirmations}
+    )
+    wanted = DrivePut(
+        paths=paths[:-1],
+        place=place,
+        options=options,
+        excludes=tuple(exclude or ()),
+        exclude_files=tuple(exclude_file or ()),
+        one_file_system=one_file_system,
+        message=message,
+        device=device,
+        max_spend=max_spend,
+        upload_rate=rate,
+        dry_run=dry_run,
+        yes=yes,
+        as_json=as_json,
+    )
+    common.run(put_into_drive(wanted, home))
+
+
+def _require_not_given(why: str, options: Mapping[str, object]) -> None:
+    """Raise typer.BadParameter for the first of some options that was given."""
+    for name, value in options.items():
+        if value not in (None, False, ""):
+            raise typer.BadParameter(f"{name} {why}")
 
 
 @opens_keys
@@ -94,6 +172,7 @@ def get(  # noqa: PLR0917
     max_price: Annotated[
         str | None, typer.Option(metavar="TOKENS", help="What reading may cost at most; asks no more.")
     ] = None,
+    limit_download: LimitDownload = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Json = False,
     home: Home = None,
@@ -109,6 +188,7 @@ def get(  # noqa: PLR0917
         only=tuple(from_shown(path) for path in only or ()),
         overwrite=overwrite,
         max_price=max_price,
+        download_rate=rate_of(limit_download),
         yes=yes,
     )
     common.run(_get(fetch, as_json, home))
@@ -122,6 +202,7 @@ async def _put(  # noqa: PLR0917
     yes: bool,
     as_json: bool,
     home: Path | None,
+    upload_rate: int | None,
 ) -> None:
     async with common.renter(home) as renter:
         with common.display(renter) as display:
@@ -152,7 +233,7 @@ async def _put(  # noqa: PLR0917
             return
         if not yes:
             confirm("Store it?")
-        with common.display(renter) as display:
+        with common.display(renter) as display, renter.limits.upload.at(upload_rate):
             try:
                 stored = await renter.put(quote, display, confirmations=confirmations)
             except asyncio.CancelledError:
@@ -197,7 +278,7 @@ async def _get(fetch: _Fetch, as_json: bool, home: Path | None) -> None:
             common.err.print(read_cost_screen(plan.cost, max_price, unit))
             if allowed is None and not fetch.yes:
                 confirm("Get it?")
-        with common.display(renter) as display:
+        with common.display(renter) as display, renter.limits.download.at(fetch.download_rate):
             restored = await renter.carry_out(
                 plan, fetch.destination, overwrite=fetch.overwrite, max_price=max_price, watch=display
             )

@@ -23,6 +23,7 @@ from grange.cli.presenter import print_prose
 from grange.peer import Budget
 from grange.units import format_count
 from grange_client.cli.commands import common
+from grange_client.cli.line_meter import LineMeter
 from grange_client.cli.screens.display import Display
 from grange_client.drive.commit import MAX_DEVICE_CHARACTERS
 from grange_client.drive.drive_state import DriveState
@@ -47,6 +48,8 @@ class DriveOfCommand:
     session: DriveSession
     synced: SyncedDrive
     display: Display
+    line: LineMeter
+    """How fast content has gone to farmers."""
 
     @property
     def state(self) -> DriveState:
@@ -65,7 +68,8 @@ async def open_drive(
         limit = None if max_price is None else unit.parse(max_price)
         budget = None if limit is None else Budget(limit, hint=PAY_MORE, unit=unit)
         with common.display(renter) as display:
-            drives = Drives(renter, watch=display, budget=budget, on_wait=say_waiting)
+            line = LineMeter(display, folder=renter.home)
+            drives = Drives(renter, watch=line, budget=budget, on_wait=say_waiting)
             async with drives.open(name, writes=writes) as opened:
                 synced = opened.synced
                 if writes and (placed := await opened.session.resume()):
@@ -83,6 +87,7 @@ async def open_drive(
                     session=opened.session,
                     synced=synced,
                     display=display,
+                    line=line,
                 )
 
 

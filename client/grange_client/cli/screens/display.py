@@ -21,6 +21,7 @@ from rich.text import Text
 from grange.cli.confirm import drawn
 from grange.cli.presenter import plain_text
 from grange.listed_names import NO_NAMES, ListedNames
+from grange.times import format_duration
 from grange.token_unit import PLAIN_UNIT, TokenUnit
 from grange.transfer import events
 from grange.units import format_count, format_size
@@ -34,7 +35,9 @@ class _Amount(ProgressColumn):
             return Text()
         speed = task.finished_speed or task.speed or 0
         done = f"{format_size(task.completed)} of {format_size(task.total)}"
-        return Text(f"{done}  {format_size(speed)}/s", style="cyan")
+        left = task.time_remaining
+        still = f"  {format_duration(left)} left" if left else ""
+        return Text(f"{done}  {format_size(speed)}/s{still}", style="cyan")
 
 
 class Display:
@@ -103,6 +106,13 @@ class Display:
                 )
             case _:
                 pass
+
+    def describe(self, what: str) -> None:
+        """Say how far the step is that counts nothing; the one with these words, if there is none yet."""
+        if self._task is None:
+            self._step(what, 0)
+        else:
+            self._progress.update(self._task, description=plain_text(what))
 
     def _step(self, what: str, total_bytes: int) -> None:
         if self._task is not None:

@@ -1,0 +1,267 @@
+"""What is on disk into a drive: from paths to a commit that is published.
+
+    request = BackupRequest(sources=[Source(place=b"photos", local=b"/home/ada/photos")])
+    done = await back_up(session, request, options=options, device="laptop", agree=spending.agree)
+    measured = await measure(session, request, device="laptop")        reads all, and stores nothing
+
+The commit comes from what the drive has when this begins; heads that went apart are merged first, and the
+merge is published with it. Chunks go into packs while files are read: one that is full is placed, and what it
+has is not sent again if the rest does not come about. One event loop; files are read in a thread.
+"""
+
+import asyncio
+import os
+import select
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from threading import Event
+from typing import BinaryIO, Final, cast
+
+from grange.tasks import cancelled
+from grange.types import Epoch, OrderId
+from grange_client.drive.backup.backup import Backup, BackupResult, Base
+from grange_client.drive.backup.chunk_sink import ChunkSink, NoSink
+from grange_client.drive.backup.entries import ReadOptions, Totals
+from grange_client.drive.backup.id_set import IdSet
+from grange_client.drive.backup.known_chunks import KnownChunks
+from grange_client.drive.backup.new_chunks import NewChunks
+from grange_client.drive.backup.recent_nodes import RecentNodes
+from grange_client.drive.backup.scan import ScanOptions
+from grange_client.drive.chunk import ChunkKey, ChunkType
+from grange_client.drive.chunk_store import ChunkReader
+from grange_client.drive.commit import unpack_commit
+from grange_client.drive.drive_state import DriveState
+from grange_client.drive.edits.new_commit import merge_heads
+from grange_client.drive.journal import Record
+from grange_client.drive.views.history import read_history
+from grange_client.drive_session import MAX_PACK_BYTES, Agree, ChooseOptions, DriveSession
+from grange_client.errors import ReadingEnded
+from grange_client.orders.plan import StoreOptions
+from grange_client.packs.placing import PlacedPack
+
+STREAM_WAIT_SECONDS: Final = 0.2
+"""So often who waits for a stream looks whether it is still wanted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One thing that goes into a drive."""
+
+    place: bytes
+    """Where in the drive: names joined by `/`."""
+    local: bytes | None = None
+    """What is on disk; None for a stream."""
+    stream: BinaryIO | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupRequest:
+    """What is to be stored, and what of it."""
+
+    sources: Sequence[Source]
+    scan: ScanOptions = ScanOptions()  # noqa: RUF009  a frozen value
+    read: ReadOptions = ReadOptions()  # noqa: RUF009
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeBackup:
+    """A backup whose chunks are on their way, and that nobody knows of yet."""
+
+    result: BackupResult
+    records: tuple[Record, ...]
+    relied_on: frozenset[OrderId]
+    merged_heads: int
+    """How many heads were merged first; 0 if there was one, or none."""
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the drive is like that already."""
+        return not self.records
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedBackup:
+    """A backup that is in the drive."""
+
+    made: MadeBackup
+    placed: tuple[PlacedPack, ...]
+
+
+Progress = Callable[[Totals], object]
+"""Told in the thread that reads what was met so far."""
+
+
+async def back_up(
+    session: DriveSession,
+    request: BackupRequest,
+    *,
+    options: StoreOptions | ChooseOptions,
+    device: str,
+    agree: Agree | None = None,
+    progress: Progress = lambda totals: None,
+    told: Callable[[MadeBackup], object] = lambda made: None,
+    max_pack_bytes: int = MAX_PACK_BYTES,
+) -> PublishedBackup:
+    """Store what is on disk. `told` is called when all was read, before the last pack is offered.
+
+    Raises NothingToStore, BadPath, DiskFailed, NotReadable, PackGone, what `agree` raises, and as
+    `DriveWriter.publish`. Run again, it goes on: what was placed is not sent again.
+    """
+    state = await session.renter.executors.in_database(session.catalog.state)
+    after = await session.relies_after()
+    async with session.writing(options, device=device, agree=agree, max_pack_bytes=max_pack_bytes) as writer:
+        made = await _in_thread(
+            session, state, writer, request, after=after, device=device, progress=progress
+        )
+        told(made)
+        if made.changes_nothing:
+            return PublishedBackup(made=made, placed=tuple(writer.placed))
+        placed = await writer.publish(made.records, relied_on=made.relied_on)
+    return PublishedBackup(made=made, placed=tuple(placed))
+
+
+async def measure(
+    session: DriveSession, request: BackupRequest, *, device: str, progress: Progress = lambda totals: None
+) -> MadeBackup:
+    """Read all that a backup would, and store nothing: what would be new. Raises like `back_up`."""
+    state = await session.renter.executors.in_database(session.catalog.state)
+    after = await session.relies_after()
+    request = replace(request, read=replace(request.read, keep_stamps=False))
+    return await _in_thread(session, state, NoSink(), request, after=after, device=device, progress=progress)
+
+
+async def _in_thread(
+    session: DriveSession,
+    state: DriveState,
+    sink: ChunkSink,
+    request: BackupRequest,
+    *,
+    after: Epoch,
+    device: str,
+    progress: Progress,
+) -> MadeBackup:
+    stopped = Event()
+
+    def go_on() -> None:
+        if stopped.is_set():
+            raise ReadingEnded("The backup was broken off.")
+
+    def tell(totals: Totals) -> None:
+        go_on()
+        progress(totals)
+
+    def work() -> MadeBackup:
+        return _back_up(session, state, sink, request, after=after, device=device, go_on=go_on, progress=tell)
+
+    working = asyncio.create_task(session.in_thread(work))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        # The thread reads files: it would go on to the end of them.
+        stopped.set()
+        await cancelled([working])
+        raise
+
+
+def _back_up(
+    session: DriveSession,
+    state: DriveState,
+    sink: ChunkSink,
+    request: BackupRequest,
+    *,
+    after: Epoch,
+    device: str,
+    go_on: Callable[[], None],
+    progress: Progress,
+) -> MadeBackup:
+    def read(descriptor: int, size_bytes: int) -> bytes:
+        go_on()
+        return os.read(descriptor, size_bytes)
+
+    progress(Totals())
+    with ExitStack() as stack:
+        base, records, relied_on, reader = _merged_base(session, state, sink, after, stack)
+        backup = stack.enter_context(
+            Backup(
+                keys=session.keys,
+                catalog=session.catalog,
+                reader=reader,
+                sink=sink,
+                after=after,
+                base=base,
+                scan=request.scan,
+                options=request.read,
+                progress=progress,
+                read=read,
+            )
+        )
+        for source in request.sources:
+            if source.stream is not None:
+                backup.put_stream(cast(BinaryIO, _Stream(source.stream, go_on)), source.place)
+            elif source.local is not None:
+                backup.put_path(source.local, source.place)
+        result = backup.finish(device=device, message=request.message)
+    return MadeBackup(
+        result=result,
+        records=(*records, *result.records),
+        relied_on=relied_on | result.relied_on,
+        merged_heads=len(state.heads) if records else 0,
+    )
+
+
+class _Stream:
+    """A stream that nobody has to wait for to its end: a pipe of which the other side does nothing."""
+
+    def __init__(self, stream: BinaryIO, go_on: Callable[[], None]) -> None:
+        self._stream = stream
+        self._go_on = go_on
+        try:
+            self._descriptor: int | None = stream.fileno()
+        except OSError:
+            self._descriptor = None
+
+    def read(self, size_bytes: int) -> bytes:
+        """Some bytes; none at the end. Raises ReadingEnded, and OSError."""
+        self._go_on()
+        if self._descriptor is None:
+            return self._stream.read(size_bytes)
+        while not select.select([self._descriptor], [], [], STREAM_WAIT_SECONDS)[0]:
+            self._go_on()
+        return os.read(self._descriptor, size_bytes)
+
+
+def _merged_base(
+    session: DriveSession, state: DriveState, sink: ChunkSink, after: Epoch, stack: ExitStack
+) -> tuple[Base | None, tuple[Record, ...], frozenset[OrderId], ChunkReader]:
+    """What the drive has now, as one commit, and what to read it by; what is to be published with that, and
+    the packs that it relies on."""
+    heads: list[ChunkKey] = sorted(state.heads.values())
+    reader = session.chunks
+    if not heads:
+        return None, (), frozenset(), reader
+    if len(heads) == 1:
+        [key] = heads
+        return (
+            Base(key=key, commit=unpack_commit(reader.read(ChunkType.COMMIT, key))),
+            (),
+            frozenset(),
+            reader,
+        )
+    history = read_history(reader, state)
+    for one in state.heads:
+        if one in history.unreadable:
+            # Without it, what it has would be gone from the drive.
+            raise history.unreadable[one]
+    known = {one.key: one.commit for one in history.commits}
+    chunks_known = KnownChunks(session.catalog, after=after)
+    seen = stack.enter_context(IdSet())
+    executor = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="grange-merge"))
+    chunks = NewChunks(session.keys, chunks_known, seen, sink, executor)
+    nodes = stack.enter_context(RecentNodes(chunks, reader))
+    made = merge_heads(nodes, session.keys.border_secret, heads, known.get)
+    chunks.finish()
+    records = tuple(record for one in made for record in one.records)
+    return Base(key=made[-1].key, commit=made[-1].commit), records, chunks_known.relied_on, nodes
