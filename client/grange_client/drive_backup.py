@@ -67,7 +67,7 @@ class BackupRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MadeBackup:
+class BackupDraft:
     """A backup whose chunks are on their way, and that nobody knows of yet."""
 
     result: BackupResult
@@ -86,8 +86,13 @@ class MadeBackup:
 class PublishedBackup:
     """A backup that is in the drive."""
 
-    made: MadeBackup
+    made: BackupDraft
     placed: tuple[PlacedPack, ...]
+
+    @property
+    def cost(self) -> int:
+        """What its packs cost, in base units."""
+        return sum(one.order.cost for one in self.placed)
 
 
 Progress = Callable[[Totals], object]
@@ -100,19 +105,23 @@ async def back_up(
     *,
     options: StoreOptions | ChooseOptions,
     device: str,
+    max_spend: int | None = None,
     agree: Agree | None = None,
     progress: Progress = lambda totals: None,
-    told: Callable[[MadeBackup], object] = lambda made: None,
+    told: Callable[[BackupDraft], object] = lambda made: None,
     max_pack_bytes: int = MAX_PACK_BYTES,
 ) -> PublishedBackup:
-    """Store what is on disk. `told` is called when all was read, before the last pack is offered.
+    """Store what is on disk, for `max_spend` base units at most. `told` is called when all was read, before
+    the last pack is offered.
 
     Raises NothingToStore, BadPath, DiskFailed, NotReadable, PackGone, what `agree` raises, and as
     `DriveWriter.publish`. Run again, it goes on: what was placed is not sent again.
     """
     state = await session.renter.executors.in_database(session.catalog.state)
     after = await session.relies_after()
-    async with session.writing(options, device=device, agree=agree, max_pack_bytes=max_pack_bytes) as writer:
+    async with session.writing(
+        options, device=device, max_spend=max_spend, agree=agree, max_pack_bytes=max_pack_bytes
+    ) as writer:
         made = await _in_thread(
             session, state, writer, request, after=after, device=device, progress=progress
         )
@@ -125,7 +134,7 @@ async def back_up(
 
 async def measure(
     session: DriveSession, request: BackupRequest, *, device: str, progress: Progress = lambda totals: None
-) -> MadeBackup:
+) -> BackupDraft:
     """Read all that a backup would, and store nothing: what would be new. Raises like `back_up`."""
     state = await session.renter.executors.in_database(session.catalog.state)
     after = await session.relies_after()
@@ -142,7 +151,7 @@ async def _in_thread(
     after: Epoch,
     device: str,
     progress: Progress,
-) -> MadeBackup:
+) -> BackupDraft:
     stopped = Event()
 
     def go_on() -> None:
@@ -153,7 +162,7 @@ async def _in_thread(
         go_on()
         progress(totals)
 
-    def work() -> MadeBackup:
+    def work() -> BackupDraft:
         return _back_up(session, state, sink, request, after=after, device=device, go_on=go_on, progress=tell)
 
     working = asyncio.create_task(session.in_thread(work))
@@ -176,7 +185,7 @@ def _back_up(
     device: str,
     go_on: Callable[[], None],
     progress: Progress,
-) -> MadeBackup:
+) -> BackupDraft:
     def read(descriptor: int, size_bytes: int) -> bytes:
         go_on()
         return os.read(descriptor, size_bytes)
@@ -204,7 +213,7 @@ def _back_up(
             elif source.local is not None:
                 backup.put_path(source.local, source.place)
         result = backup.finish(device=device, message=request.message)
-    return MadeBackup(
+    return BackupDraft(
         result=result,
         records=(*records, *result.records),
         relied_on=relied_on | result.relied_on,
@@ -256,7 +265,7 @@ def _merged_base(
             # Without it, what it has would be gone from the drive.
             raise history.unreadable[one]
     known = {one.key: one.commit for one in history.commits}
-    chunks_known = KnownChunks(session.catalog, after=after)
+    chunks_known = KnownChunks(session.catalog, after=after, rely=sink.rely)
     seen = stack.enter_context(IdSet())
     executor = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="grange-merge"))
     chunks = NewChunks(session.keys, chunks_known, seen, sink, executor)

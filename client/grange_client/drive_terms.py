@@ -1,6 +1,6 @@
 """For how long a drive's packs are paid for, if nobody says: as long as the market and the money go.
 
-    choose = LongestTerm(renter, options, most=max_spend)
+    choose = TermChoice(renter, options, most=max_spend)
     async with session.writing(choose, device="laptop") as writer: ...
 
 The last date of the calendar is tried first, then earlier ones: as long as the farmers that would be chosen
@@ -28,7 +28,7 @@ async def _none() -> int:
 
 
 @dataclass(slots=True, kw_only=True)
-class LongestTerm:
+class TermChoice:
     """Chooses the term of the packs of one command, with the first of them."""
 
     renter: Renter

@@ -6,7 +6,7 @@ commands/       a function for each command
 guidance        what to correct, for errors of the chain (`grange.cli` has the words and exit codes)
 group           help, and what to say of a command that does not exist
 card_source     a recovery card that is given to a command
-line_meter      how fast content goes to farmers on this line, so far
+upload_rate      how fast content goes to farmers on this line, so far
 drive_path      a place in a drive, as it is typed
 screens/        what a person sees
 output          what a program gets; drive_output: of drives

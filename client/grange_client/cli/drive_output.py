@@ -13,7 +13,7 @@ from grange_client.orders.order_storing import OrderQuote
 
 
 def stored_json(
-    place: DrivePath, done: PublishedBackup, clock: BlockClock, *, spent: int, seconds: float
+    place: DrivePath, done: PublishedBackup, clock: BlockClock, *, seconds: float
 ) -> dict[str, Any]:
     """What was stored in a drive; nothing is placed where nothing changed."""
     orders = [one.order for one in done.placed]
@@ -26,7 +26,7 @@ def stored_json(
         "sent_wire_bytes": sum(order.geometry.slot_bytes * order.geometry.n for order in orders),
         "end": end,
         "end_time": None if end is None else int(clock.time_of_epoch(end)),
-        "cost": str(spent),
+        "cost": str(done.cost),
         "seconds": seconds,
     }
 

@@ -9,7 +9,7 @@ import pytest
 from test_client_cli import Machine, fits, machine
 
 from grange.cli.exit_codes import ExitCode
-from grange_client.cli.commands import drive_put
+from grange_client.cli.commands import backup
 from grange_client.errors import BadPath, NothingToStore, OverSpendingLimit, UnknownDrive
 
 __all__ = ["machine"]
@@ -144,7 +144,7 @@ def test_standard_input_is_a_file(machine: Machine, monkeypatch: pytest.MonkeyPa
     """Under the whole path that is given."""
     (tmp_path / "dump").write_bytes(b"select 1;\n" * 1000)
     with (tmp_path / "dump").open("rb") as stream:
-        monkeypatch.setattr(drive_put, "standard_input", lambda: stream)
+        monkeypatch.setattr(backup, "standard_input", lambda: stream)
         done = put(machine, "-", "main:/dumps/today.sql")
     assert (done["files"], done["bytes"], done["path"]) == (1, 10_000, "dumps/today.sql")
 
@@ -177,7 +177,7 @@ def test_packs_are_placed_while_files_are_read(
     machine: Machine, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Asked once, when the first is full, with what all may cost at most; the limit holds at each."""
-    monkeypatch.setattr(drive_put, "MAX_PACK_BYTES", 100_000)
+    monkeypatch.setattr(backup, "MAX_PACK_BYTES", 100_000)
     for number in range(6):
         (tree / f"{number}").write_bytes(os.urandom(60_000))
     asked = machine("put", tree, "main:", *CODE, stdin="n\n")

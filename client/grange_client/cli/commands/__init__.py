@@ -1,7 +1,7 @@
 """What a renter types, a function each; typer reads the options off their parameters.
 
 commands   `init`                                    init.py
-           `put`, `get`                              files.py; into a drive: drive_put.py;
+           `put`, `get`                              files.py; into a drive: backup.py;
                                                      how fast: transfer_options.py
            `ls`, `stat`, `health`                    overview.py
            `drives`                                  drives.py

@@ -22,8 +22,8 @@ from grange.tasks import together
 from grange.units import MAX_SLOTS, format_count
 from grange_client.cli import output
 from grange_client.cli.commands import common
+from grange_client.cli.commands.backup import BackupOptions, put_into_drive
 from grange_client.cli.commands.common import Confirmations, Home, Json, Verbose, Wanted
-from grange_client.cli.commands.drive_put import DrivePut, put_into_drive
 from grange_client.cli.commands.open_drive import Device
 from grange_client.cli.commands.spending import MaxSpend
 from grange_client.cli.commands.transfer_options import LimitDownload, LimitUpload, rate_of
@@ -134,7 +134,7 @@ def put(  # noqa: PLR0917  typer makes options of parameters
     _require_not_given(
         "is for orders: in a drive a place has a name.", {"--name": name, "--confirmations": confirmations}
     )
-    wanted = DrivePut(
+    wanted = BackupOptions(
         paths=paths[:-1],
         place=place,
         options=options,

@@ -23,8 +23,8 @@ from grange.cli.presenter import print_prose
 from grange.peer import Budget
 from grange.units import format_count
 from grange_client.cli.commands import common
-from grange_client.cli.line_meter import LineMeter
 from grange_client.cli.screens.display import Display
+from grange_client.cli.upload_rate import UploadRate
 from grange_client.drive.commit import MAX_DEVICE_CHARACTERS
 from grange_client.drive.drive_state import DriveState
 from grange_client.drive_session import DriveSession, SyncedDrive
@@ -48,7 +48,7 @@ class DriveOfCommand:
     session: DriveSession
     synced: SyncedDrive
     display: Display
-    line: LineMeter
+    line: UploadRate
     """How fast content has gone to farmers."""
 
     @property
@@ -59,16 +59,27 @@ class DriveOfCommand:
 
 @asynccontextmanager
 async def open_drive(
-    home: Path | None, name: str, *, writes: bool = False, max_price: str | None = None
+    home: Path | None,
+    name: str,
+    *,
+    writes: bool = False,
+    max_price: str | None = None,
+    upload_rate: int | None = None,
+    download_rate: int | None = None,
 ) -> AsyncIterator[DriveOfCommand]:
-    """Open a drive by its name. Reading costs no more than `max_price`, as it was typed. Raises
-    UnknownDrive, WrongDriveKey, OverBudget and the errors of the chain."""
+    """Open a drive by its name. Reading costs no more than `max_price`, as it was typed; the rates are in
+    bytes a second. Raises UnknownDrive, WrongDriveKey, OverBudget and the errors of the chain."""
     async with common.renter(home) as renter:
         unit = renter.market.unit
         limit = None if max_price is None else unit.parse(max_price)
         budget = None if limit is None else Budget(limit, hint=PAY_MORE, unit=unit)
-        with common.display(renter) as display:
-            line = LineMeter(display, folder=renter.home)
+        limits = renter.limits
+        with (
+            common.display(renter) as display,
+            limits.upload.at(upload_rate),
+            limits.download.at(download_rate),
+        ):
+            line = UploadRate(display, folder=renter.home)
             drives = Drives(renter, watch=line, budget=budget, on_wait=say_waiting)
             async with drives.open(name, writes=writes) as opened:
                 synced = opened.synced

@@ -16,14 +16,14 @@ from grange_client.drive.backup.changes import Changes
 from grange_client.drive.backup.entries import Totals
 from grange_client.drive.backup.scan import ScanRemarks
 from grange_client.drive.chunk import id_of
-from grange_client.drive_backup import MadeBackup, PublishedBackup
+from grange_client.drive_backup import BackupDraft, PublishedBackup
 from grange_client.drive_session import PackOffer
 from grange_client.files.scan import shown
 from grange_client.orders.order_storing import OrderQuote
 from grange_client.renter import Renter
 
 
-def new_facts(made: MadeBackup) -> list[tuple[str, str]]:
+def new_facts(made: BackupDraft) -> list[tuple[str, str]]:
     """What is new, once all was read."""
     result = made.result
     facts = [

@@ -30,16 +30,16 @@ from grange_client.cli.screens import backup as screens
 from grange_client.drive.backup.entries import ReadOptions, Totals
 from grange_client.drive.backup.filters import Filters
 from grange_client.drive.backup.scan import Scan, ScanOptions, ScanRemarks
-from grange_client.drive_backup import BackupRequest, MadeBackup, Source, back_up, measure
+from grange_client.drive_backup import BackupDraft, BackupRequest, Source, back_up, measure
 from grange_client.drive_session import MAX_PACK_BYTES, PackOffer
-from grange_client.drive_terms import LongestTerm
+from grange_client.drive_terms import TermChoice
 from grange_client.errors import NothingToStore
 from grange_client.files.scan import Kind, base_name, shown
 from grange_client.orders.plan import StoreOptions
 
 STREAM: Final = "-"
 SHOW_SECONDS: Final = 0.2
-"""So often what is read is shown anew."""
+"""So often what is read is shown again."""
 CHUNK_RECORD_BYTES: Final = 64
 """What a chunk takes in a journal, and a little more."""
 JOURNAL_BYTES: Final = 16 << 10
@@ -47,7 +47,7 @@ JOURNAL_BYTES: Final = 16 << 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DrivePut:
+class BackupOptions:
     """What was asked for."""
 
     paths: Sequence[str]
@@ -104,11 +104,13 @@ class DrivePut:
         )
 
 
-async def put_into_drive(put: DrivePut, home: Path | None) -> None:
+async def put_into_drive(put: BackupOptions, home: Path | None) -> None:
     """Do it, and say what was done. Raises typer.Exit with LEFT_OUT if not all could be read."""
     request = put.request()
-    async with open_drive(home, put.place.drive, writes=not put.dry_run) as drive:
-        command = _Put(put, request, drive)
+    async with open_drive(
+        home, put.place.drive, writes=not put.dry_run, upload_rate=put.upload_rate
+    ) as drive:
+        command = _BackupRun(put, request, drive)
         document = await (command.measure() if put.dry_run else command.store())
     if put.as_json:
         common.print_json(document)
@@ -121,10 +123,10 @@ async def put_into_drive(put: DrivePut, home: Path | None) -> None:
         raise typer.Exit(ExitCode.LEFT_OUT)
 
 
-class _Put:
+class _BackupRun:
     """One command, with its drive open."""
 
-    def __init__(self, put: DrivePut, request: BackupRequest, drive: DriveOfCommand) -> None:
+    def __init__(self, put: BackupOptions, request: BackupRequest, drive: DriveOfCommand) -> None:
         self._put = put
         self._request = request
         self._drive = drive
@@ -132,12 +134,12 @@ class _Put:
         self._begun = time.monotonic()
         self._shown = 0.0
         self._totals = Totals()
-        self._made: MadeBackup | None = None
+        self._made: BackupDraft | None = None
         self._full_packs = 0
         self.lines: list[str] = []
         self.remarks: ScanRemarks | None = None
         unit = drive.renter.market.unit
-        self._term = LongestTerm(
+        self._term = TermChoice(
             renter=drive.renter,
             options=put.options,
             most=None if put.max_spend is None else unit.parse(put.max_spend),
@@ -156,21 +158,21 @@ class _Put:
             facts=self._facts,
             quiet=put.as_json,
         )
-        with drive.renter.limits.upload.at(put.upload_rate):
-            try:
-                done = await back_up(
-                    drive.session,
-                    self._request,
-                    options=self._term,
-                    device=self._device,
-                    agree=spending.agree,
-                    progress=self._progress(),
-                    told=self._note,
-                    max_pack_bytes=MAX_PACK_BYTES,
-                )
-            except asyncio.CancelledError:
-                say(screens.broken_off_text(spending.packs))
-                raise
+        try:
+            done = await back_up(
+                drive.session,
+                self._request,
+                options=self._term,
+                device=self._device,
+                max_spend=spending.limit,
+                agree=spending.agree,
+                progress=self._progress(),
+                told=self._note,
+                max_pack_bytes=MAX_PACK_BYTES,
+            )
+        except asyncio.CancelledError:
+            say(screens.broken_off_text(spending.packs))
+            raise
         await drive.renter.executors.on_disk(drive.line.remember)
         with alone():
             await common.warn_of_limits(drive.renter)
@@ -178,9 +180,9 @@ class _Put:
         self.remarks = done.made.result.remarks
         seconds = max(1e-3, time.monotonic() - self._begun)
         self.lines = screens.stored_lines(
-            put.place, done, clock, seconds=seconds, spent=drive.renter.market.unit.rounded_up(spending.spent)
+            put.place, done, clock, seconds=seconds, spent=drive.renter.market.unit.rounded_up(done.cost)
         )
-        return drive_output.stored_json(put.place, done, clock, spent=spending.spent, seconds=seconds)
+        return drive_output.stored_json(put.place, done, clock, seconds=seconds)
 
     async def measure(self) -> dict[str, object]:
         """What it would cost, and the JSON of that; nothing is stored."""
@@ -246,7 +248,7 @@ class _Put:
             self._left_bytes = max(0, total - self._totals.size_bytes)
         return -(-self._left_bytes // MAX_PACK_BYTES)
 
-    def _note(self, made: MadeBackup) -> None:
+    def _note(self, made: BackupDraft) -> None:
         self._made = made
         if made.result.new.compressor_failures:
             count = format_count(made.result.new.compressor_failures, "chunk")

@@ -1,6 +1,6 @@
 """How fast content goes to farmers on this line: measured while it goes, and remembered for the next time.
 
-    line = LineMeter(display, folder=home)          a listener that hands on all that it hears
+    line = UploadRate(display, folder=home)          a listener that hands on all that it hears
     line.seconds_for(size_bytes)                    None if nothing was ever sent from this home
     line.remember()
 
@@ -25,7 +25,7 @@ LEAST_BYTES: Final = MIB
 MAX_RATE: Final = 1 << 50
 
 
-class LineMeter:
+class UploadRate:
     """Hears what happens, and how long sending takes. In the event loop."""
 
     def __init__(
