@@ -38,7 +38,7 @@ from grange_client.drive.drive_state import DriveState, Recovery
 from grange_client.drive.edits.names import name_of, rename
 from grange_client.drive.journal import Header, PackDescriptor, Record
 from grange_client.drive.keys import DriveKeys, DriveSecret
-from grange_client.drive.leaning import LeaningTimes, safe_packs
+from grange_client.drive.leaning import LeaningTimes, chunk_pages, safe_packs
 from grange_client.drive.sqlite_catalog import SqliteCatalog
 from grange_client.errors import (
     BadManifest,
@@ -547,6 +547,10 @@ class DriveWriter:
         they are stored again. Raises DiskFailed."""
         self._relied.add(places)
 
+    def rely_on_packs(self, packs: Collection[OrderId]) -> None:
+        """The same of packs in which nobody looked what is needed: all of them is stored again."""
+        self._relied.whole_packs.update(packs)
+
     def add(self, chunk: SealedChunk | StoredChunk) -> None:
         """One more chunk, in a thread. Where a pack is full, waits until it is placed. Raises HomeForgetful,
         and as `DriveSession.finish` and `DriveSession.place`."""
@@ -658,10 +662,18 @@ class DriveWriter:
 
     def _copy_from(self, error: PackGone, epoch: Epoch) -> set[OrderId]:
         """In a thread: add what has to be copied; the packs that have the rest."""
-        session, instead, known = self._session, set[OrderId](), set[OrderId]()
+        session, instead = self._session, set[OrderId]()
+        whole = error.packs & self._relied.whole_packs
+        known = set(whole)
+
+        def needed() -> Iterator[Place]:
+            yield from self._relied.in_packs(error.packs - whole)
+            for pack in sorted(whole):
+                for page in chunk_pages(session.catalog, pack):
+                    yield from (Place(pack=pack, chunk=chunk) for chunk in page)
 
         def places() -> Iterator[Place]:
-            for batch in batches(self._relied.in_packs(error.packs), BATCH):
+            for batch in batches(needed(), BATCH):
                 ids = [place.chunk.id for place in batch]
                 safe = safe_packs(session.catalog, ids, epoch=epoch, times=session.times)
                 instead.update(safe.values())

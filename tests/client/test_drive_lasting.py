@@ -13,6 +13,7 @@ from client.test_drive_session import (
     LONG,
     add_all,
     back_up,
+    read_all,
     restored,
     session,
     write,
@@ -206,6 +207,23 @@ async def test_what_goes_and_is_nowhere_any_more_is_said(world: World, tree: Pat
         await other.sync()
         await in_thread(partial(restored, other, new.key, tmp_path / "back"))
     assert (tmp_path / "back" / "tree" / "photo-3").read_bytes() == (tree / "photo-3").read_bytes()
+
+
+async def test_of_a_pack_in_which_nobody_looked_all_is_stored_again(world: World, tmp_path: Path) -> None:
+    """A long file that is as it was is in some packs, and which chunks it has there was not asked."""
+    contents = contents_of(4, 20_000)
+    async with session(world) as drive:
+        await drive.sync(is_new=True)
+        chunks, _ = await write(drive, contents, options=LONG)
+        [old] = drive.catalog.state().packs
+        await publish_elsewhere(world, tmp_path / "other", [RetiredPack(pack=old)])
+        async with drive.writing(LONG, device="laptop") as writer:
+            writer.rely_on_packs({old})
+            placed = await writer.publish([PublishedCommit(key=COMMIT)], relied_on={old})
+        assert len(placed) == 2
+        copied = {one.id for one in drive.catalog.chunks_of(placed[0].descriptor.pack)}
+        assert copied == {one.id for one in chunks}
+        assert await read_all(drive, chunks) == contents
 
 
 # What may be spent.

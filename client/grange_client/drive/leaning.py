@@ -89,7 +89,7 @@ def chunks_to_copy(
     going = frozenset(packs)
     safe = {pack for pack, where in state.leanable_packs.items() if pack not in going and where.end > after}
     for pack in sorted(going):
-        for page in _pages(catalog, pack, marking):
+        for page in chunk_pages(catalog, pack, marking):
             places = catalog.find([chunk.id for chunk in page])
             for chunk in page:
                 there = places.get(chunk.id, ())
@@ -112,7 +112,10 @@ def _position(place: Place) -> tuple[OrderId, int]:
     return place.pack, place.chunk.offset_bytes
 
 
-def _pages(catalog: Catalog, pack: OrderId, marking: Marking) -> Iterator[list[PlacedChunk]]:
+def chunk_pages(
+    catalog: Catalog, pack: OrderId, marking: Marking | None = None
+) -> Iterator[list[PlacedChunk]]:
+    """The chunks of a pack as they stand there, with a marking the live ones alone. Raises CatalogChanged."""
     after = -1
     while page := catalog.chunks_of(pack, after=after, live_in=marking):
         yield page

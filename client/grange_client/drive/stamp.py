@@ -3,6 +3,7 @@
     size, mtime, ctime, inode, device      of the file, as the system says
     read_seconds                           when its content was read, since 1970
     content                                the chunks that it was made of then
+    packs                                  where all of these were found, of a file with lists
 
 A changed file may have its old size and mtime: package managers and `cp -a` set them. Nobody sets ctime, and
 a file that is replaced has another inode; so all of them count. Where these change by themselves (some
@@ -20,13 +21,18 @@ from typing import Any, Final, Self
 
 import msgpack
 
+from grange.types import OrderId
 from grange_client.drive.content import REFERENCE_BYTES, Content, Reference, check_content
 from grange_client.drive.entry import NANOSECONDS
+from grange_client.drive.journal import HASH_BYTES
 from grange_client.errors import BadTree
 
 COARSEST_CLOCK_NS: Final = 2 * NANOSECONDS
 """File systems keep times as roughly as this."""
+MAX_PACKS: Final = 4096
+"""Of a file that is in more of them it is not noted which."""
 _FIELDS: Final = 10
+"""And one more of a file whose packs are known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +76,9 @@ class StampedFile:
     content: Content
     read_seconds: int
     """When: what was read long ago may be read again, whatever its stamp says."""
+    packs: tuple[OrderId, ...] = ()
+    """All chunks of a file with lists are in these: as long as they are there, no list has to be read to know
+    that. Empty where that was not seen yet."""
     seen_day: int | None = field(default=None, compare=False)
     """The day with which a catalog has it; None if it is in none."""
 
@@ -87,6 +96,8 @@ def pack_stamped(file: StampedFile) -> bytes:
         content.level,
         b"".join(one.packed() for one in content.references),
     ]
+    if 0 < len(file.packs) <= MAX_PACKS:
+        row.append(b"".join(file.packs))
     packed: bytes = msgpack.packb(row, use_bin_type=True)
     return packed
 
@@ -97,7 +108,10 @@ def unpack_stamped(raw: bytes, *, seen_day: int | None = None) -> StampedFile:
         row: Any = msgpack.unpackb(raw, max_ext_len=0)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise BadTree(f"The stamp of a file cannot be read: {error}.") from error
-    if not isinstance(row, list) or len(row) != _FIELDS or not isinstance(row[-1], bytes):
+    if not isinstance(row, list) or len(row) not in (_FIELDS, _FIELDS + 1):
+        raise BadTree("The stamp of a file has other fields than there are.")
+    packs = row.pop() if len(row) > _FIELDS else b""
+    if not isinstance(row[-1], bytes) or not isinstance(packs, bytes) or len(packs) % HASH_BYTES:
         raise BadTree("The stamp of a file has other fields than there are.")
     if not all(type(number) is int for number in row[:-1]) or len(row[-1]) % REFERENCE_BYTES:
         raise BadTree("The stamp of a file has something else where a number should be.")
@@ -115,5 +129,6 @@ def unpack_stamped(raw: bytes, *, seen_day: int | None = None) -> StampedFile:
         ),
         content=content,
         read_seconds=read_seconds,
+        packs=tuple(OrderId(packs[at : at + HASH_BYTES]) for at in range(0, len(packs), HASH_BYTES)),
         seen_day=seen_day,
     )

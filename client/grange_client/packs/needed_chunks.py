@@ -31,6 +31,8 @@ class NeededChunks:
 
     def __init__(self) -> None:
         self._lock = Lock()
+        self.whole_packs: set[OrderId] = set()
+        """Of these it is not known which chunks are needed: any of them may be."""
         with _translated():
             self._db = open_temporary(_TABLES, cache_kib=_CACHE_KIB, any_thread=True)
 

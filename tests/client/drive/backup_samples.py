@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from client.drive.catalog_samples import descriptor, journal
 from client.drive.drive_samples import drive_keys
 from client.drive.memory_catalog import MemoryCatalog
 
-from grange.types import Epoch
+from grange.types import Epoch, OrderId
 from grange_client.drive.backup.backup import Backup, BackupResult, Base
 from grange_client.drive.backup.scan import ScanOptions
 from grange_client.drive.catalog import Catalog, Place
@@ -43,6 +43,7 @@ class PackedDrive:
         self.base: Base | None = None
         self.relied: set[ChunkId] = set()
         """What backups were told to be there already."""
+        self.relied_packs: set[OrderId] = set()
         self.packs = 0
         self.reads = 0
 
@@ -51,6 +52,9 @@ class PackedDrive:
 
     def rely(self, places: Sequence[Place]) -> None:
         self.relied |= {place.chunk.id for place in places}
+
+    def rely_on_packs(self, packs: Collection[OrderId]) -> None:
+        self.relied_packs |= set(packs)
 
     def read(self, chunk_type: ChunkType, key: ChunkKey, *, shared: bool = False) -> bytes:
         self.reads += 1

@@ -6,7 +6,7 @@ import os
 import random
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from client.drive.restore_samples import on_disk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from grange.types import Epoch
+from grange.types import Epoch, OrderId
 from grange_client.drive.backup.backup import Backup, BackupResult
 from grange_client.drive.backup.changes import Change
 from grange_client.drive.backup.chunk_sink import NoSink
@@ -29,8 +29,9 @@ from grange_client.drive.backup.entries import PUT_AGAIN_DAYS, ReadOptions
 from grange_client.drive.backup.filters import Filters
 from grange_client.drive.backup.scan import ScanOptions
 from grange_client.drive.catalog import Place
-from grange_client.drive.chunk import ChunkType, SealedChunk
+from grange_client.drive.chunk import ChunkKey, ChunkType, SealedChunk
 from grange_client.drive.chunker import GEAR_BYTES, Chunker, Hole, Zeros
+from grange_client.drive.content import chunks_of, read_references
 from grange_client.drive.restore import restore
 from grange_client.drive.sqlite_catalog import SqliteCatalog
 from grange_client.errors import BadPath, DiskFailed, NothingToStore
@@ -712,6 +713,9 @@ def test_a_sink_that_fails_ends_the_backup(tmp_path: Path) -> None:
         def rely(self, places: Sequence[Place]) -> None:
             pass
 
+        def rely_on_packs(self, packs: Collection[OrderId]) -> None:
+            pass
+
     with pytest.raises(OSError, match="No space"):
         PackedDrive().backup(tmp_path, sink=Full())
 
@@ -766,3 +770,33 @@ def test_what_is_restored_is_what_was_backed_up(tmp_path: Path) -> None:
     assert (again.changes.changed, again.changes.count) == (2, 2)
     assert before is not None
     assert again.root.size_bytes == before.commit.root.size_bytes
+
+
+def test_of_a_long_file_that_is_as_it_was_no_list_is_read(tmp_path: Path) -> None:
+    """It is noted in which packs all of it is: as long as they are there, nothing is asked of farmers. When
+    one of them goes, what was in it is stored again."""
+    make(tmp_path, {"large": random.Random(1).randbytes(60_000)})
+    drive = PackedDrive()
+    with small_chunks():
+        drive.backup(tmp_path)
+        [(_, entry)] = [pair for pair in drive.entries().items() if pair[0] == b"home/large"]
+        assert entry.content.level
+        lists = {one.key for kind, one in chunks_of(drive, entry.content) if kind is ChunkType.LIST}
+        for is_first in (True, False):
+            read: list[ChunkKey] = []
+            real = drive.read
+
+            def noted(kind: ChunkType, key: ChunkKey, *, shared: bool = False) -> bytes:
+                read.append(key)  # noqa: B023  used before the next turn
+                return real(kind, key, shared=shared)  # noqa: B023
+
+            with patch.object(drive, "read", noted):
+                result = drive.backup(tmp_path)
+            assert result.key is None
+            assert result.relied_on == {descriptor(1).pack}
+            assert bool(lists & set(read)) == is_first
+        assert drive.relied_packs == {descriptor(1).pack}
+        drive.retire(1)
+        result = drive.backup(tmp_path)
+        assert result.totals.read_files == 1
+        assert drive.sent_of(ChunkType.DATA) == len([*read_references(drive, entry.content)])

@@ -10,6 +10,7 @@ from client.drive.catalog_samples import commit_key, stamped_file
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grange.types import OrderId
 from grange_client.drive.content import Content, Reference
 from grange_client.drive.stamp import (
     COARSEST_CLOCK_NS,
@@ -38,14 +39,19 @@ def stamp_of(path: Path) -> Stamp:
     return Stamp.of(os.lstat(path))
 
 
-@given(stamps, SECONDS, st.lists(st.integers(1, 4 << 20), max_size=16))
-def test_a_stamped_file_comes_back(stamp: Stamp, read_seconds: int, sizes: list[int]) -> None:
+@given(stamps, SECONDS, st.lists(st.integers(1, 4 << 20), max_size=16), st.integers(0, 3))
+def test_a_stamped_file_comes_back(stamp: Stamp, read_seconds: int, sizes: list[int], packs: int) -> None:
     """With times before 1970 and after 2262, too."""
     references = tuple(
         Reference(key=commit_key(place), size_bytes=size, shared=bool(size % 2))
         for place, size in enumerate(sizes)
     )
-    file = StampedFile(stamp=stamp, content=Content(references=references), read_seconds=read_seconds)
+    file = StampedFile(
+        stamp=stamp,
+        content=Content(references=references),
+        read_seconds=read_seconds,
+        packs=tuple(OrderId(bytes([number]) * 32) for number in range(packs)),
+    )
     assert unpack_stamped(pack_stamped(file)) == file
 
 
@@ -58,6 +64,8 @@ def test_a_stamped_file_comes_back(stamp: Stamp, read_seconds: int, sizes: list[
         msgpack.packb([1] * 9 + [b"x"]),
         msgpack.packb([True] * 9 + [b""]),
         msgpack.packb([1] * 9 + [b""]),
+        msgpack.packb([1] * 9 + [b"", b"x" * 31]),
+        msgpack.packb([1] * 9 + [b"", 1]),
         msgpack.packb([1] * 8 + [0, bytes(40)]),
         pack_stamped(stamped_file(3)) + b"\0",
     ],

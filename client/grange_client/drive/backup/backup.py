@@ -127,7 +127,7 @@ class Backup:
         self._tell = tell
         self._now_ns = now_ns
         self._root = base.commit.root if base is not None else EMPTY
-        self._known = KnownChunks(catalog, after=after, rely=sink.rely)
+        self._known = KnownChunks(catalog, after=after, rely=sink.rely, rely_on_packs=sink.rely_on_packs)
         self._resources = ExitStack()
         executor = self._resources.enter_context(
             ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1), thread_name_prefix="grange-chunks")

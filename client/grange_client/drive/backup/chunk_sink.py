@@ -1,8 +1,9 @@
 """Where new chunks go: into packs, or nowhere where only their number is asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from grange.types import OrderId
 from grange_client.drive.catalog import Place
 from grange_client.drive.chunk import SealedChunk
 
@@ -16,6 +17,9 @@ class ChunkSink(Protocol):
     def rely(self, places: Sequence[Place]) -> None:
         """These are not added, since they are in packs already: what is made needs them there."""
 
+    def rely_on_packs(self, packs: Collection[OrderId]) -> None:
+        """Of these it needs some chunks, and has not looked which."""
+
 
 class NoSink:
     """Takes chunks and forgets them."""
@@ -24,4 +28,7 @@ class NoSink:
         """Nothing becomes of it."""
 
     def rely(self, places: Sequence[Place]) -> None:
+        """Nor of this."""
+
+    def rely_on_packs(self, packs: Collection[OrderId]) -> None:
         """Nor of this."""

@@ -6,11 +6,12 @@ week must not make a retention rule forget what is on it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
 from grange.errors import UserError
+from grange.types import OrderId
 from grange_client.drive.backup.file_contents import FileContents, FileRead
 from grange_client.drive.backup.known_chunks import KnownChunks
 from grange_client.drive.backup.local_file import FileUnread
@@ -20,7 +21,7 @@ from grange_client.drive.chunk import id_of
 from grange_client.drive.chunk_store import ChunkReader
 from grange_client.drive.content import Content, chunks_of
 from grange_client.drive.entry import NANOSECONDS, NO_CONTENT, Directory, TreeEntry
-from grange_client.drive.stamp import Stamp, StampedFile
+from grange_client.drive.stamp import MAX_PACKS, Stamp, StampedFile
 from grange_client.drive.tree import find_path, walk
 from grange_client.files.scan import MODE_BITS, Kind
 
@@ -131,34 +132,41 @@ class EntryBuilder:
         found: dict[bytes, FileRead | StampedFile | FileUnread] = {
             local: file
             for local, file in same.items()
-            if (
-                self._is_long_known(file.content)
-                if file.content.level
-                else all(ids[one.key] in known for one in file.content.references)
-            )
+            if not file.content.level and all(ids[one.key] in known for one in file.content.references)
         }
-        old = {
-            local: file
-            for local, file in stamped.items()
-            if local in found and (file.seen_day or 0) <= self._day - PUT_AGAIN_DAYS
-        }
-        if old and options.keep_stamps:
-            self._catalog.put_stamped(old, day=self._day)
+        put_again: dict[bytes, StampedFile] = {}
+        for local, file in same.items():
+            if file.content.level:
+                packs = self._packs_of(file)
+                if packs is not None:
+                    found[local] = file
+                    if packs != file.packs and len(packs) <= MAX_PACKS:
+                        put_again[local] = replace(file, packs=packs)
+        for local, file in same.items():
+            if local in found and (file.seen_day or 0) <= self._day - PUT_AGAIN_DAYS:
+                put_again.setdefault(local, file)
+        if put_again and options.keep_stamps:
+            self._catalog.put_stamped(put_again, day=self._day)
         return found
 
-    def _is_long_known(self, content: Content) -> bool:
-        """Whether all chunks of a file with lists are there, as far as it can be found out."""
-        chunks = chunks_of(self._reader, content)
+    def _packs_of(self, file: StampedFile) -> tuple[OrderId, ...] | None:
+        """Where all chunks of a file with lists are, as far as it can be found out; None if some are not."""
+        if file.packs and self._known.are_there(file.packs):
+            return file.packs
+        packs: set[OrderId] = set()
+        chunks = chunks_of(self._reader, file.content)
         while True:
             try:
                 batch = {id_of(one.key) for _, one in islice(chunks, BATCH)}
             except UserError:
                 # A list is not to be had. The file may be on this disk still.
-                return False
+                return None
             if not batch:
-                return True
-            if not self._known.among(batch).issuperset(batch):
-                return False
+                return tuple(sorted(packs))
+            places = self._known.places_of(batch)
+            if len(places) < len(batch):
+                return None
+            packs.update(place.pack for place in places.values())
 
     def _read(
         self,

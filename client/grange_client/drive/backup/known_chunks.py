@@ -22,10 +22,12 @@ class KnownChunks:
         *,
         after: Epoch,
         rely: Callable[[Sequence[Place]], object] = lambda places: None,
+        rely_on_packs: Callable[[Collection[OrderId]], object] = lambda packs: None,
     ) -> None:
         """A pack counts if it is paid for beyond `after`. `rely` is told where the chunks are that were
-        found."""
+        found, `rely_on_packs` of packs that have what was not looked up."""
         self._rely = rely
+        self._rely_on_packs = rely_on_packs
         self._catalog = catalog
         leanable = catalog.state().leanable_packs
         self._leanable = frozenset(pack for pack, where in leanable.items() if where.end > after)
@@ -38,8 +40,12 @@ class KnownChunks:
 
     def among(self, ids: Collection[ChunkId]) -> set[ChunkId]:
         """Those of the chunks that are there. Raises what the catalog raises."""
+        return set(self.places_of(ids))
+
+    def places_of(self, ids: Collection[ChunkId]) -> dict[ChunkId, Place]:
+        """The same, with a place of each. Raises what the catalog raises."""
         if not ids or not self._leanable:
-            return set()
+            return {}
         found: dict[ChunkId, Place] = {}
         for one, places in self._catalog.find(ids).items():
             # Places are by pack: of several the same each time, so that few packs are relied on.
@@ -48,4 +54,12 @@ class KnownChunks:
                 self._relied_on.add(place.pack)
                 found[one] = place
         self._rely(list(found.values()))
-        return set(found)
+        return found
+
+    def are_there(self, packs: Collection[OrderId]) -> bool:
+        """Whether one may rely on all of these packs, and on whatever is in them; then that is done."""
+        if not self._leanable.issuperset(packs):
+            return False
+        self._relied_on.update(packs)
+        self._rely_on_packs(packs)
+        return True
