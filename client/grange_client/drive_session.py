@@ -65,6 +65,7 @@ from grange_client.packs.reading import PackReading
 from grange_client.packs.search import AT_ONCE, WhoseDrive
 from grange_client.packs.spool import PackDraft, Spool, is_final
 from grange_client.packs.spool_file import NO_JOB, PackPlan, SpooledPack
+from grange_client.packs.tree_cache import TREES_NAME, TreeCache
 from grange_client.renter import Renter
 
 FOLDER_NAME: Final = "drives"
@@ -129,6 +130,7 @@ class DriveSession:
         catalog: SqliteCatalog,
         spool: Spool,
         packs: PackReading,
+        trees: TreeCache | None,
         whose: WhoseDrive,
         watch: Listener,
         budget: Budget | None,
@@ -139,7 +141,7 @@ class DriveSession:
         self.catalog = catalog
         self.spool = spool
         self.packs = packs
-        self.chunks = PackChunks(packs)
+        self.chunks = PackChunks(packs, trees)
         self.renter = renter
         self.watch = watch
         self.new_name = new_name
@@ -165,7 +167,10 @@ class DriveSession:
         folder = home / FOLDER_NAME / str(secret.number)
         await renter.executors.on_disk(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
         spool = Spool(folder / SPOOL_NAME)
-        with SqliteCatalog.open(folder / CATALOG_NAME, keys=keys, domain=renter.market.domain) as catalog:
+        with (
+            SqliteCatalog.open(folder / CATALOG_NAME, keys=keys, domain=renter.market.domain) as catalog,
+            TreeCache.open(folder / TREES_NAME) as trees,
+        ):
             packs = renter.read_packs(keys, catalog, spool=spool, budget=budget, watch=watch)
             try:
                 yield cls(
@@ -175,6 +180,7 @@ class DriveSession:
                     catalog=catalog,
                     spool=spool,
                     packs=packs,
+                    trees=trees,
                     whose=whose_drive(renter.identity, last_known=secret.number, more={secret.number: keys}),
                     new_name=new_name,
                     watch=watch,

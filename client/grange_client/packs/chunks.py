@@ -26,6 +26,7 @@ from grange_client.drive.chunk_store import FetchedChunk, WantedChunk
 from grange_client.errors import BadChunk, ChunkMissing, NotEnoughMoney, ReadingEnded, SourceChanged
 from grange_client.packs.ranges import MAX_RANGE_BYTES, ChunkRange, chunk_ranges
 from grange_client.packs.reading import PackReading
+from grange_client.packs.tree_cache import TreeCache
 
 LOT_CHUNKS: Final = 4 * BATCH
 """So many chunks are put into order at a time."""
@@ -41,8 +42,10 @@ WantedRange = ChunkRange[WantedChunk]
 class PackChunks:
     """The chunks of one drive, as `chunk_store.ChunkSource` has it."""
 
-    def __init__(self, packs: PackReading) -> None:
+    def __init__(self, packs: PackReading, trees: TreeCache | None = None) -> None:
+        """`trees` has those that were read before, on this disk."""
         self._packs = packs
+        self._trees = trees
         self._lock = Lock()
         self._cache: OrderedDict[tuple[ChunkType, ChunkKey], bytes] = OrderedDict()
         self._cached_bytes = 0
@@ -58,6 +61,9 @@ class PackChunks:
                 self._cache.move_to_end((chunk_type, key))
                 return content
         wanted = WantedChunk(type=chunk_type, key=key, shared=shared)
+        if (content := self._at_hand(wanted)) is not None:
+            self._remember(chunk_type, key, content)
+            return content
         places = self._packs.catalog.find([id_of(key)]).get(id_of(key), ())
         content = self._read_anywhere(wanted, places)
         if chunk_type is not ChunkType.DATA:
@@ -74,6 +80,13 @@ class PackChunks:
             yield from self._fetch_lot(lot)
 
     def _fetch_lot(self, lot: Sequence[WantedChunk]) -> Iterator[FetchedChunk]:
+        missing: list[WantedChunk] = []
+        for wanted in lot:
+            if (content := self._at_hand(wanted)) is None:
+                missing.append(wanted)
+            else:
+                yield FetchedChunk(wanted=wanted, content=content)
+        lot = missing
         places: dict[ChunkId, tuple[Place, ...]] = {}
         for some in batches({id_of(one.key) for one in lot}, BATCH):
             places |= self._packs.catalog.find(some)
@@ -137,7 +150,7 @@ class PackChunks:
             content = None
             if raw is not None:
                 try:
-                    content = self._open(wanted, one.part(raw, chunk))
+                    content = self._opened(wanted, one.part(raw, chunk))
                 except BadChunk:
                     content = None
             if content is not None:
@@ -172,9 +185,27 @@ class PackChunks:
             if (raw := self._packs.read_near(pack, offset, size)) is not None:
                 return self._open(wanted, raw)
         try:
-            return self._open(wanted, self._packs.read(pack, offset, size))
+            return self._opened(wanted, self._packs.read(pack, offset, size))
         except BadChunk:
-            return self._open(wanted, self._packs.read(pack, offset, size, proven=True))
+            return self._opened(wanted, self._packs.read(pack, offset, size, proven=True))
+
+    def _at_hand(self, wanted: WantedChunk) -> bytes | None:
+        """The content of a chunk that was read before; None if it was not."""
+        if self._trees is None or wanted.type is ChunkType.DATA:
+            return None
+        if (sealed := self._trees.get(id_of(wanted.key))) is None:
+            return None
+        try:
+            return self._open(wanted, sealed)
+        except BadChunk:
+            self._trees.forget(id_of(wanted.key))
+            return None
+
+    def _opened(self, wanted: WantedChunk, raw: bytes) -> bytes:
+        content = self._open(wanted, raw)
+        if self._trees is not None and wanted.type is not ChunkType.DATA:
+            self._trees.put(id_of(wanted.key), raw)
+        return content
 
     def _open(self, wanted: WantedChunk, raw: bytes) -> bytes:
         return self._scope(wanted).open(wanted.type, wanted.key, raw)
