@@ -1,4 +1,4 @@
-"""Trees on this disk: read from farmers once, believed only if they open, and not more than a most of them."""
+"""Trees on this disk: read from farmers once, believed only if they open, and no more than a most of them."""
 
 from pathlib import Path
 
