@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from grange.chain import CallReverted, Chain, Farmer, Head
+from grange.chain import Chain, Farmer, Head, TransactionReverted
 from grange.chain.market_pins import read_pins
 from grange.types import Epoch, FarmerId, OrderId
 from grange.units import format_count
@@ -262,7 +262,7 @@ class Renewal(Tale[Outcome]):
         chain = devnet.chain
         try:
             asked = [one for one in fleet.farmers if await chain.rate_at(one.farmer, head.epoch)]
-        except CallReverted:
+        except TransactionReverted:
             return  # the epoch went by
         first = head.epoch * chain.parameters.epoch_blocks
         proven = {event.args["farmer"] for event in await chain.logs(first, head.number, ["Proven"])}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from e2e_gate import Gate
 
 from grange.chain import Farmer
-from grange.types import Epoch, FarmerId
+from grange.types import FarmerId
 from grange_devnet.fleet import FarmerProcess
 from grange_node.repair.repairer import Repairer
 
@@ -34,11 +34,11 @@ class Doors:
             }
             on_chain = repairer.view.market.farmers
 
-            async def behind_doors(epoch: Epoch) -> dict[FarmerId, Farmer]:
-                known = await on_chain(epoch)
-                return known | {
-                    farmer: replace(known[farmer], endpoint=gate.url) for farmer, gate in gates.items()
-                }
+            async def behind_doors() -> list[Farmer]:
+                return [
+                    replace(one, endpoint=gates[one.id].url) if one.id in gates else one
+                    for one in await on_chain()
+                ]
 
             repairer.view.market.farmers = behind_doors  # type: ignore[method-assign]
             yield cls(gates=gates)

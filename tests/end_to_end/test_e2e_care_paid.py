@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from e2e_command import grange
 from e2e_gate import Gate
 from e2e_repair import piece_files
 from e2e_town import PARAMETERS, Town, eventually, stored
 from e2e_tree import plain_file
 
 from grange.chain import calls
+from grange.layout import Geometry
 from grange.peer import PaymentChannels
 from grange.reads import READ_THIRDS, is_open
+from grange.token_unit import PLAIN_UNIT
 from grange.types import FarmerId, Slot
-from grange.units import GIB, TOKEN, egress_rounded_up
+from grange.units import GIB, TOKEN, egress_rounded_up, rate_rounded_up
 from grange_client.orders.pending import Stored
 from grange_client.orders.plan import StoreOptions
+from grange_client.renter import Renter
 from grange_devnet import Devnet
 from grange_devnet.engines import missing_reason
 from grange_devnet.fleet import FarmerProcess, Fleet, FleetOptions
@@ -37,6 +42,9 @@ payer leaves."""
 ROTTEN = range(4)
 FUNDS = 20 * TOKEN
 TOO_DEAR = "Reading on would cost more"
+EPOCHS = 60
+STORED = StoreOptions(k=K, n=FARMERS, epochs=EPOCHS)
+NO_MORE = Fraction(0)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -63,10 +71,17 @@ class Patient:
     stored: Stored
 
     @classmethod
-    async def of(cls, shop: Town, folder: Path, number: int) -> Patient:
-        """The farm of this number, with a slot of a new order that all have proven once."""
+    async def of(cls, shop: Town, folder: Path, number: int, *, others_ask: Fraction = NO_MORE) -> Patient:
+        """The farm of this number, with a slot of a new order that all have proven once. The others have
+        signed that a piece of it costs this share of what the slot is worth. They cannot ask for more
+        later."""
         source = plain_file(folder / "one.bin", FEW_MB, seed=number)
-        placed = await stored((await shop.person()).config, source, StoreOptions(k=K, n=FARMERS, epochs=60))
+        config = (await shop.person()).config
+        if others_ask:
+            async with Renter.open(config) as renter:
+                quote = await renter.quote([source], STORED)
+            await _ask(shop, number, others_ask, quote.geometry)
+        placed = await stored(config, source, STORED)
         await shop.devnet.faucet(shop.farmers[number].address, tokens=FUNDS)
         await shop.quiet()
         return cls(town=shop, farmer=shop.farmers[number], stored=placed)
@@ -142,15 +157,6 @@ class Patient:
 
         await eventually(has_said, f"the farm says {what!r}")
 
-    async def others_ask(self, piece_price: int) -> None:
-        """From now on the others offer a piece for so much."""
-        per_gib = piece_price * GIB // self.stored.order.geometry.piece_bytes
-        for other in self.others:
-            known = await self.town.on_chain(other)
-            offer = replace(known.offer, egress_price_per_gib=per_gib)
-            update = calls.update_farmer(other.farmer, endpoint=known.endpoint, offer=offer)
-            await self.town.sender(self.town.operator(other)).send(update)
-
 
 async def test_what_is_mended_is_paid_for_once_through_kills_and_restarts(shop: Town, tmp_path: Path) -> None:
     """Two pieces of others for each of ours. The second time its vouchers go on from where they were, and the
@@ -181,10 +187,8 @@ async def test_what_is_mended_is_paid_for_once_through_kills_and_restarts(shop: 
 async def test_a_slot_that_is_not_worth_its_mending_is_given_up_and_nothing_is_paid(
     shop: Town, tmp_path: Path
 ) -> None:
-    sick = await Patient.of(shop, tmp_path, 2)
+    sick = await Patient.of(shop, tmp_path, 2, others_ask=Fraction(1))
     chain, order = shop.chain, sick.stored.order
-    await sick.others_ask(await sick.worth())
-    await shop.quiet()
     vault = await chain.vault(sick.farmer.address)
     await sick.falls_ill(*range(order.geometry.segments))
     await sick.until_said(TOO_DEAR)
@@ -206,9 +210,7 @@ async def test_rot_that_is_charged_for_costs_no_more_than_the_slot_through_resta
 ) -> None:
     """All the others send wrong bytes, and ask a quarter of the slot's worth for each piece. They are left
     ill: this test is the last."""
-    sick = await Patient.of(shop, tmp_path, 1)
-    await sick.others_ask(await sick.worth() // 4)
-    await shop.quiet()
+    sick = await Patient.of(shop, tmp_path, 1, others_ask=Fraction(1, 4))
     for other in sick.others:
         for path in piece_files(other, sick.stored.order.id):
             rot(path)
@@ -223,6 +225,18 @@ async def test_rot_that_is_charged_for_costs_no_more_than_the_slot_through_resta
     await sick.farmer.start()
     await sick.until_said(TOO_DEAR, times=2)
     assert sick.spent() == spent == sum(sick.signed().values()) - before
+
+
+async def _ask(shop: Town, number: int, share: Fraction, geometry: Geometry) -> None:
+    """All but this one offer a piece for a share of what a slot is worth on the day on which it is placed."""
+    rate = rate_rounded_up(STORAGE_TOKENS * TOKEN, geometry.slot_bytes)
+    worth = (shop.chain.parameters.collateral_epochs + EPOCHS) * rate
+    asked = PLAIN_UNIT.number(int(share * worth) * GIB // geometry.piece_bytes)
+    for other in [one for index, one in enumerate(shop.farmers) if index != number]:
+        await other.stop()
+        ran = await grange("farm", "update", "--egress-price", asked, "--home", other.home)
+        assert ran.code == 0, ran
+        await other.start()
 
 
 def rot(path: Path) -> None:
