@@ -18,7 +18,7 @@ from grange.cli.exit_codes import ExitCode
 from grange.cli.presenter import explain, present
 from grange.errors import GrangeError
 from grange.memory import keep_freed_memory
-from grange_client.cli.group import CommandGroup, show_version, use_plain_types
+from grange_client.cli.group import CommandGroup, show_version, use_plain_types, use_whole_paragraphs
 from grange_client.cli.guidance import guidance
 from grange_client.cli.loading import leaving_at_once, resume_collector
 from grange_client.cli.plugins import PLUGINS, add_plugins, as_command, asked_command
@@ -94,6 +94,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 use_plain_types()
+use_whole_paragraphs()
 
 
 @app.callback()

@@ -6,6 +6,7 @@ Decides words only; leaves the commands to `cli` and `plugins`. The library show
 
 from difflib import get_close_matches
 from importlib.metadata import version
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any, get_args
 
@@ -103,6 +104,27 @@ def use_plain_types() -> None:
         (argument, "get_usage_pieces", _usage_pieces),
     ):
         setattr(of, name, replacement)
+
+
+def use_whole_paragraphs() -> None:
+    """Fill the lines of help for the terminal's width, in every command's help, those of plugins too. The
+    library keeps the line breaks of the source in all paragraphs but the first."""
+    for kind in (core.TyperCommand, core.TyperGroup):
+        kind.__init__ = _with_whole_paragraphs(kind.__init__)
+
+
+def _with_whole_paragraphs(original: Any) -> Any:
+    def make(self: Any, *args: Any, **options: Any) -> None:
+        if isinstance(said := options.get("help"), str):
+            options["help"] = "\n\n".join(map(_whole, cleandoc(said).split("\n\n")))
+        original(self, *args, **options)
+
+    return make
+
+
+def _whole(paragraph: str) -> str:
+    is_laid_out = paragraph.startswith("\b") or "\n " in paragraph or "\n- " in paragraph
+    return paragraph if is_laid_out else paragraph.replace("\n", " ")
 
 
 def _plain_type(option: Any, original: Any, ctx: Any) -> str | None:
