@@ -109,8 +109,8 @@ def use_plain_types() -> None:
 def use_whole_paragraphs() -> None:
     """Fill the lines of help for the terminal's width, in every command's help, those of plugins too. The
     library keeps the line breaks of the source in all paragraphs but the first."""
-    for kind in (core.TyperCommand, core.TyperGroup):
-        kind.__init__ = _with_whole_paragraphs(kind.__init__)
+    for of, name in ((core.TyperCommand, "__init__"), (core.TyperGroup, "__init__")):
+        setattr(of, name, _with_whole_paragraphs(getattr(of, name)))
 
 
 def _with_whole_paragraphs(original: Any) -> Any:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 
@@ -20,7 +21,7 @@ def test_lines_of_help_are_broken_where_the_terminal_ends(command: list[str]) ->
         env=os.environ | {"COLUMNS": str(WIDTH)},
     ).stdout
     prose = shown.partition("╭")[0].partition("Usage:")[2].split("\n")[1:]
-    pairs = [(line.strip(), after.split()) for line, after in zip(prose, prose[1:], strict=False)]
+    pairs = [(line.strip(), after.split()) for line, after in pairwise(prose)]
     broken = [line for line, after in pairs if line and after and len(line) + 1 + len(after[0]) < WIDTH - 2]
     assert len(prose) > 1
     assert not broken
