@@ -11,6 +11,7 @@ drive           drives: versions of a folder that share what is equal
 drives          the drives of a renter, by name
 drive_backup    what is on disk into a drive
 drive_terms     for how long a drive's packs are paid for, if nobody says
+drive_editing   an edit of a drive without a disk, published
 drive_session   a drive that is open on this machine
 packs           packs of drives as orders, and reading them
 keep            what lets a drive live on: what is decided; keep_drive: carried out on a drive that is open

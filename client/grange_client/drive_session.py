@@ -47,6 +47,7 @@ from grange_client.errors import (
     NotReadable,
     OrderMissing,
     OverSpendingLimit,
+    Overtaken,
     PackGone,
     PlaceFailed,
     SourceChanged,
@@ -569,18 +570,25 @@ class DriveWriter:
         (draft or self._begin()).add(chunk)
 
     async def publish(
-        self, records: Sequence[Record], *, relied_on: Collection[OrderId] = ()
+        self,
+        records: Sequence[Record],
+        *,
+        relied_on: Collection[OrderId] = (),
+        before_placing: Callable[[], Awaitable[None]] | None = None,
     ) -> list[PlacedPack]:
         """Say these in the journal of the last pack, and place it; all packs that it took.
 
         They rely on chunks in the packs `relied_on`. Where such a pack was let go meanwhile, what the writer
-        was told to `rely` on in it is copied from its farmers first; PackGone if that cannot be had. Raises
-        as `DriveSession.finish` and `DriveSession.place`.
+        was told to `rely` on in it is copied from its farmers first; PackGone if that cannot be had. What
+        `before_placing` raises as Overtaken, when all farmers have signed, gives the pack up. Raises as
+        `DriveSession.finish` and `DriveSession.place`.
         """
         if self._draft is None and not records:
             return self.placed
         relies_on = {*relied_on, *(one.descriptor.pack for one in self.placed)}
-        await self._place([*records, *await self._name()], relies_on, is_last=True)
+        await self._place(
+            [*records, *await self._name()], relies_on, is_last=True, before_placing=before_placing
+        )
         return self.placed
 
     def close(self) -> None:
@@ -605,7 +613,12 @@ class DriveWriter:
         return [rename(state, session.new_name, seconds=int(time.time()))]
 
     async def _place(
-        self, records: Sequence[Record], relies_on: Collection[OrderId], *, is_last: bool
+        self,
+        records: Sequence[Record],
+        relies_on: Collection[OrderId],
+        *,
+        is_last: bool,
+        before_placing: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         session, executors = self._session, self._session.renter.executors
         draft = self._draft if self._draft is not None else await executors.on_disk(self._begin)
@@ -626,17 +639,24 @@ class DriveWriter:
         )
         self._draft = None
         with pack:
-            self.placed.append(await self._place_whole(pack))
+            try:
+                self.placed.append(await self._place_whole(pack, before_placing))
+            except Overtaken:
+                # Placed later, it would do the same once more, beside what the caller does now.
+                session.spool.remove(pack.order)
+                raise
         self._opened.close()
 
-    async def _place_whole(self, pack: SpooledPack) -> PlacedPack:
+    async def _place_whole(
+        self, pack: SpooledPack, before_placing: Callable[[], Awaitable[None]] | None
+    ) -> PlacedPack:
         session = self._session
         for _ in range(MAX_COPIED):
             try:
-                return await session.place(pack)
+                return await session.place(pack, before_placing=before_placing)
             except PackGone as error:
                 pack = await self._store_again(pack, error)
-        return await session.place(pack)
+        return await session.place(pack, before_placing=before_placing)
 
     async def _store_again(self, pack: SpooledPack, error: PackGone) -> SpooledPack:
         """Place what a pack relies on and was let go, in packs of their own; the pack itself stays as farmers

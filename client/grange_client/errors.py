@@ -13,6 +13,7 @@
     |  |- BadName              an order cannot be called that
     |  |- BadPath              a path is not written as `stat --files` writes it
     |  |- BadPattern           a pattern of names to leave out that means nothing
+    |  |- BadTime              a time that is written in no way that is read, or is in no calendar
     |  |- SourceChanged        a file changed while it was being stored
     |  |- WouldOverwrite       a file is in the way of what is being fetched
     |  |- UnknownOrder         no order has that name
@@ -133,6 +134,12 @@ class BadPath(UserError, Misuse):
 
 class BadPattern(UserError, Misuse):
     """A pattern of names to leave out that means nothing."""
+
+    category = Category.USAGE
+
+
+class BadTime(UserError, Misuse):
+    """A time that cannot be read, or is in no calendar."""
 
     category = Category.USAGE
 

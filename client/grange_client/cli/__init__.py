@@ -9,5 +9,6 @@ card_source     a recovery card that is given to a command
 upload_rate      how fast content goes to farmers on this line, so far
 drive_path      a place in a drive, as it is typed
 screens/        what a person sees
-output          what a program gets; drive_output: of drives
+output          what a program gets; drive_output: of storing in drives; view_output: of
+                looking at them and editing them
 """

@@ -29,6 +29,22 @@ COMMANDS: Final = {
     "get": ("files", "Get an order back, or parts of it, into a directory."),
     "ls": ("overview", "List what is stored."),
     "drives": ("drives", "Which drives there are; make and rename them."),
+    "find": ("look", "Find names in a drive, in a directory and all below it."),
+    "du": ("look", "How many names and bytes there are at a place in a drive; equal files count each time."),
+    "cat": ("look", "Write a file of a drive, or a part of it, to standard output."),
+    "log": ("history", "The commits of a drive, or those that changed a path, the newest first."),
+    "diff": ("history", "What changed in a drive between two versions, by name."),
+    "snapshots": (
+        "history",
+        "The commits of a drive, why the rules of its retention keep each, and which go.",
+    ),
+    "tag": ("tags", "Give a commit a name, by which it is found and can be kept."),
+    "mv": (
+        "edits",
+        "Move or rename files and directories within a drive; into a directory if the last place is one.",
+    ),
+    "rm": ("edits", "Take files and directories out of a drive."),
+    "restore": ("edits", "Have something in a drive as it was, in a new commit."),
     "stat": ("overview", "Show one order: its farmers, until when, what it cost."),
     "extend": ("terms", "Keep an order for longer; nothing is uploaded as long as its farmers go on."),
     "health": (

@@ -19,23 +19,25 @@ CLOSE_ENOUGH = 0.75
 """From here on one word is taken for another mistyped: below it, `rm` would be `farm`."""
 
 _HINTS = {
-    "rm": "Nothing can be deleted before its end; what is over is gone by itself.",
+    "delete": "`grange rm` takes a path out of a drive; an order stays until its end, and is gone then.",
     "list": "Did you mean 'ls'?",
     "info": "Did you mean 'stat'?",
     "status": "Did you mean 'stat', or 'health'?",
-    "cat": "`grange get NAME DEST --only PATH` fetches one file.",
+    "show": "`grange cat` writes a file of a drive; `grange stat` shows an order.",
+    "undelete": "`grange restore` brings back what a drive had.",
+    "commits": "Did you mean 'log', or 'snapshots'?",
     "version": "It is `grange --version`.",
     "help": "It is `grange --help`.",
     "recover": "`grange init --phrase` takes a recovery phrase, and `grange get` fetches files.",
 }
 _SAME = {
-    "remove": "rm",
-    "delete": "rm",
-    "del": "rm",
-    "cancel": "rm",
+    "remove": "delete",
+    "del": "delete",
+    "cancel": "delete",
     "dir": "list",
-    "show": "cat",
-    "restore": "recover",
+    "history": "commits",
+    "versions": "commits",
+    "undo": "undelete",
     "import": "recover",
 }
 _TYPES = {int: "NUMBER", float: "NUMBER", str: "TEXT", Path: "PATH"}

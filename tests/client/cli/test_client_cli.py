@@ -876,8 +876,9 @@ def test_version() -> None:
 @pytest.mark.parametrize(
     ("word", "hint"),
     [
-        ("rm", "Nothing can be deleted"),
-        ("delete", "Nothing can be deleted"),
+        ("delete", "`grange rm` takes a path out"),
+        ("versions", "Did you mean 'log'"),
+        ("undo", "`grange restore`"),
         ("list", "Did you mean 'ls'?"),
         ("putt", "Did you mean 'put'?"),
         ("recover", "grange init --phrase"),

@@ -272,14 +272,18 @@ def test_the_log_is_by_time_and_no_parent_stands_before_its_child() -> None:
     times = [one.commit.time_ns for one in history.commits]
     assert times == [60, 55, 10, 50]
     assert {one.commit.time_ns for one in history.commits if one.is_head} == {60, 55}
-    assert history.at(58).key == aside.key
-    assert history.at(10**9).key == third.key
+    assert [one.key for one in history.heads_at(58)] == [aside.key, second.key]
+    assert [one.key for one in history.heads_at(10**9)] == [third.key, aside.key]
+    assert history.heads_at(10**9) == history.heads
+    assert [one.key for one in history.heads_at(52)] == [second.key], "what it comes from is none"
+    assert [one.key for one in history.heads_at(49)] == [second.key], "by the clock of its device"
     base = history.base_of(history.commits[0])
     assert base is not None
     assert base.key == second.key
     assert history.base_of(history.commits[-1]) is None
-    with pytest.raises(UnknownCommit):
-        history.at(5)
+    with pytest.raises(UnknownCommit, match="so old"):
+        history.heads_at(5)
+    assert first.key == history.commits[-1].key
 
 
 def test_commits_are_found_by_tag_and_by_the_beginning_of_their_id() -> None:

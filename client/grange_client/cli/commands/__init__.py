@@ -8,6 +8,10 @@ commands   `init`                                    init.py
            `keep`                                    keep.py
            `policy`                                  policy.py
            `alerts`                                  alerts.py
+           `ls` of a drive, `find`, `du`, `cat`      look.py
+           `log`, `diff`, `snapshots`                history.py
+           `mv`, `rm`, `restore`                     edits.py
+           `tag`                                     tags.py
            `farmers`                                 farmers.py
            `extend`, `close`                         terms.py
            `balance`, `deposit`, `withdraw`          money.py
@@ -15,5 +19,6 @@ commands   `init`                                    init.py
            `keys delegate`                           keys.py; `keys wallet-calls`: wallet_calls.py
            `mandate`                                 mandate.py
            what they have in common                  common.py; of those on a drive: open_drive.py,
-                                                     spending.py
+                                                     spending.py; of those that look: looking.py,
+                                                     that edit: editing.py
 """

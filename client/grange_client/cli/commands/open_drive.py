@@ -50,6 +50,8 @@ class DriveOfCommand:
     display: Display
     line: UploadRate
     """How fast content has gone to farmers."""
+    budget: Budget
+    """What reading cost, and may cost."""
 
     @property
     def state(self) -> DriveState:
@@ -72,7 +74,7 @@ async def open_drive(
     async with common.renter(home) as renter:
         unit = renter.market.unit
         limit = None if max_price is None else unit.parse(max_price)
-        budget = None if limit is None else Budget(limit, hint=PAY_MORE, unit=unit)
+        budget = Budget(limit, hint=PAY_MORE, unit=unit)
         limits = renter.limits
         with (
             common.display(renter) as display,
@@ -99,6 +101,7 @@ async def open_drive(
                     synced=synced,
                     display=display,
                     line=line,
+                    budget=budget,
                 )
 
 

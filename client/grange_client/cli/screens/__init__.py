@@ -5,6 +5,8 @@ backup    what goes into a drive
 quote     what something will cost
 order     orders and the files in them
 health    how orders are, and how likely it is that one is lost
+listing   what is in a drive
+history   the commits of a drive, and what changed
 account   money, and the farmers of the market
 keep      what keeping will do and did; policy: how a drive is kept
 card      the recovery card, with its QR code

@@ -19,6 +19,7 @@ from grange_client.cli.screens.tables import (
     MAX_LISTED,
     facts,
     files_text,
+    format_changed,
     format_date,
     new_table,
 )
@@ -153,7 +154,7 @@ def files_screen(manifest: Manifest) -> Iterable[RenderableType]:
             Kind.DIRECTORY: shown(entry.path) + "/",
             Kind.SYMLINK: f"{shown(entry.path)} -> {shown(entry.target)}",
         }[entry.kind]
-        yield Text(f"{size:>10}  {_changed(entry.mtime_ns):<16}  {name}")
+        yield Text(f"{size:>10}  {format_changed(entry.mtime_ns):<16}  {name}")
 
 
 def remarks_screen(restored: Restored) -> RenderableType:
@@ -183,9 +184,3 @@ def _returned(closing: Closing, unit: TokenUnit) -> str:
         unit.rounded_down(closing.compensation),
     )
     return f"{refund} for what nobody proved, and {compensation} as compensation"
-
-
-def _changed(mtime_ns: int) -> str:
-    """A file's time of change here; the Unix seconds where no calendar reaches."""
-    shown_date = format_date(mtime_ns // 10**9)
-    return f"@{mtime_ns // 10**9}" if shown_date == "?" else shown_date

@@ -52,3 +52,9 @@ def speed_text(size_bytes: int, seconds: float) -> str:
 def format_date(created: int | None) -> str:
     """A date and a time of Unix seconds; a question mark if there is none, or no calendar reaches so far."""
     return "?" if created is None else format_time(created)
+
+
+def format_changed(time_ns: int) -> str:
+    """A file's time of change here; the Unix seconds where no calendar reaches."""
+    shown_date = format_date(time_ns // 10**9)
+    return f"@{time_ns // 10**9}" if shown_date == "?" else shown_date

@@ -5,16 +5,17 @@ What is the same on both sides is not read: a change in a tree of a million name
 
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
 from grange_client.drive.chunk_store import ChunkReader
-from grange_client.drive.differences import Difference, differences
-from grange_client.drive.entry import Directory, TreeEntry
-from grange_client.drive.tree import entries_of
-from grange_client.errors import DiskFailed, WouldOverwrite
-from grange_client.files.scan import Kind
+from grange_client.drive.differences import differences
+from grange_client.drive.entry import EMPTY, Directory, TreeEntry
+from grange_client.drive.tree import entries_of, find_path
+from grange_client.drive.views.listing import root_entry
+from grange_client.errors import BadPath, DiskFailed, WouldOverwrite
+from grange_client.files.scan import Kind, shown
 from grange_client.files.target import Target
 
 
@@ -79,7 +80,34 @@ def changes_between(reader: ChunkReader, before: Directory, after: Directory) ->
     raises.
     """
     for one in differences(reader, before, after):
-        yield Changed(path=one.path, change=_change_of(one), before=one.before, after=one.after)
+        change = change_between(one.before, one.after)
+        yield Changed(path=one.path, change=change, before=one.before, after=one.after)
+
+
+def changes_below(reader: ChunkReader, before: Directory, after: Directory, path: bytes) -> Iterator[Changed]:
+    """The same for what two trees have at a path and below it, with whole paths.
+
+    Raises BadPath if neither has anything there, and as `changes_between`.
+    """
+    old, new = entry_at(reader, before, path), entry_at(reader, after, path)
+    if old is None and new is None:
+        raise BadPath(f"Neither version has {shown(path)}.", hint="`grange ls` shows what there is.")
+    if old == new:
+        return
+    entries = [one for one in (old, new) if one is not None]
+    is_whole = len(entries) == 2 and entries[0].kind is entries[1].kind is Kind.DIRECTORY
+    if not is_whole:
+        yield Changed(path=path, change=change_between(old, new), before=old, after=new)
+    elif path and old is not None and new is not None and _attributes(old) != _attributes(new):
+        yield Changed(path=path, change=Change.ATTRIBUTES, before=old, after=new)
+    below = [one.directory if one is not None else EMPTY for one in (old, new)]
+    for one in changes_between(reader, below[0], below[1]):
+        yield replace(one, path=b"/".join(part for part in (path, one.path) if part))
+
+
+def entry_at(reader: ChunkReader, root: Directory, path: bytes) -> TreeEntry | None:
+    """What is at a path, the empty one being the root; None if nothing is. Raises as `changes_between`."""
+    return root_entry(root) if not path else find_path(reader, root, path)
 
 
 def count_changes(reader: ChunkReader, before: Directory, after: Directory) -> ChangeCounts:
@@ -146,8 +174,8 @@ def _change_on_disk(target: Target, path: bytes, entry: TreeEntry) -> Change | N
     return None if stat.S_IMODE(there.st_mode) == entry.mode else Change.ATTRIBUTES
 
 
-def _change_of(one: Difference) -> Change:
-    before, after = one.before, one.after
+def change_between(before: TreeEntry | None, after: TreeEntry | None) -> Change:
+    """What became of a path that had the one and has the other; what is below directories does not count."""
     if before is None:
         return Change.ADDED
     if after is None:
@@ -157,3 +185,7 @@ def _change_of(one: Difference) -> Change:
     if (before.content, before.target) != (after.content, after.target):
         return Change.CONTENT
     return Change.ATTRIBUTES
+
+
+def _attributes(entry: TreeEntry) -> tuple[object, ...]:
+    return entry.mode, entry.mtime_ns, entry.attributes

@@ -1,24 +1,29 @@
 """The commits of a drive: in order, by name, by time.
 
-history = read_history(reader, state)
+history = read_history(source, state)
 history.commits                 newest first
 history.resolve("before")       a tag, the beginning of an id, or "latest"
-history.at(time_ns)             what was the newest then
+history.heads                   what the drive has now: mostly one commit
+history.heads_at(time_ns)       what it had then
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from grange.errors import UserError
+from grange.times import format_time
 from grange_client.drive.chunk import ChunkId, ChunkKey, ChunkType, id_of
-from grange_client.drive.chunk_store import ChunkReader
+from grange_client.drive.chunk_store import ChunkSource, WantedChunk
 from grange_client.drive.commit import Commit, unpack_commit
 from grange_client.drive.drive_state import DriveState
 from grange_client.drive.edits.names import tags_of
+from grange_client.drive.entry import NANOSECONDS
+from grange_client.drive.views.typed_time import HOW
 from grange_client.errors import UnknownCommit
 
 LATEST = "latest"
+HEAD = "head"
 SHORT_ID_CHARACTERS = 8
 
 
@@ -68,16 +73,44 @@ class History:
             some = ", ".join(one.id.hex()[: len(name) + 4] for one in found[:3])
             raise UnknownCommit(f"{len(found)} commits begin with {name}: {some} …", hint="Write more of it.")
         raise UnknownCommit(
-            f"The drive has no commit {name}.", hint="Name one by its tag, or by how its id begins."
+            f"The drive has no commit {name}.",
+            detail="One is named by its tag, by how its id begins, or by a time.",
+            hint=f"`grange log` lists them. {HOW}",
         )
 
-    def at(self, time_ns: int) -> LoggedCommit:
-        """The newest commit at a time. Raises UnknownCommit if there was none yet, or it is not kept."""
-        for one in self.commits:
-            if one.commit.time_ns <= time_ns:
-                return one
-        raise UnknownCommit(
-            "No commit that is kept is so old.", hint="Older ones were let go, or never made."
+    @property
+    def heads(self) -> tuple[LoggedCommit, ...]:
+        """What the drive has now, the newest first: several where devices wrote at once and nobody merged
+        that yet; none if no commit can be read."""
+        parents = {parent for one in self.commits for parent in one.parents}
+        # Where journals say of all commits that others come from them, the commits tell.
+        return tuple(one for one in self.commits if one.is_head) or tuple(
+            one for one in self.commits if one.id not in parents
+        )
+
+    def heads_at(self, time_ns: int) -> tuple[LoggedCommit, ...]:
+        """What the drive had at a time, as far as it is kept: the newest commit, and others of that time
+        that nobody had merged yet. Raises UnknownCommit if there was none yet, or it is not kept."""
+        there = [one for one in self.commits if one.commit.time_ns <= time_ns]
+        if not there:
+            raise self._too_old()
+        passed = {parent for one in there for parent in one.parents}
+        later = {parent for one in self.commits if one.commit.time_ns > time_ns for parent in one.parents}
+        # Of what came after any other commit nothing is kept: the newest one has it, as far as one can tell.
+        return tuple(
+            one
+            for one in there
+            if one.id not in passed and (one is there[0] or one.is_head or one.id in later)
+        )
+
+    def _too_old(self) -> UnknownCommit:
+        if not self.commits:
+            return UnknownCommit("The drive has no commit yet.", hint="`grange put` makes the first one.")
+        oldest = min(one.commit.time_ns for one in self.commits)
+        return UnknownCommit(
+            "No commit that is kept is so old.",
+            detail=f"The oldest one is of {format_time(oldest / NANOSECONDS)}.",
+            hint="`grange log` lists all.",
         )
 
     def base_of(self, commit: LoggedCommit) -> LoggedCommit | None:
@@ -85,23 +118,34 @@ class History:
         return next((one for one in self.commits if one.id in commit.parents), None)
 
 
-def read_history(reader: ChunkReader, state: DriveState) -> History:
-    """All live commits of a drive. One that cannot be read is named, and the others are there."""
+def read_history(
+    source: ChunkSource, state: DriveState, *, only: Collection[ChunkId] | None = None
+) -> History:
+    """All live commits of a drive, or `only` some. One that cannot be read is named, and the others are
+    there. Raises what the source raises for all chunks at once."""
     tags: dict[ChunkId, list[str]] = {}
     for tag, commit_id in tags_of(state).items():
         tags.setdefault(commit_id, []).append(tag)
     heads = state.heads
     logged: dict[ChunkId, LoggedCommit] = {}
     unreadable: dict[ChunkId, UserError] = {}
-    for commit_id, key in state.live_commits.items():
+    keys = {
+        WantedChunk(type=ChunkType.COMMIT, key=key): commit_id
+        for commit_id, key in state.live_commits.items()
+        if only is None or commit_id in only
+    }
+    for fetched in source.fetch(list(keys)):
+        commit_id = keys[fetched.wanted]
         try:
-            commit = unpack_commit(reader.read(ChunkType.COMMIT, key))
+            if fetched.error is not None:
+                raise fetched.error
+            commit = unpack_commit(fetched.content)
         except UserError as error:
             unreadable[commit_id] = error
             continue
         logged[commit_id] = LoggedCommit(
             id=commit_id,
-            key=key,
+            key=fetched.wanted.key,
             commit=commit,
             tags=tuple(tags.get(commit_id, ())),
             parents=tuple(id_of(parent) for parent in commit.parents),

@@ -65,12 +65,16 @@ def resolve(reader: ChunkReader, root: Directory, path: bytes) -> Listed:
     """What is at a path. Raises BadPath if nothing is, BadTree, and what the reader raises."""
     path = path.strip(b"/")
     if not path:
-        entry = TreeEntry(name=b"/", kind=Kind.DIRECTORY, mode=ROOT_MODE, mtime_ns=0, directory=root)
-        return Listed(path=b"", entry=entry)
+        return Listed(path=b"", entry=root_entry(root))
     found = find_path(reader, root, path)
     if found is None:
         raise BadPath(f"There is no {shown(path)} in this commit.", hint="`grange ls` shows what there is.")
     return Listed(path=path, entry=found)
+
+
+def root_entry(root: Directory) -> TreeEntry:
+    """The root as an entry: it has no name, mode or time of its own."""
+    return TreeEntry(name=b"/", kind=Kind.DIRECTORY, mode=ROOT_MODE, mtime_ns=0, directory=root)
 
 
 def list_directory(reader: ChunkReader, root: Directory, path: bytes) -> Iterator[Listed]:

@@ -1,0 +1,198 @@
+"""`ls` of a drive, `find`, `du` and `cat`: what is in a drive, now or as it was.
+
+Decides the options, and what is printed where. Nothing here changes a drive. Leaves looks to
+`screens.listing`, JSON to `view_output`, the work to `grange_client.drive.views`.
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from grange.cli.confirm import alone
+from grange.cli.exit_codes import ExitCode
+from grange.cli.passphrase_options import opens_keys
+from grange.units import parse_size
+from grange_client.cli import view_output
+from grange_client.cli.commands import common
+from grange_client.cli.commands.common import Home, Json, Verbose
+from grange_client.cli.commands.looking import (
+    At,
+    MaxPrice,
+    Place,
+    looking,
+    print_lines,
+    say_nothing_there,
+)
+from grange_client.cli.commands.open_drive import say
+from grange_client.cli.drive_path import require_drive_path
+from grange_client.cli.screens.listing import (
+    LISTING_HEAD,
+    TOTALS_HEAD,
+    entry_line,
+    path_text,
+    totals_line,
+)
+from grange_client.drive.views.file_range import read_range
+from grange_client.drive.views.history import HEAD
+from grange_client.drive.views.listing import Unreadable, Wanted, list_directory, resolve, totals
+from grange_client.drive.views.listing import find as find_entries
+from grange_client.drive.views.typed_time import require_time
+from grange_client.files.scan import Kind
+
+KINDS: Final = {"f": Kind.FILE, "d": Kind.DIRECTORY, "l": Kind.SYMLINK}
+Long = Annotated[bool, typer.Option("--long", "-l", help="Mode, size and time of change, too.")]
+
+
+async def list_place(  # noqa: PLR0917
+    text: str, long: bool, at: str | None, max_price: str | None, as_json: bool, home: Path | None
+) -> None:
+    """`ls` of a place in a drive."""
+    place = require_drive_path(text)
+    async with looking(home, place, at=at or HEAD, max_price=max_price) as view:
+        reading = view.batches(lambda: list_directory(view.nodes, view.root, place.path))
+        if as_json:
+            printed = view_output.PrintedList()
+            async for batch in reading:
+                printed.add(*(view_output.entry_json(one, place.drive) for one in batch))
+            printed.end()
+            return
+        is_first = True
+        async for batch in reading:
+            print_lines([LISTING_HEAD] * (long and is_first) + [entry_line(one, long=long) for one in batch])
+            is_first = False
+        if is_first:
+            say_nothing_there(view, place)
+
+
+@opens_keys
+def find(  # noqa: PLR0917  typer makes options of parameters
+    place: Place,
+    name: Annotated[
+        str | None, typer.Option(metavar="GLOB", help="Of the last name of a path: *, ? and […].")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--type", metavar="f|d|l", help="Files, directories or links.")
+    ] = None,
+    larger: Annotated[str | None, typer.Option(metavar="SIZE", help="Files of more than this.")] = None,
+    smaller: Annotated[str | None, typer.Option(metavar="SIZE", help="Files of less than this.")] = None,
+    newer: Annotated[str | None, typer.Option(metavar="TIME", help="Changed after this.")] = None,
+    older: Annotated[str | None, typer.Option(metavar="TIME", help="Changed before this.")] = None,
+    at: At = HEAD,
+    long: Long = False,
+    max_price: MaxPrice = None,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Find names in a drive, in a directory and all below it.
+
+    Exits with 10 if a part of the drive cannot be read.
+    """
+    where = require_drive_path(place)
+    if kind is not None and kind not in KINDS:
+        raise typer.BadParameter("--type is f for files, d for directories or l for links.")
+    now_ns = time.time_ns()
+    wanted = Wanted(
+        name=name,
+        kind=KINDS[kind] if kind is not None else None,
+        least_bytes=parse_size(larger) + 1 if larger is not None else None,
+        most_bytes=parse_size(smaller) - 1 if smaller is not None else None,
+        newer_than_ns=require_time(newer, now_ns=now_ns).last_ns if newer is not None else None,
+        older_than_ns=require_time(older, now_ns=now_ns).first_ns if older is not None else None,
+    )
+
+    async def run() -> bool:
+        is_whole = True
+        async with looking(home, where, at=at, max_price=max_price) as view:
+            printed = view_output.PrintedList() if as_json else None
+            lines = [LISTING_HEAD] if long else []
+            async for batch in view.batches(lambda: find_entries(view.nodes, view.root, where.path, wanted)):
+                for one in batch:
+                    if isinstance(one, Unreadable):
+                        is_whole = False
+                        say(f"{path_text(where.drive, one.path)} cannot be read: {one.error.message}")
+                    elif printed is None:
+                        lines.append(entry_line(one, long=long, drive=where.drive))
+                if printed is not None:
+                    printed.add(
+                        *(
+                            view_output.unreadable_json(one, where.drive)
+                            if isinstance(one, Unreadable)
+                            else view_output.entry_json(one, where.drive)
+                            for one in batch
+                        )
+                    )
+                else:
+                    print_lines(lines)
+                    lines = []
+            if printed is not None:
+                printed.end()
+        return is_whole
+
+    if not common.run(run()):
+        raise typer.Exit(ExitCode.LEFT_OUT)
+
+
+@opens_keys
+def du(  # noqa: PLR0917
+    place: Place,
+    depth: Annotated[int, typer.Option("--depth", "-d", min=0, help="Directories so far down, too.")] = 0,
+    at: At = HEAD,
+    max_price: MaxPrice = None,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """How many names and bytes there are at a place in a drive; equal files count each time."""
+    where = require_drive_path(place)
+
+    async def run() -> None:
+        async with looking(home, where, at=at, max_price=max_price) as view:
+            is_first = True
+            printed = view_output.PrintedList() if as_json else None
+            async for batch in view.batches(lambda: totals(view.nodes, view.root, where.path, depth=depth)):
+                if printed is not None:
+                    printed.add(*(view_output.totals_json(one, where.drive) for one in batch))
+                else:
+                    print_lines([TOTALS_HEAD] * is_first + [totals_line(one, where.drive) for one in batch])
+                is_first = False
+            if printed is not None:
+                printed.end()
+
+    common.run(run())
+
+
+@opens_keys
+def cat(  # noqa: PLR0917
+    place: Place,
+    offset: Annotated[str, typer.Option(metavar="SIZE", help="Begin so far into the file.")] = "0",
+    length: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="So much of it; to its end if not given.")
+    ] = None,
+    at: At = HEAD,
+    max_price: MaxPrice = None,
+    home: Home = None,
+    verbose: Verbose = False,
+) -> None:
+    """Write a file of a drive, or a part of it, to standard output.
+
+    Only what the part needs is read. What a damaged chunk keeps from being read ends it with an error, and
+    nothing stands in its place.
+    """
+    where = require_drive_path(place)
+    start = parse_size(offset)
+    end = None if length is None else start + parse_size(length)
+
+    async def run() -> None:
+        async with looking(home, where, at=at, max_price=max_price) as view:
+            entry = (await view.in_thread(lambda: resolve(view.nodes, view.root, where.path))).entry
+            parts = read_range(view.nodes, entry, start=start, end=end)
+            while (part := await view.in_thread(lambda: next(parts, None))) is not None:
+                with alone():
+                    sys.stdout.buffer.write(part)
+                    sys.stdout.buffer.flush()
+
+    common.run(run())
