@@ -1,7 +1,8 @@
 """What differs between two trees: what is the same on both sides is not read.
 
 Two directories are walked side by side. Where both sides come to a node with the same key at once, it is
-skipped with all that is below it; so a change in a directory of a million names reads a few nodes.
+skipped with all that is below it; so a change in a directory of a million names reads a few nodes. Of the
+entries in these only those that differ are unpacked.
 """
 
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 from grange_client.drive.chunk_store import ChunkReader
 from grange_client.drive.entry import Directory, TreeEntry
-from grange_client.drive.tree import MAX_DEPTH, Branch, name_of, read_node
+from grange_client.drive.tree import MAX_DEPTH, Branch, RowOfEntry, name_of, read_node_to_compare
 from grange_client.errors import BadTree
 
 
@@ -67,13 +68,11 @@ def _pairs(
     """The entries of two directories that are not equal, side by side."""
     left, right = _Cursor(reader, before), _Cursor(reader, after)
     while left.head is not None or right.head is not None:
-        if left.key is not None and left.key == right.key:
+        if left.is_at_same(right):
             left.skip()
             right.skip()
         elif left.level == right.level == -1:
-            pair = _step(left, right)
-            if pair[0] != pair[1]:
-                yield pair
+            yield _step(left, right)
         elif left.level >= 0 and right.level == -1 and right.is_before(left):
             yield None, right.take()
         elif right.level >= 0 and left.level == -1 and left.is_before(right):
@@ -102,20 +101,15 @@ class _Cursor:
 
     def __init__(self, reader: ChunkReader, directory: Directory) -> None:
         self._reader = reader
-        self._stack: list[list[TreeEntry | Branch]] = []
+        self._stack: list[list[RowOfEntry | Branch]] = []
         self._floor = b""
         if directory.key is not None:
             self._stack.append([Branch(last=b"", below=directory)])
 
     @property
-    def head(self) -> TreeEntry | Branch | None:
+    def head(self) -> RowOfEntry | Branch | None:
         """What comes next."""
         return self._stack[-1][-1] if self._stack else None
-
-    @property
-    def key(self) -> bytes | None:
-        """Of the node that comes next, if it is one."""
-        return self.head.below.key if isinstance(self.head, Branch) else None
 
     @property
     def level(self) -> int:
@@ -123,9 +117,21 @@ class _Cursor:
         return self.head.below.level if isinstance(self.head, Branch) else -1
 
     @property
+    def row(self) -> RowOfEntry | None:
+        """Of the entry that comes next."""
+        return self.head if isinstance(self.head, RowOfEntry) else None
+
+    @property
     def name(self) -> bytes | None:
         """Of the entry that comes next."""
-        return self.head.name if isinstance(self.head, TreeEntry) else None
+        return self.row.name if self.row is not None else None
+
+    def is_at_same(self, other: "_Cursor") -> bool:
+        """Whether both come to equal entries, or to one node."""
+        head, others = self.head, other.head
+        if isinstance(head, RowOfEntry):
+            return isinstance(others, RowOfEntry) and head.packed == others.packed
+        return isinstance(head, Branch) and isinstance(others, Branch) and head.below.key == others.below.key
 
     def is_before(self, other: "_Cursor") -> bool:
         """Whether the entry that comes next is before all that the node of the other has."""
@@ -133,10 +139,10 @@ class _Cursor:
 
     def take(self) -> TreeEntry:
         """The entry that comes next; then go on."""
-        entry = self.head
-        assert isinstance(entry, TreeEntry)
+        row = self.row
+        assert row is not None
         self.skip()
-        return entry
+        return row.entry()
 
     def skip(self) -> None:
         """Go on, without reading what is below a node."""
@@ -151,7 +157,7 @@ class _Cursor:
         assert isinstance(branch, Branch)
         while self._stack and not self._stack[-1]:
             self._stack.pop()
-        items = read_node(self._reader, branch.below)
+        items = read_node_to_compare(self._reader, branch.below)
         if name_of(items[0]) <= self._floor or (branch.last and name_of(items[-1]) != branch.last):
             raise BadTree("A part of a directory has other names than it should.")
         self._stack.append(list(reversed(items)))

@@ -83,6 +83,8 @@ class Directory:
     """The content of all files below it, as `total_size` adds them."""
 
 
+_ATTRIBUTE_NAMES: Final = tuple(one.name for one in fields(Attributes))
+_ATTRIBUTE_NUMBERS: Final = range(1, len(_ATTRIBUTE_NAMES) + 1)
 NO_ATTRIBUTES: Final = Attributes()
 NO_CONTENT: Final = Content()
 EMPTY: Final = Directory()
@@ -115,6 +117,11 @@ class TreeEntry:
 def pack_entry(entry: TreeEntry) -> bytes:
     """The row. Raises BadTree for what `unpack_entry` would refuse."""
     check_entry(entry)
+    return pack_checked_entry(entry)
+
+
+def pack_checked_entry(entry: TreeEntry) -> bytes:
+    """The row of an entry that was checked, or comes out of `unpack_entry`."""
     seconds, nanoseconds = divmod(entry.mtime_ns, NANOSECONDS)
     row = [entry.name, int(entry.kind), entry.mode, seconds, nanoseconds, entry.attributes.packed()]
     if entry.kind is Kind.FILE:
@@ -157,13 +164,17 @@ def check_entry(entry: TreeEntry) -> None:
     check_name(entry.name)
     if not _is_in(entry.mode, range(MODE_BITS + 1)) or entry.mtime_ns // NANOSECONDS not in _INT64:
         raise BadTree(f"{shown(entry.name)} has a mode or a time that there is not.")
-    _check_attributes(entry)
-    check_content(entry.content)
-    if entry.kind is not Kind.FILE and entry.content != NO_CONTENT:
-        raise BadTree(f"{shown(entry.name)} has content, and is not a file.")
-    if entry.kind is not Kind.DIRECTORY and entry.directory != EMPTY:
-        raise BadTree(f"{shown(entry.name)} has entries, and is not a directory.")
-    check_directory(entry.directory)
+    # Most entries have none of most of these, and millions are checked: so it is looked for the very value.
+    if entry.attributes is not NO_ATTRIBUTES:
+        _check_attributes(entry)
+    if entry.content is not NO_CONTENT:
+        check_content(entry.content)
+        if entry.kind is not Kind.FILE and entry.content != NO_CONTENT:
+            raise BadTree(f"{shown(entry.name)} has content, and is not a file.")
+    if entry.directory is not EMPTY:
+        check_directory(entry.directory)
+        if entry.kind is not Kind.DIRECTORY and entry.directory != EMPTY:
+            raise BadTree(f"{shown(entry.name)} has entries, and is not a directory.")
     if entry.kind is Kind.SYMLINK:
         target = entry.target
         if not _is_bytes(target, MAX_PATH_BYTES) or not target or b"\0" in target:
@@ -190,39 +201,50 @@ def check_directory(directory: Directory) -> None:
 
 def _check_attributes(entry: TreeEntry) -> None:
     one = entry.attributes
-    names = [name for name, _ in one.extended]
-    sizes = [len(part) for pair in one.extended for part in pair]
     if (
-        any(number is not None and number not in _ID for number in (one.user_id, one.group_id))
-        or max(len(one.user), len(one.group)) > MAX_PART_BYTES
+        (one.user_id is not None and one.user_id not in _ID)
+        or (one.group_id is not None and one.group_id not in _ID)
+        or len(one.user) > MAX_PART_BYTES
+        or len(one.group) > MAX_PART_BYTES
         or len(one.hard_links) not in (0, GROUP_BYTES)
-        or len(names) > MAX_ATTRIBUTES
-        or names != sorted(set(names))
-        or b"" in names
-        or sum(sizes) > MAX_ATTRIBUTE_BYTES
+        or (one.extended and not _are_extended(one.extended))
     ):
         raise BadTree(f"{shown(entry.name)} has attributes that it cannot have.")
 
 
+def _are_extended(pairs: tuple[tuple[bytes, bytes], ...]) -> bool:
+    names = [name for name, _ in pairs]
+    return (
+        len(names) <= MAX_ATTRIBUTES
+        and names == sorted(set(names))
+        and b"" not in names
+        and sum(len(part) for pair in pairs for part in pair) <= MAX_ATTRIBUTE_BYTES
+    )
+
+
 def _unpack_attributes(packed: Any) -> Attributes:
-    names = [one.name for one in fields(Attributes)]
-    if not isinstance(packed, dict) or not all(_is_in(key, range(1, len(names) + 1)) for key in packed):
+    if not isinstance(packed, dict) or not all(_is_in(key, _ATTRIBUTE_NUMBERS) for key in packed):
         raise BadTree(
             "An entry of a directory has attributes that this client does not know.",
             hint="It may be from a newer version of Grange.",
         )
-    values = {names[key - 1]: value for key, value in packed.items()}
-    extended = values.get("extended", [])
-    if not isinstance(extended, list) or not all(
-        isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, bytes) for part in pair)
-        for pair in extended
-    ):
-        raise BadTree("An entry of a directory has extended attributes that are none.")
-    values["extended"] = tuple((name, value) for name, value in extended)
-    if not all(isinstance(values.get(name, b""), bytes) for name in ("user", "group", "hard_links")):
-        raise BadTree("An entry of a directory has the name of an owner that is not bytes.")
-    if not all(_is_in(values.get(name, 0), _ID) for name in ("user_id", "group_id")):
-        raise BadTree("An entry of a directory has the number of an owner that is none.")
+    if not packed:
+        return NO_ATTRIBUTES
+    values = {_ATTRIBUTE_NAMES[key - 1]: value for key, value in packed.items()}
+    if "extended" in values:
+        extended = values["extended"]
+        if not isinstance(extended, list) or not all(
+            isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, bytes) for part in pair)
+            for pair in extended
+        ):
+            raise BadTree("An entry of a directory has extended attributes that are none.")
+        values["extended"] = tuple((name, value) for name, value in extended)
+    for name in ("user", "group", "hard_links"):
+        if not isinstance(values.get(name, b""), bytes):
+            raise BadTree("An entry of a directory has the name of an owner that is not bytes.")
+    for name in ("user_id", "group_id"):
+        if not _is_in(values.get(name, 0), _ID):
+            raise BadTree("An entry of a directory has the number of an owner that is none.")
     return Attributes(**values)
 
 

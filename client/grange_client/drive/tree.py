@@ -11,7 +11,7 @@ directory can read that and nothing else. The totals in every row are checked wh
 can pretend to be endless by naming the same part again and again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -27,6 +27,7 @@ from grange_client.drive.entry import (
     TreeEntry,
     check_directory,
     check_name,
+    pack_checked_entry,
     pack_entry,
     total_size,
     unpack_entry,
@@ -39,6 +40,9 @@ from grange_client.files.scan import Kind, shown
 VERSION: Final = 1
 MAX_DEPTH: Final = 2048
 """Directories inside of each other: a path of 4096 bytes has no more."""
+_LEAST_FIELDS: Final = 7
+"""Of an entry's row."""
+_OTHER_FORM: Final = "A directory is written in another way than clients write it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,25 +131,53 @@ class DirectoryBuilder:
         return _Row(last.name, count, size_bytes, last.mark, _pack_branch(last.name, count, size_bytes, key))
 
 
+class RowOfEntry:
+    """An entry of which no more was looked at than it takes to compare it with another: equal entries have
+    equal rows."""
+
+    __slots__ = ("_row", "count", "name", "packed", "size_bytes")
+
+    def __init__(self, row: Any) -> None:
+        """Out of a row that msgpack unpacked. Raises BadTree for one whose totals can't be told."""
+        kind = row[1] if isinstance(row, list) and len(row) >= _LEAST_FIELDS else None
+        if kind is None or len(row) < _LEAST_FIELDS + (kind == Kind.DIRECTORY):
+            raise BadTree("An entry of a directory has too few fields.")
+        check_name(row[0])
+        below = row[6] if kind == Kind.DIRECTORY else 0
+        size_bytes = row[7] if kind == Kind.DIRECTORY else row[6] if kind == Kind.FILE else 0
+        if not (type(below) is int and type(size_bytes) is int and below >= 0 and size_bytes >= 0):
+            raise BadTree("An entry of a directory has sizes that are not numbers.")
+        self._row = row
+        self.name: bytes = row[0]
+        self.count = 1 + below
+        self.size_bytes = size_bytes
+        try:
+            self.packed: bytes = msgpack.packb(row, use_bin_type=True)
+        except ValueError as error:
+            # Lists in lists, deeper than it packs.
+            raise BadTree(f"An entry of a directory cannot be read: {error}.") from error
+
+    def entry(self) -> TreeEntry:
+        """All of it. Raises BadTree for what no client writes."""
+        entry = unpack_entry(self._row)
+        if pack_checked_entry(entry) != self.packed:
+            raise BadTree(_OTHER_FORM)
+        return entry
+
+
 def read_node(reader: ChunkReader, node: Directory) -> list[TreeEntry] | list[Branch]:
     """The entries (at level 0) or branches of a node. Raises BadTree, and what the reader raises."""
-    assert node.key is not None
-    raw = reader.read(ChunkType.TREE, node.key)
-    try:
-        document: Any = msgpack.unpackb(raw, raw=False, strict_map_key=False, max_ext_len=0)
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise BadTree(f"A directory cannot be read: {error}.") from error
-    if not isinstance(document, list) or len(document) != 3 or document[0] != VERSION:
-        raise BadTree(
-            "A directory has another version than this client reads, or none.",
-            hint="It may be from a newer version of Grange.",
-        )
-    _, level, rows = document
-    if type(level) is not int or level != node.level or not isinstance(rows, list):
-        raise BadTree("A part of a directory is not of the level that it should be.")
-    if not 0 < len(rows) <= MAX_NODE_ITEMS:
-        raise BadTree(f"A part of a directory has {len(rows):,} rows.")
+    raw, level, rows = _read_rows(reader, node)
     items: list[Any] = [unpack_entry(row) if not level else _unpack_branch(row, level - 1) for row in rows]
+    _check_node(raw, node, items)
+    return items
+
+
+def read_node_to_compare(reader: ChunkReader, node: Directory) -> list[RowOfEntry] | list[Branch]:
+    """As `read_node`, in a fraction of the time: of entries only names and totals are checked, and that they
+    are packed as they must be."""
+    raw, level, rows = _read_rows(reader, node)
+    items: list[Any] = [RowOfEntry(row) if not level else _unpack_branch(row, level - 1) for row in rows]
     _check_node(raw, node, items)
     return items
 
@@ -225,12 +257,33 @@ def walk(reader: ChunkReader, root: Directory) -> Iterator[tuple[bytes, TreeEntr
             pending.append((path + b"/", entries_of(reader, entry.directory)))
 
 
-def name_of(item: TreeEntry | Branch) -> bytes:
+def name_of(item: TreeEntry | RowOfEntry | Branch) -> bytes:
     """The name of an entry, or the last one of a branch."""
     return item.last if isinstance(item, Branch) else item.name
 
 
-def _check_node(raw: bytes, node: Directory, items: list[TreeEntry] | list[Branch]) -> None:
+def _read_rows(reader: ChunkReader, node: Directory) -> tuple[bytes, int, list[Any]]:
+    """A node as it is, its level, and its rows, of which nothing is known."""
+    assert node.key is not None
+    raw = reader.read(ChunkType.TREE, node.key)
+    try:
+        document: Any = msgpack.unpackb(raw, raw=False, strict_map_key=False, max_ext_len=0)
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise BadTree(f"A directory cannot be read: {error}.") from error
+    if not isinstance(document, list) or len(document) != 3 or document[0] != VERSION:
+        raise BadTree(
+            "A directory has another version than this client reads, or none.",
+            hint="It may be from a newer version of Grange.",
+        )
+    _, level, rows = document
+    if type(level) is not int or level != node.level or not isinstance(rows, list):
+        raise BadTree("A part of a directory is not of the level that it should be.")
+    if not 0 < len(rows) <= MAX_NODE_ITEMS:
+        raise BadTree(f"A part of a directory has {len(rows):,} rows.")
+    return raw, level, rows
+
+
+def _check_node(raw: bytes, node: Directory, items: Sequence[TreeEntry | RowOfEntry | Branch]) -> None:
     """Names ascend, totals are those that the node above has, and there is no other way to write it."""
     names = [name_of(item) for item in items]
     if any(one >= other for one, other in pairwise(names)):
@@ -239,17 +292,20 @@ def _check_node(raw: bytes, node: Directory, items: list[TreeEntry] | list[Branc
     counted = sum(count for count, _ in totals), total_size(size for _, size in totals)
     if counted != (node.count, node.size_bytes):
         raise BadTree("A directory has more or less in it than what names it says.")
-    rows = [
-        _pack_branch(item.last, item.below.count, item.below.size_bytes, item.below.key or b"")
-        if isinstance(item, Branch)
-        else pack_entry(item)
-        for item in items
-    ]
-    if _pack_node(node.level, rows) != raw:
-        raise BadTree("A directory is written in another way than clients write it.")
+    if _pack_node(node.level, [_packed(item) for item in items]) != raw:
+        raise BadTree(_OTHER_FORM)
 
 
-def _size_of(item: TreeEntry | Branch) -> int:
+def _packed(item: TreeEntry | RowOfEntry | Branch) -> bytes:
+    if isinstance(item, RowOfEntry):
+        return item.packed
+    if isinstance(item, Branch):
+        below = item.below
+        return _pack_branch(item.last, below.count, below.size_bytes, below.key or b"")
+    return pack_checked_entry(item)
+
+
+def _size_of(item: TreeEntry | RowOfEntry | Branch) -> int:
     return item.below.size_bytes if isinstance(item, Branch) else item.size_bytes
 
 

@@ -35,6 +35,7 @@ from grange_client.drive.content import (
     Reference,
     read_references,
 )
+from grange_client.drive.differences import differences
 from grange_client.drive.entry import Attributes, Directory, TreeEntry, pack_entry, unpack_entry
 from grange_client.drive.levels import MAX_NODE_BYTES
 from grange_client.drive.tree import DirectoryBuilder, entries_of, find_entry, find_path, read_node, walk
@@ -322,13 +323,17 @@ def row(**changes: Any) -> list[Any]:
         b"\x93\x01\x00\x91" + b"\x91" * 3000,
         b"\x93\xcc\x01\x00\x91" + msgpack.packb(SOUND),
         msgpack.packb([1, 0, [SOUND]]) + b"\0",
+        b"\x93\x01\x00\x91\x97" + b"\xc4\x01a" + b"\x00" * 5 + b"\x91" * 700 + b"\x00",
     ],
     ids=lambda document: repr(document)[:60],
 )
 def test_what_no_client_writes_is_refused(document: Any) -> None:
+    """Also where it is compared with another directory, and only what differs is looked at closely."""
     store, key = stored(document)
     with pytest.raises(BadTree):
         read_node(store, Directory(key=key, count=1))
+    with pytest.raises(BadTree):
+        list(differences(store, Directory(key=key, count=1), Directory()))
 
 
 def test_what_was_refused_above_is_read_without_the_mistake() -> None:
@@ -369,6 +374,8 @@ def test_any_document_gives_a_node_or_bad_tree(document: Any) -> None:
     store, key = stored([1, 0, [document]])
     with pytest.raises(BadTree):
         read_node(store, Directory(key=key, count=1))
+    with pytest.raises(BadTree):
+        list(differences(store, Directory(), Directory(key=key, count=1)))
 
 
 def test_a_small_tree_cannot_pretend_to_be_endless() -> None:
@@ -393,6 +400,28 @@ def test_a_small_tree_cannot_pretend_to_be_endless() -> None:
     liar, key = stored(raw)
     with pytest.raises(BadTree, match="more or less"):
         list(walk(liar, Directory(key=key, count=1)))
+    with pytest.raises(BadTree, match="more or less"):
+        list(differences(liar, Directory(), Directory(key=key, count=1)))
+
+
+def test_of_two_directories_only_entries_that_differ_are_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the rows are equal to Python and not byte by byte."""
+    store, unpacked = MemoryChunks(), list[bytes]()
+    names = [b"%03d" % number for number in range(100)]
+    before = tree_of(store, {name: file(name) for name in names})
+    after = tree_of(store, {name: file(name, mtime_ns=2 if name == b"050" else 1) for name in names})
+
+    def counting(row: Any) -> TreeEntry:
+        unpacked.append(row[0])
+        return unpack_entry(row)
+
+    monkeypatch.setattr("grange_client.drive.tree.unpack_entry", counting)
+    assert [one.path for one in differences(store, before, after)] == [b"050"]
+    assert unpacked == [b"050", b"050"]
+    (one, key), (other, false_key) = stored([1, 0, [row(mode=0)]]), stored([1, 0, [row(mode=False)]])
+    one.contents.update(other.contents)
+    with pytest.raises(BadTree):
+        list(differences(one, Directory(key=key, count=1), Directory(key=false_key, count=1)))
 
 
 def test_a_list_cannot_pretend_to_be_endless() -> None:

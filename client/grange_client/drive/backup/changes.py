@@ -65,6 +65,7 @@ def count_changes(
     total = Changes()
     gone: dict[Content, list[bytes]] = {}
     gone_count = 0
+    has_new = False
     for one in _of_files(differences(reader, before, after)):
         if one.before is not None and one.after is None:
             total.gone += 1
@@ -76,7 +77,10 @@ def count_changes(
         elif one.before is not None:
             total.changed += 1
             tell(Change(kind=ChangeKind.CHANGED, path=one.path))
-    for one in _of_files(differences(reader, before, after)):
+        else:
+            has_new = True
+    # What is new is met once more, when all that is gone is known.
+    for one in _of_files(differences(reader, before, after)) if has_new else ():
         if one.before is not None or one.after is None:
             continue
         sources = gone.get(one.after.content)
