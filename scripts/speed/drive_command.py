@@ -85,7 +85,7 @@ def scan(drive: DriveSession, writer: DriveWriter, tree: Path, after: Epoch) -> 
 async def settle(config: Config) -> dict[str, Any]:
     """A pack stays on the disk until its order is buried deep; then the next command removes it."""
     async with opened(config) as drive:
-        return {"placed": len(await drive.resume())}
+        return {"placed": len(await drive.settle())}
 
 
 async def bring_back(config: Config, target: Path, part: str = "") -> dict[str, Any]:

@@ -486,12 +486,17 @@ async def test_two_versions_at_once_do_not_mix(
     assert listing(tmp_path / "back" / "tree") == listing(tree)
 
 
-async def test_leftovers_of_killed_runs_are_removed(world: World, tree: Path, tmp_path: Path) -> None:
-    """In all of the order's directories; a file of the order's own that is called so stays."""
+async def test_leftovers_of_killed_runs_are_removed(
+    world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In all of the order's directories; a file of the order's own that is called so stays, as earlier
+    versions stored it."""
     name = ".grange-00112233445566aa.part"
     (tree / "inner" / name).write_bytes(b"the order's own")
     async with world.renter() as renter:
-        put = await stored(renter, tree)
+        with monkeypatch.context() as earlier:
+            earlier.setattr("grange_client.files.scan.is_temporary_name", lambda name: False)
+            put = await stored(renter, tree)
         await renter.get(put.order, tmp_path / "back")
         for folder in (tmp_path / "back", tmp_path / "back" / "tree", tmp_path / "back" / "tree" / "inner"):
             (folder / ".grange-ffffffffffffffff.part").write_bytes(b"half")

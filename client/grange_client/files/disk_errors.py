@@ -1,8 +1,7 @@
 """What the disk says while something is restored, as errors that a person can read."""
 
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from grange_client.errors import DiskFailed, UnfitName, WouldOverwrite
 from grange_client.files.scan import shown
@@ -10,27 +9,48 @@ from grange_client.files.scan import shown
 _UNFIT_NAME = frozenset({errno.ENAMETOOLONG, errno.EILSEQ})
 
 
-@contextmanager
-def naming(path: bytes) -> Iterator[None]:
+def naming(path: bytes) -> AbstractContextManager[None]:
     """Where "invalid" is said of a name: some file systems have forbidden characters."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno == errno.EINVAL:
-            raise _unfit_name(path, error) from error
-        raise
+    return _NameErrors(path)
 
 
-@contextmanager
-def translated(path: bytes) -> Iterator[None]:
+def translated(path: bytes) -> AbstractContextManager[None]:
     """The system's errors as DiskFailed, UnfitName or WouldOverwrite."""
-    try:
-        yield
-    except NotADirectoryError as error:
-        raise _in_the_way(path) from error
-    except OSError as error:
+    return _DiskErrors(path)
+
+
+# A restore enters these two some twenty times for each file, and generators would cost it a tenth.
+
+
+class _NameErrors:
+    __slots__ = ("_path",)
+
+    def __init__(self, path: bytes) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError) and error.errno == errno.EINVAL:
+            raise _unfit_name(self._path, error) from error
+
+
+class _DiskErrors:
+    __slots__ = ("_path",)
+
+    def __init__(self, path: bytes) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if not isinstance(error, OSError):
+            return
+        path = self._path
         # ELOOP is what O_NOFOLLOW answers for a link.
-        if error.errno == errno.ELOOP:
+        if isinstance(error, NotADirectoryError) or error.errno == errno.ELOOP:
             raise _in_the_way(path) from error
         if error.errno in _UNFIT_NAME:
             raise _unfit_name(path, error) from error

@@ -70,7 +70,10 @@ class Target:
         """
         try:
             with self._at(path) as (parent, name), naming(path):
-                return os.stat(name, dir_fd=parent, follow_symlinks=False)
+                try:
+                    return os.stat(name, dir_fd=parent, follow_symlinks=False)
+                except FileNotFoundError:
+                    return None
         except UnfitName:
             return None
         except DiskFailed as error:

@@ -57,6 +57,8 @@ class FileRestorer:
         self._open_count = 0
         self._cache = _ChunkCache()
         self._zeros = Holes(source, is_chunk)
+        self._capacity_bytes: int | None = None
+        """Of the whole disk, once it was asked for."""
 
     def uses_of(self, file: RestoredFile) -> Iterator[Use]:
         """Each place of each chunk of a file that is not on the disk. The next one is asked for when this one
@@ -146,11 +148,13 @@ class FileRestorer:
     def _check_room(self, file: RestoredFile) -> None:
         """Raise DiskFailed for a file that has more in it than the whole disk, before that is full. A file of
         holes may say that it has as much."""
-        if file.entry.size_bytes <= self._target.capacity_bytes():
+        if self._capacity_bytes is None:
+            self._capacity_bytes = self._target.capacity_bytes()
+        if file.entry.size_bytes <= self._capacity_bytes:
             return
         file.check_size()
         data_bytes = self._zeros.data_bytes_of(file.entry.content)
-        if data_bytes > self._target.capacity_bytes():
+        if data_bytes > self._capacity_bytes:
             raise DiskFailed(
                 f"{shown(file.path)} does not fit: it has {format_size(data_bytes)} that are not holes, more "
                 "than the disk.",
