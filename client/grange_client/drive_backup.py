@@ -14,7 +14,7 @@ import os
 import select
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import dataclass, replace
 from threading import Event
 from typing import BinaryIO, Final, cast
@@ -36,8 +36,8 @@ from grange_client.drive.drive_state import DriveState
 from grange_client.drive.edits.new_commit import merge_heads
 from grange_client.drive.journal import Record
 from grange_client.drive.views.history import read_history
-from grange_client.drive_session import MAX_PACK_BYTES, Agree, ChooseOptions, DriveSession
-from grange_client.errors import ReadingEnded
+from grange_client.drive_session import MAX_PACK_BYTES, Agree, ChooseOptions, DriveSession, DriveWriter
+from grange_client.errors import PackGone, ReadingEnded
 from grange_client.orders.plan import StoreOptions
 from grange_client.packs.placing import PlacedPack
 
@@ -114,22 +114,60 @@ async def back_up(
     """Store what is on disk, for `max_spend` base units at most. `told` is called when all was read, before
     the last pack is offered.
 
-    Raises NothingToStore, BadPath, DiskFailed, NotReadable, PackGone, what `agree` raises, and as
-    `DriveWriter.publish`. Run again, it goes on: what was placed is not sent again.
+    What it relies on and was let go in the last moment is copied (`DriveWriter.publish`), or else read from
+    the disk by a second try, unless a stream was stored: that is read once. Raises NothingToStore, BadPath,
+    DiskFailed, NotReadable, PackGone, what `agree` raises, and as `DriveWriter.publish`. Run again, it goes
+    on: what was placed is not sent again.
     """
+    placed: list[PlacedPack] = []
+    can_try_again = all(source.stream is None for source in request.sources)
+    while True:
+        spent = sum(one.order.cost for one in placed)
+        writing = session.writing(
+            options,
+            device=device,
+            max_spend=None if max_spend is None else max_spend - spent,
+            agree=agree,
+            max_pack_bytes=max_pack_bytes,
+        )
+        try:
+            made = await _publish(
+                session, request, writing, placed, device=device, progress=progress, told=told
+            )
+        except PackGone:
+            if not can_try_again:
+                raise
+            can_try_again = False
+            # Gives up the pack that relied on it.
+            await session.resume()
+        else:
+            return PublishedBackup(made=made, placed=tuple(placed))
+
+
+async def _publish(
+    session: DriveSession,
+    request: BackupRequest,
+    writing: AbstractAsyncContextManager[DriveWriter],
+    placed: list[PlacedPack],
+    *,
+    device: str,
+    progress: Progress,
+    told: Callable[[BackupDraft], object],
+) -> BackupDraft:
+    """One try, which adds to what was placed."""
     state = await session.renter.executors.in_database(session.catalog.state)
     after = await session.relies_after()
-    async with session.writing(
-        options, device=device, max_spend=max_spend, agree=agree, max_pack_bytes=max_pack_bytes
-    ) as writer:
-        made = await _in_thread(
-            session, state, writer, request, after=after, device=device, progress=progress
-        )
-        told(made)
-        if made.changes_nothing:
-            return PublishedBackup(made=made, placed=tuple(writer.placed))
-        placed = await writer.publish(made.records, relied_on=made.relied_on)
-    return PublishedBackup(made=made, placed=tuple(placed))
+    async with writing as writer:
+        try:
+            made = await _in_thread(
+                session, state, writer, request, after=after, device=device, progress=progress
+            )
+            told(made)
+            if not made.changes_nothing:
+                await writer.publish(made.records, relied_on=made.relied_on)
+        finally:
+            placed += writer.placed
+    return made
 
 
 async def measure(

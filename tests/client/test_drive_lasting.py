@@ -24,9 +24,11 @@ from grange.peer import Peer, RateLimit
 from grange.peer.rate_limit import LEAST_BYTES_PER_SECOND
 from grange.transfer.events import ProgressEvent, Step
 from grange.types import OrderId
+from grange_client import drive_backup
 from grange_client.drive.backup.backup import BackupResult, Base
 from grange_client.drive.chunk import ChunkKey
 from grange_client.drive.journal import PublishedCommit, Record, RetiredPack
+from grange_client.drive_backup import BackupRequest, Source
 from grange_client.drive_session import DriveSession, DriveWriter
 from grange_client.errors import NotEnoughMoney, OverSpendingLimit, PackGone
 from grange_client.orders.plan import StoreOptions
@@ -207,6 +209,43 @@ async def test_what_goes_and_is_nowhere_any_more_is_said(world: World, tree: Pat
         await other.sync()
         await in_thread(partial(restored, other, new.key, tmp_path / "back"))
     assert (tmp_path / "back" / "tree" / "photo-3").read_bytes() == (tree / "photo-3").read_bytes()
+
+
+async def test_what_no_farmer_has_any_more_is_read_from_the_disk_by_the_same_run(
+    world: World, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the command for a backup makes it; what both tries cost is within one limit."""
+    big_tree(tree)
+    request = BackupRequest(sources=[Source(place=b"tree", local=bytes(tree))])
+    async with session(world) as drive:
+        await drive.sync(is_new=True)
+        await drive_backup.back_up(drive, request, options=LONG, device="laptop")
+        [old] = drive.catalog.state().packs
+        (tree / "new").write_bytes(b"one more")
+        sync, is_lost = drive.sync, False
+
+        async def late(*, is_new: bool = False) -> object:
+            nonlocal is_lost
+            if not is_lost:
+                is_lost = True
+                await publish_elsewhere(world, tmp_path / "other", [RetiredPack(pack=old)])
+                for farmer in world.farmers:
+                    for key in [key for key in farmer.pieces if key[1] == old.hex()]:
+                        del farmer.pieces[key]
+            return await sync(is_new=is_new)
+
+        monkeypatch.setattr(drive, "sync", late)
+        done = await drive_backup.back_up(drive, request, options=LONG, device="laptop", max_spend=10**18)
+        assert done.made.relied_on == frozenset()
+        assert len(done.placed) == 1
+        assert await drive.resume() == []
+    async with session(world, tmp_path / "new") as other:
+        synced = await other.sync()
+        key = done.made.result.key
+        assert key in synced.state.heads.values()
+        assert key is not None
+        await in_thread(partial(restored, other, key, tmp_path / "back"))
+    assert_is_back(tree, tmp_path / "back" / "tree")
 
 
 async def test_of_a_pack_in_which_nobody_looked_all_is_stored_again(world: World, tmp_path: Path) -> None:

@@ -26,13 +26,14 @@ from threading import Lock
 from typing import Any
 
 from grange.peer import Peer
-from grange_client.drive.backup.backup import Backup, Base
+from grange_client.drive.backup.backup import Base
 from grange_client.drive.chunk import ChunkType
 from grange_client.drive.commit import unpack_commit
 from grange_client.drive.keys import DriveSecret
 from grange_client.drive.restore import Existing, RestoreOptions, restore
 from grange_client.drive.restore.local_chunks import chunk_check
-from grange_client.drive_session import DriveSession, DriveWriter
+from grange_client.drive_backup import BackupRequest, Source, back_up
+from grange_client.drive_session import DriveSession
 from grange_client.keys.config import load
 from grange_client.orders.plan import StoreOptions
 from grange_client.renter import Renter
@@ -110,30 +111,8 @@ async def put(drive: DriveSession, tree: Path) -> None:
     """What the command for a backup does."""
     await drive.sync(is_new=True)
     await drive.resume()
-    base = await head_of(drive)
-    after = await drive.relies_after()
-    writing = drive.writing(OPTIONS, device="laptop", max_pack_bytes=MAX_PACK_BYTES)
-    async with writing as writer:
-        await back_up(drive, writer, tree, after, base)
-
-
-async def back_up(
-    drive: DriveSession, writer: DriveWriter, tree: Path, after: Any, base: Base | None
-) -> None:
-    def work() -> Any:
-        with Backup(
-            keys=drive.keys,
-            catalog=drive.catalog,
-            reader=drive.chunks,
-            sink=writer,
-            after=after,
-            base=base,
-        ) as backup:
-            backup.put_path(os.fsencode(tree), b"tree")
-            return backup.finish(device="laptop")
-
-    result = await drive.in_thread(work)
-    await writer.publish(result.records, relied_on=result.relied_on)
+    request = BackupRequest(sources=[Source(place=b"tree", local=os.fsencode(tree))])
+    await back_up(drive, request, options=OPTIONS, device="laptop", max_pack_bytes=MAX_PACK_BYTES)
 
 
 async def get(drive: DriveSession, into: Path) -> None:
