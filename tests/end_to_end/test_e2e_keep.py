@@ -24,7 +24,7 @@ FARMERS = 5
 LATE_EPOCHS = 4
 """Before its end a pack is written again, in a market with a grid period of eight epochs."""
 SMALL_PACKS = 5
-pytestmark = [pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -27,6 +27,8 @@ SMALL_PART: Final = 16
 """A pack is small that has at most SMALL_BYTES, and one part in so many of what the drive needs."""
 MIN_MERGED: Final = 4
 """So many packs become one even if that costs SAVING_PERCENT more than to extend them."""
+MAX_COPIED_BYTES: Final = 4 << 30
+"""In one new pack: so much of the local disk it needs on its way."""
 MAX_SMALL_PACKS: Final = 50
 """With more small packs than this, half of them become one before they are due: each costs a recovery some
 requests, and journals their names."""
@@ -138,13 +140,16 @@ def _in_tiers(packs: Sequence[KeptPack]) -> list[KeptPack]:
 
 
 def _cut(packs: Sequence[KeptPack]) -> list[list[KeptPack]]:
-    """Into groups, none of which has more chunks than a pack can have."""
+    """Into groups, none of which has more chunks than a pack can have, or more to copy than the disk should
+    take, unless one pack alone has."""
     groups: list[list[KeptPack]] = []
-    count = MAX_CHUNKS + 1
+    count = size_bytes = 0
     for pack in packs:
-        if count + pack.live_count > MAX_CHUNKS:
+        is_full = count + pack.live_count > MAX_CHUNKS or size_bytes + pack.needed_bytes > MAX_COPIED_BYTES
+        if not groups or is_full:
             groups.append([])
-            count = 0
+            count = size_bytes = 0
         groups[-1].append(pack)
         count += pack.live_count
+        size_bytes += pack.needed_bytes
     return groups

@@ -81,7 +81,7 @@ async def find_pack_orders(drive: DriveSession, packs: Collection[OrderId], epoc
 
 async def find_vacant(renter: Renter, order: OrderState) -> int:
     """How many of its slots nobody has."""
-    farmers = await _farmers_now(renter, order)
+    farmers = await _farmers_now(renter, [order])
     return sum(_has_no_farmer(order, slot, farmers) for slot in range(order.n))
 
 
@@ -89,23 +89,19 @@ async def find_refunds(renter: Renter, drive: int, epoch: Epoch, gas: GasValue) 
     """Orders of a drive that are over, and what closing each gives back at least, less what the call costs:
     the pay of farmers that lapsed. Single epochs that a farmer missed are not counted here, and come back
     with it."""
-    found: dict[OrderId, int] = {}
-    for one in await renter.executors.in_database(renter.catalog.orders):
-        is_ours = one.drive == drive and one.awaits_closing(epoch - SETTLED_EPOCHS)
-        if is_ours and len(found) < MAX_CLOSED:
-            back = await _refund(renter, one.order, gas)
-            if back > 0:
-                found[one.order.id] = back
-    return found
+    listed = await renter.executors.in_database(renter.catalog.orders)
+    over = [one.order for one in listed if one.drive == drive and one.awaits_closing(epoch - SETTLED_EPOCHS)]
+    farmers = await _farmers_now(renter, over)
+    refunds = {order.id: _refund(order, farmers, gas) for order in over}
+    return dict([(order, back) for order, back in refunds.items() if back > 0][:MAX_CLOSED])
 
 
-async def _farmers_now(renter: Renter, order: OrderState) -> Mapping[FarmerId, Farmer]:
-    # Not from the directory: how they are at this moment is what is asked for.
-    return await read_some(renter.market, sorted({slot.farmer for slot in order.slots} - {NO_FARMER}))
+async def _farmers_now(renter: Renter, orders: Collection[OrderState]) -> Mapping[FarmerId, Farmer]:
+    """Not from the directory: how they are at this moment is what is asked for."""
+    return await read_some(renter.market, sorted({slot.farmer for order in orders for slot in order.slots}))
 
 
-async def _refund(renter: Renter, order: OrderState, gas: GasValue) -> int:
-    farmers = await _farmers_now(renter, order)
+def _refund(order: OrderState, farmers: Mapping[FarmerId, Farmer], gas: GasValue) -> int:
     size = close(order.n)
     back = 0
     for slot in order.slots:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from grange.chain.gas_value import GasValue
+from grange.chain.orders import OrderState
 from grange.errors import Misuse
 from grange.messages import NO_ORDER
 from grange.tasks import together
@@ -116,7 +117,7 @@ class DriveKeeper:
             device=self._device,
             parameters=renter.market.parameters,
             packs=await self._kept_packs(state, orders, needed, costs, epoch),
-            money=await self._money(policy, memory, clock, epoch),
+            money=await self._money(policy, memory, clock, orders),
             costs=costs,
             measure=self._measure_copy_of(needed, epoch),
             lease=unpack_lease(state.values.get(LEASE_NAME)),
@@ -258,26 +259,30 @@ class DriveKeeper:
             )
         return tuple(packs)
 
-    async def _money(self, policy: KeepPolicy, memory: KeepMemory, clock: BlockClock, epoch: Epoch) -> Money:
-        renter = self._renter
+    async def _money(
+        self, policy: KeepPolicy, memory: KeepMemory, clock: BlockClock, orders: PackOrders
+    ) -> Money:
+        renter, epoch = self._renter, clock.epoch
         funds, announced = await together(renter.funds(), renter.market.withdrawal(renter.identity.account))
         # What is to be taken out is not spent before.
         vault = max(0, funds.vault - (0 if announced is None else announced.amount))
+        own = sum(_rate_of(order) for order in orders.orders.values() if order.end > epoch)
+        others = await self._rate_of_others(epoch)
         return Money(
             vault=vault,
             wallet=funds.wallet,
             budget_left=find_budget_left(policy.budget, memory, epoch, clock.epoch_seconds),
-            reserved=(vault + funds.wallet) * await self._others_percent(epoch) // 100,
+            reserved=(vault + funds.wallet) * others // (own + others) if own else 0,
         )
 
-    async def _others_percent(self, epoch: Epoch) -> int:
-        """What part of an epoch's rate of all drives is that of others."""
-        rates: dict[int, int] = {}
-        for one in await self._renter.executors.in_database(self._renter.catalog.orders):
-            if one.drive is not None and one.order.end > epoch:
-                rates[one.drive] = rates.get(one.drive, 0) + sum(slot.rate for slot in one.order.slots)
-        total = sum(rates.values())
-        return 0 if not total else 100 * (total - rates.get(self._drive.number, 0)) // total
+    async def _rate_of_others(self, epoch: Epoch) -> int:
+        """What the account's other drives cost in an epoch."""
+        listed = await self._renter.executors.in_database(self._renter.catalog.orders)
+        return sum(
+            _rate_of(one.order)
+            for one in listed
+            if one.drive not in (None, self._drive.number) and one.order.end > epoch
+        )
 
     def _after(self, epoch: Epoch) -> Epoch:
         grid = self._renter.market.parameters.grid_epochs
@@ -350,6 +355,10 @@ class DriveKeeper:
         if self._seen is None:
             raise Misuse("look first")
         return self._seen
+
+
+def _rate_of(order: OrderState) -> int:
+    return sum(slot.rate for slot in order.slots)
 
 
 def _describe_unread(

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from statistics import median_high
 from typing import Final
 
+from grange.chain import TransactionReverted
 from grange.chain.gas_value import GasValue
 from grange.chain.orders import OrderState
 from grange.errors import UserError
@@ -59,7 +60,7 @@ async def read_costs(
     size_bytes = min(max(content_bytes, LEAST_QUOTED_BYTES), MAX_PACK_BYTES)
     try:
         quote = await renter.packs.quote(size_bytes, options, watch=watch)
-    except UserError:
+    except (UserError, TransactionReverted):
         farmers = [one for one in await renter.registered() if not one.lapsed]
         k, n = code or code_for(StoreOptions(), len(farmers))
         return Costs(
@@ -86,7 +87,8 @@ async def quoted_rate(renter: Renter, order: OrderState, watch: Listener) -> int
     away; None where it cannot be quoted now. Raises the errors of the chain."""
     try:
         quote = await renter.quote_extension(order, None, watch)
-    except UserError:
+    except (UserError, TransactionReverted):
+        # A token that moves nothing of ours: what is in the vault may do.
         return None
     return -(-quote.cost // quote.epochs)
 

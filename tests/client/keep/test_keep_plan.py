@@ -24,7 +24,7 @@ from grange_client.keep.plan import (
     make_plan,
 )
 from grange_client.keep.policy import DEFAULT_POLICY, KeepPolicy
-from grange_client.keep.repacking import MAX_SMALL_PACKS, MIN_MERGED, choose_repackings
+from grange_client.keep.repacking import MAX_COPIED_BYTES, MAX_SMALL_PACKS, MIN_MERGED, choose_repackings
 
 LATEST = Epoch(1_350)
 
@@ -278,3 +278,12 @@ def test_the_dry_run_says_what_it_costs_and_why_and_until_when() -> None:
     taken = make_plan(look(pack(1, left=20, needed=0.0, mandate=2)).view, DEFAULT_POLICY)
     assert isinstance(taken.actions[0], TakeOffMandate)
     assert isinstance(taken.actions[1], Lapse)
+
+
+def test_no_new_pack_needs_more_of_the_disk_than_it_should() -> None:
+    """A large drive that is mostly garbage becomes several packs, none larger than the disk should take."""
+    packs = [pack(number, left=15, size_mib=3_000, needed=0.3) for number in range(10)]
+    repackings = [one.repacking for one in plan_of(*packs).actions if isinstance(one, Repack)]
+    assert len(repackings) > 1
+    assert all(one.copied_bytes <= MAX_COPIED_BYTES for one in repackings)
+    assert sorted(one.pack for group in repackings for one in group.packs) == [one.pack for one in packs]

@@ -6,7 +6,9 @@ what is done to `grange_client.keep`, and doing it to `grange_client.keep_drive`
 
 import asyncio
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -66,19 +68,17 @@ def keep(  # noqa: PLR0917  typer makes options of parameters
 
     async def run() -> ExitCode:
         async with common.renter(home) as renter:
-            with common.display(renter) as display:
-                keeping = _Keeping(
-                    renter=renter,
-                    folder=folder,
-                    drives=Drives(renter, watch=display, on_wait=_say_writing),
-                    wanted=wanted,
-                    device=device_name(device),
-                    channels=[] if dry_run else channels,
-                    as_json=as_json,
-                )
-                if dry_run:
-                    return await keeping.show_plans()
-                return await (keeping.run_once() if once else keeping.serve())
+            keeping = _Keeping(
+                renter=renter,
+                folder=folder,
+                wanted=wanted,
+                device=device_name(device),
+                channels=[] if dry_run else channels,
+                as_json=as_json,
+            )
+            if dry_run:
+                return await keeping.show_plans()
+            return await (keeping.run_once() if once else keeping.serve())
 
     if (code := common.run(run())) is not ExitCode.DONE:
         raise typer.Exit(code)
@@ -90,7 +90,6 @@ class _Keeping:
 
     renter: Renter
     folder: Path
-    drives: Drives
     wanted: list[str]
     device: str
     channels: list[AlertChannel]
@@ -100,7 +99,7 @@ class _Keeping:
         """The dry run. Raises the errors of the chain, and what opening a drive raises."""
         shown: list[dict[str, Any]] = []
         for name in await self._names():
-            async with self.drives.open(name) as drive:
+            async with self._opened(name) as drive:
                 plan, look = await self._run_of(drive).plan()
             shown.append(plan_json(plan, look))
             if not self.as_json:
@@ -161,6 +160,7 @@ class _Keeping:
         def note(report: KeepReport) -> None:
             if self.as_json:
                 common.print_json(report_json(report))
+                sys.stdout.flush()
 
         waits = [LONGEST_SECONDS]
         name = "drives"
@@ -185,8 +185,20 @@ class _Keeping:
                     _print(line)
 
         lock = HomeLock(self.folder / LOCK_NAME, on_wait=_say_keeping)
-        async with self.drives.open(name) as drive:
+        async with self._opened(name) as drive:
             return await KeepLoop(self._run_of(drive), lock, report=report).step()
+
+    @contextmanager
+    def _drives(self) -> Iterator[Drives]:
+        """What takes long is drawn, but not while a service sleeps."""
+        with common.display(self.renter) as display:
+            yield Drives(self.renter, watch=display, on_wait=_say_writing)
+
+    @asynccontextmanager
+    async def _opened(self, name: str) -> AsyncIterator[OpenDrive]:
+        with self._drives() as drives:
+            async with drives.open(name) as drive:
+                yield drive
 
     def _run_of(self, drive: OpenDrive) -> KeepRun:
         session = drive.session
@@ -202,7 +214,8 @@ class _Keeping:
         """Those that were named, or all in which there is something."""
         if self.wanted:
             return self.wanted
-        names = [one.name for one in await self.drives.listed() if not one.is_new]
+        with self._drives() as drives:
+            names = [one.name for one in await drives.listed() if not one.is_new]
         if not names and not self.as_json:
             _print("Nothing is stored in a drive yet, so there is nothing to keep.")
         return names
