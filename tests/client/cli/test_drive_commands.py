@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,20 +57,28 @@ def os_name(name: bytes) -> str:
 
 
 def store(
-    machine: Machine, source: Path, *, hours: int = 0, device: str = "laptop", on_top: bool = True
+    machine: Machine,
+    source: Path,
+    *,
+    hours: int = 0,
+    device: str = "laptop",
+    on_top: bool = True,
+    place: bytes = b"docs",
 ) -> str:
     """Put the folder into the drive `main`, in a commit of its own; its id. Not `on_top`: as if another
     device had not seen the commits that are there."""
-    return asyncio.run(_store(machine, source, hours, device, on_top))
+    return asyncio.run(_store(machine, source, hours, device, on_top, place))
 
 
-async def _store(machine: Machine, source: Path, hours: int, device: str, on_top: bool) -> str:
+async def _store(  # noqa: PLR0917
+    machine: Machine, source: Path, hours: int, device: str, on_top: bool, place: bytes
+) -> str:
     async with machine._renter(None) as renter, Drives(renter).open("main", writes=True) as drive:
         session = drive.session
         after = await session.relies_after()
         async with session.writing(CODE, device=device) as writer:
             result = await in_thread(
-                lambda: _back_up(session, writer, drive.state, source, after, hours, device, on_top)
+                lambda: _back_up(session, writer, drive.state, source, after, hours, device, on_top, place)
             )
             assert result.key is not None
             records = result.records if on_top else result.records[:1]
@@ -87,6 +96,7 @@ def _back_up(  # noqa: PLR0917
     hours: int,
     device: str,
     on_top: bool,
+    place: bytes,
 ) -> BackupResult:
     heads = read_history(session.chunks, state).heads if on_top else ()
     base = Base(key=heads[0].key, commit=heads[0].commit) if heads else None
@@ -99,7 +109,7 @@ def _back_up(  # noqa: PLR0917
         base=base,
         now_ns=lambda: BEGIN + hours * HOUR,
     ) as backup:
-        backup.put_path(bytes(source), b"docs")
+        backup.put_path(bytes(source), place)
         return backup.finish(device=device, message=f"backup {hours}")
 
 
@@ -362,3 +372,26 @@ def test_two_heads_are_shown_together_and_merged_by_the_next_edit(
         edited["commit"]
     ]
     assert set(names(machine, "main:/docs", "--at", other[:8])) == {"mine"}
+
+
+def test_the_manual_can_be_typed(machine: Machine, tmp_path: Path) -> None:
+    """Every command of its chapter on drives, in its order."""
+    manual = (Path(__file__).parents[3] / "docs" / "renter.md").read_text(encoding="utf-8")
+    chapter = manual.partition("## Look into a drive")[2].partition("\n## ")[0]
+    commands = [
+        shlex.split(line, comments=True) for line in chapter.splitlines() if line.startswith("    grange ")
+    ]
+    assert len(commands) >= 13
+    for folder, name in (("photos/2019", "sea.jpg"), ("notes", "todo.txt")):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / name).write_bytes(b"x" * 2000)
+    store(machine, tmp_path / "photos", place=b"photos")
+    store(machine, tmp_path / "notes", place=b"notes")
+    edits = {"tag", "mv", "rm", "restore"}
+    for _, command, *rest in commands:
+        agreed = ["--yes"] if command in edits else []
+        ran = done(machine(command, *rest, *agreed))
+        # The drive of the test has been as it is for longer than three days.
+        assert ran.stdout or (command == "diff" and "Nothing differs" in ran.stderr), command
+    assert names(machine, "main:/photos") == ["2019/", "todo.txt"]
+    assert names(machine, "main:/photos/2019") == ["sea.jpg"]
