@@ -4,9 +4,10 @@
     async with session.writing(choose, device="laptop") as writer: ...
 
 The last date of the calendar is tried first, then earlier ones: as long as the farmers that would be chosen
-keep slots, and what it costs is no more than `most`, or than half of what there is if nobody said so: the
-other packs have to be extended too, and the next backup is to be paid. It is never shorter than the shortest
-term of the market. What was chosen for the first pack of a command holds for all of it.
+keep slots, and the owner of the drive wants to pay ahead, and what it costs is no more than `most`, else than
+the drive's budget for a year, else than half of what there is: the other packs have to be extended too, and
+the next backup is to be paid. It is never shorter than the shortest term of the market. What was chosen for
+the first pack of a command holds for all of it.
 """
 
 from collections.abc import Awaitable, Callable
@@ -23,7 +24,8 @@ SHARE_OF_FUNDS: Final = 2
 """One part in so many of what there is may be laid out, if nobody said how much."""
 
 
-async def _none() -> int:
+async def none_to_come() -> int:
+    """For a command whose packs are known to be one."""
     return 0
 
 
@@ -35,7 +37,11 @@ class TermChoice:
     options: StoreOptions
     most: int | None = None
     """What all packs may cost together, in base units."""
-    packs_to_come: Callable[[], Awaitable[int]] = _none
+    longest_epochs: int | None = None
+    """How far ahead may be paid, as the drive's policy has it."""
+    budget: int | None = None
+    """What keeping the drive may cost in a year, in base units: so much at most, if `most` says nothing."""
+    packs_to_come: Callable[[], Awaitable[int]] = none_to_come
     """How many more of the size of the first there may be."""
     _chosen: StoreOptions | None = field(default=None, init=False)
 
@@ -54,6 +60,8 @@ class TermChoice:
         epoch = (await market.head()).epoch
         latest = (epoch // grid + market.parameters.max_books) * grid
         term = min(one.farmer.offer.longest_term_epochs for one in shortest.chosen)
+        if self.longest_epochs is not None:
+            term = min(term, self.longest_epochs)
         latest = min(latest, (shortest.start + term) // grid * grid)
         end = longest_end(shortest, latest=latest, grid_epochs=grid, spendable=await self._spendable())
         while end > shortest.end:
@@ -71,7 +79,12 @@ class TermChoice:
     async def _spendable(self) -> int:
         funds = await self.renter.funds()
         there = funds.vault + (funds.wallet if funds.limit is None else 0)
-        share = there // SHARE_OF_FUNDS if self.most is None else min(there, self.most)
+        if self.most is not None:
+            share = min(there, self.most)
+        elif self.budget is not None:
+            share = min(there, self.budget)
+        else:
+            share = there // SHARE_OF_FUNDS
         return share // (1 + await self.packs_to_come())
 
 

@@ -98,6 +98,22 @@ def test_the_limit_is_not_passed(machine: Machine, tree: Path) -> None:
     assert exact["end"] < long["end"]
 
 
+def test_the_policy_of_the_drive_holds_where_the_command_says_nothing(machine: Machine, tree: Path) -> None:
+    """Its code, how far ahead is paid at most, and its budget. What is typed goes before it."""
+    far = put(machine, tree / "zero", "main:/far")
+    assert machine("policy", "main:", "--code", "2/3", "--term-epochs", "5", "--yes").exit_code == 0
+    near = json.loads(machine("put", tree, "main:/near", "--yes", "--json").stdout)
+    assert near["end"] < far["end"]
+    assert 2 * near["sent_wire_bytes"] == 3 * near["sent_bytes"]
+    typed = put(machine, tree / "small.txt", "main:/typed", "--epochs", "60")
+    assert typed["end"] > near["end"]
+    assert typed["sent_wire_bytes"] == 2 * typed["sent_bytes"]
+    assert machine("policy", "main:", "--term-epochs", "none", "--budget", "0.004", "--yes").exit_code == 0
+    cheap = put(machine, tree / "zero", "main:/cheap")
+    assert int(cheap["cost"]) <= 4 * 10**15
+    assert cheap["end"] < far["end"]
+
+
 def test_paths_go_below_the_place_under_their_own_names(machine: Machine, tree: Path) -> None:
     """With /. what is in a directory takes the place itself; what has one place with another is refused."""
     other = tree.parent / "other"

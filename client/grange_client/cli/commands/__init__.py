@@ -19,6 +19,7 @@ commands   `init`                                    init.py
            `keys delegate`                           keys.py; `keys wallet-calls`: wallet_calls.py
            `mandate`                                 mandate.py
            what they have in common                  common.py; of those on a drive: open_drive.py,
-                                                     spending.py; of those that look: looking.py,
+                                                     spending.py, store_terms.py;
+                                                     of those that look: looking.py,
                                                      that edit: editing.py
 """

@@ -25,6 +25,7 @@ from grange_client.cli import drive_output
 from grange_client.cli.commands import common
 from grange_client.cli.commands.open_drive import DriveOfCommand, device_name, open_drive, say
 from grange_client.cli.commands.spending import Spending
+from grange_client.cli.commands.store_terms import term_of
 from grange_client.cli.drive_path import DrivePath
 from grange_client.cli.screens import backup as screens
 from grange_client.drive.backup.entries import ReadOptions, Totals
@@ -32,7 +33,6 @@ from grange_client.drive.backup.filters import Filters
 from grange_client.drive.backup.scan import Scan, ScanOptions, ScanRemarks
 from grange_client.drive_backup import BackupDraft, BackupRequest, Source, back_up, measure
 from grange_client.drive_session import MAX_PACK_BYTES, PackOffer
-from grange_client.drive_terms import TermChoice
 from grange_client.errors import NothingToStore
 from grange_client.files.scan import Kind, base_name, shown
 from grange_client.orders.plan import StoreOptions
@@ -139,9 +139,9 @@ class _BackupRun:
         self.lines: list[str] = []
         self.remarks: ScanRemarks | None = None
         unit = drive.renter.market.unit
-        self._term = TermChoice(
-            renter=drive.renter,
-            options=put.options,
+        self._term = term_of(
+            drive,
+            put.options,
             most=None if put.max_spend is None else unit.parse(put.max_spend),
             packs_to_come=self._packs_to_come,
         )

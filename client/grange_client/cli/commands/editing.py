@@ -19,12 +19,12 @@ from grange.units import format_size
 from grange_client.cli.commands import common
 from grange_client.cli.commands.open_drive import DriveOfCommand, device_name, say
 from grange_client.cli.commands.spending import Spending
+from grange_client.cli.commands.store_terms import term_of
 from grange_client.drive.chunk import id_of
 from grange_client.drive.views.history import SHORT_ID_CHARACTERS
 from grange_client.drive_editing import MakeEdit, PublishedEdit, publish_edit
 from grange_client.drive_session import PackOffer
 from grange_client.drive_terms import TermChoice
-from grange_client.keep.policy import read_policy
 from grange_client.orders.plan import StoreOptions
 
 DryRun = Annotated[
@@ -87,13 +87,9 @@ class EditRun:
             raise OnlyLooked(offer)
 
     def store_options(self) -> TermChoice:
-        """How the pack of the edit is stored: as `put` would, with the code of the drive's policy."""
-        k, n = read_policy(self.drive.state.values).policy.code or (None, None)
-        return TermChoice(
-            renter=self.drive.renter,
-            options=StoreOptions(k=k, n=n, epochs=self._options.epochs),
-            most=self.spending.limit,
-        )
+        """How the pack of the edit is stored: as `put` would."""
+        options = StoreOptions(epochs=self._options.epochs)
+        return term_of(self.drive, options, most=self.spending.limit)
 
     async def publish(self, edit: MakeEdit, *, done: str, same: str, document: Mapping[str, Any]) -> None:
         """Make the edit, and say what was done, or `same` if the drive was like that already. `document` is

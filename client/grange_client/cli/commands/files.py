@@ -102,8 +102,8 @@ def put(  # noqa: PLR0917  typer makes options of parameters
     main:/pictures`. What the drive had there before stays in its earlier versions. What is there already is
     not sent again. A local name that looks like a place in a drive is written ./main:.
 
-    Without --epochs and --until a drive's packs are paid for as long ahead as the market goes, with
-    --max-spend or half of what there is.
+    Without --epochs and --until a drive's packs are paid for as long ahead as the market and the drive's
+    policy go (`grange policy`), with --max-spend, its budget for a year, or half of what there is.
 
     Exits with 10 if something was left out because it could not be read; of an order also if it is not a
     file, directory or link.

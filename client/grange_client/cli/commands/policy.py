@@ -19,6 +19,7 @@ from grange.units import format_count
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Json, Verbose
 from grange_client.cli.commands.open_drive import Device, DriveOfCommand, device_name, open_drive, say
+from grange_client.cli.commands.store_terms import term_of
 from grange_client.cli.drive_path import require_drive_path
 from grange_client.cli.screens.policy import policy_json, policy_screen
 from grange_client.drive.entry import NANOSECONDS
@@ -202,7 +203,8 @@ async def _store(
             if not yes:
                 confirm(f"Store the change in the drive, for {cost}?")
 
-    async with drive.session.writing(options, device=device, agree=agree) as writer:
+    term = term_of(drive, options, most=None, policy=policy)
+    async with drive.session.writing(term, device=device, agree=agree) as writer:
         await writer.publish(records)
 
 
