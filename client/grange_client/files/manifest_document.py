@@ -59,12 +59,14 @@ class Document:
 
     def _header(self) -> tuple[int, str, int, int]:
         """Version, name, date, and how many rows follow."""
-        fields: dict[Any, Any] = {}
+        fields: dict[str, Any] = {}
         count = self._next(self._unpacker.read_map_header)
         for _ in range(count):
             field = self._next(self._unpacker.unpack)
             if field == "entries":
                 break
+            if not isinstance(field, str):
+                raise BadManifest("The manifest has a field whose name is no text.")
             if field in fields:
                 raise BadManifest("The manifest has a field twice.")
             fields[field] = self._next(self._unpacker.unpack)

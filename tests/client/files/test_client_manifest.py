@@ -11,7 +11,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from grange_client.errors import BadManifest, NothingToStore
@@ -69,6 +69,8 @@ def test_offsets_follow_from_sizes(manifest: Manifest) -> None:
 
 
 @given(st.binary(max_size=200))
+@example(msgpack.packb({(): None}))
+@example(b"\x81\x80\xc0")
 def test_noise_is_refused(noise: bytes) -> None:
     """Any bytes give a manifest or BadManifest, never anything else."""
     for stored in (noise, zlib.compress(noise)):
