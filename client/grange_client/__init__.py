@@ -9,7 +9,7 @@ delegates       keys that may store for an account
 mandates        standing orders, by which others extend for us
 drive           drives: versions of a folder that share what is equal
 drives          the drives of a renter, by name
-drive_backup    what is on disk into a drive
+drive_backup    what is on disk into a drive; drive_restore: back
 drive_terms     for how long a drive's packs are paid for, if nobody says
 drive_editing   an edit of a drive without a disk, published
 drive_session   a drive that is open on this machine

@@ -26,7 +26,7 @@ from grange_client.cli.plugins import PLUGINS, add_plugins, as_command, asked_co
 COMMANDS: Final = {
     "init": ("init", "Make a recovery phrase, or take yours, and remember the market."),
     "put": ("files", "Store files and directories in a drive, or as one order, in one transaction."),
-    "get": ("files", "Get an order back, or parts of it, into a directory."),
+    "get": ("files", "Get what is in a drive, or an order or parts of it, back into a directory."),
     "ls": ("overview", "List what is stored."),
     "drives": ("drives", "Which drives there are; make and rename them."),
     "find": ("look", "Find names in a drive, in a directory and all below it."),

@@ -1,13 +1,17 @@
 """What machines get of commands on drives, as JSON; see `output` for how amounts and times are written."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 from grange.times import BlockClock
 from grange_client.cli.drive_path import DrivePath
 from grange_client.drive.backup.backup import BackupResult
 from grange_client.drive.chunk import id_of
+from grange_client.drive.entry import Directory
+from grange_client.drive.restore import RestoreResult
 from grange_client.drive_backup import PublishedBackup
+from grange_client.drive_restore import ReadingCost
 from grange_client.files.attributes import Remarks
 from grange_client.orders.order_storing import OrderQuote
 
@@ -75,4 +79,38 @@ def remarks_json(remarks: Remarks) -> dict[str, Any]:
     return {
         "count": remarks.count,
         "first": [{"path": os.fsdecode(one.path), "reason": one.reason} for one in remarks.first],
+    }
+
+
+def wanted_json(place: DrivePath, root: Directory, cost: ReadingCost) -> dict[str, Any]:
+    """What would be fetched."""
+    return {
+        "drive": place.drive,
+        "path": os.fsdecode(place.path),
+        "names": root.count,
+        "bytes": root.size_bytes,
+        "cost_expected": str(cost.expected),
+        "cost_at_most": str(cost.at_most),
+    }
+
+
+def got_json(
+    place: DrivePath, result: RestoreResult, target: Path, *, paid: int, seconds: float
+) -> dict[str, Any]:
+    """What was fetched, and of each kind of remark how many there are and the first of them."""
+    return {
+        "drive": place.drive,
+        "path": os.fsdecode(place.path),
+        "target": str(target),
+        "files": result.files,
+        "directories": result.directories,
+        "links": result.links,
+        "unchanged": result.unchanged,
+        "bytes": result.size_bytes,
+        "fetched_bytes": result.fetched_bytes,
+        "reused_bytes": result.reused_bytes,
+        "left_out": result.remarks.left_out_count,
+        "remarks": {kind.value: remarks_json(some) for kind, some in result.remarks.by_kind.items()},
+        "paid": str(paid),
+        "seconds": seconds,
     }

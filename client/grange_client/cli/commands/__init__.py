@@ -1,7 +1,8 @@
 """What a renter types, a function each; typer reads the options off their parameters.
 
 commands   `init`                                    init.py
-           `put`, `get`                              files.py; into a drive: backup.py;
+           `put`, `get`                              files.py; into a drive: backup.py, out of one:
+                                                     restoring.py;
                                                      how fast: transfer_options.py
            `ls`, `stat`, `health`                    overview.py
            `drives`                                  drives.py

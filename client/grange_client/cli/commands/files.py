@@ -23,8 +23,9 @@ from grange.units import MAX_SLOTS, format_count
 from grange_client.cli import output
 from grange_client.cli.commands import common
 from grange_client.cli.commands.backup import BackupOptions, put_into_drive
-from grange_client.cli.commands.common import Confirmations, Home, Json, Verbose, Wanted
+from grange_client.cli.commands.common import Confirmations, Home, Json, Verbose
 from grange_client.cli.commands.open_drive import Device
+from grange_client.cli.commands.restoring import RestoreCommand, get_from_drive
 from grange_client.cli.commands.spending import MaxSpend
 from grange_client.cli.commands.transfer_options import LimitDownload, LimitUpload, rate_of
 from grange_client.cli.drive_path import drive_path
@@ -161,34 +162,66 @@ def _require_not_given(why: str, options: Mapping[str, object]) -> None:
 
 @opens_keys
 def get(  # noqa: PLR0917
-    wanted: Wanted,
+    wanted: Annotated[
+        str,
+        typer.Argument(
+            metavar="DRIVE:/PATH|NAME|ORDER",
+            help="A place in a drive, or an order's name, or how its id begins.",
+        ),
+    ],
     destination: Annotated[
         Path, typer.Argument(metavar="DEST", help="Where to put it.", readable=False)
     ] = Path(),
     only: Annotated[
-        list[str] | None, typer.Option(metavar="PATH", help="Only this, written as `stat --files` shows it.")
+        list[str] | None,
+        typer.Option(metavar="PATH", help="Of an order only this, written as `stat --files` shows it."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that differ.")] = False,
     max_price: Annotated[
         str | None, typer.Option(metavar="TOKENS", help="What reading may cost at most; asks no more.")
     ] = None,
     limit_download: LimitDownload = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Of a drive: show how much it is and what reading costs.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Json = False,
     home: Home = None,
     verbose: Verbose = False,
 ) -> None:
-    """Get an order back, or parts of it, into a directory.
+    """Get what is in a drive, or an order or parts of it, back into a directory.
 
-    Exits with 10 if something was left out because its name cannot be in that directory.
+    Of a drive, what is at the place comes under its own name: `get main:/photos back` makes back/photos, and
+    `get main: back` puts all of the drive into back. What is there already is not fetched again, so that the
+    same command goes on where it was broken off.
+
+    Exits with 10 if something was left out because it cannot be in that directory, with 7 if content of a
+    drive is not to be had.
     """
+    rate = rate_of(limit_download)
+    place = drive_path(wanted)
+    if place is not None:
+        _require_not_given("is for orders: name the path behind the drive.", {"--only": only})
+        command = RestoreCommand(
+            place=place,
+            destination=destination,
+            overwrite=overwrite,
+            max_price=max_price,
+            download_rate=rate,
+            dry_run=dry_run,
+            yes=yes,
+            as_json=as_json,
+        )
+        common.run(get_from_drive(command, home))
+        return
+    _require_not_given("is for a place in a drive, like main:/photos.", {"--dry-run": dry_run})
     fetch = _Fetch(
         wanted=wanted,
         destination=destination,
         only=tuple(from_shown(path) for path in only or ()),
         overwrite=overwrite,
         max_price=max_price,
-        download_rate=rate_of(limit_download),
+        download_rate=rate,
         yes=yes,
     )
     common.run(_get(fetch, as_json, home))

@@ -1,7 +1,7 @@
 """What a person sees. Values in, rich renderables out; everything fits 80 columns.
 
 display   what happens while something takes long
-backup    what goes into a drive
+backup    what goes into a drive; restored: what comes out of it
 quote     what something will cost
 order     orders and the files in them
 health    how orders are, and how likely it is that one is lost

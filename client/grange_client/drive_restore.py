@@ -1,0 +1,114 @@
+"""From a drive to the disk: what is at a place of it, as files in a directory.
+
+    root = only_at(session, nodes, newest_root(session, nodes, state), b"photos/2024")     in a thread
+    cost = reading_cost(state.live_packs.values(), root.size_bytes)
+    result = await restore_into(session, nodes, root, Path("back"), options, watch=display)
+
+What was named comes under its own name, with all that it is: a directory has its mode and its time. One event
+loop; files are written in a thread.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from grange.transfer.events import Listener, ProgressEvent, Step
+from grange.units import MIB, egress_rounded_up
+from grange_client.drive.drive_state import DriveState
+from grange_client.drive.edits.new_commit import merge_heads
+from grange_client.drive.edits.new_nodes import NewNodes
+from grange_client.drive.entry import EMPTY, Directory
+from grange_client.drive.journal import PackDescriptor
+from grange_client.drive.restore import RestoreOptions, RestoreResult, restore
+from grange_client.drive.restore.local_chunks import chunk_check
+from grange_client.drive.tree import find_path
+from grange_client.drive.tree_edit import put_entry
+from grange_client.drive.views.history import read_history
+from grange_client.drive_session import DriveSession
+from grange_client.errors import BadPath, UnknownCommit
+from grange_client.files.scan import shown
+
+OVERHEAD_PART = 10
+"""Of what is read, one part in so many more at most: lists of chunks, and directories."""
+OVERHEAD_BYTES = 16 * MIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingCost:
+    """What reading so much takes out of the vault, in base units."""
+
+    expected: int
+    at_most: int
+
+
+def newest_root(session: DriveSession, nodes: NewNodes, state: DriveState) -> Directory:
+    """In a thread: what the drive has now; heads that nobody merged yet, merged. Raises UnknownCommit for a
+    drive without any, and what reading raises."""
+    history = read_history(nodes, state)
+    for one in state.heads:
+        if one in history.unreadable:
+            raise history.unreadable[one]
+    known = {one.key: one.commit for one in history.commits}
+    heads = sorted(state.heads.values())
+    if not heads:
+        raise UnknownCommit("Nothing is stored in this drive.", hint="`grange drives` shows what is where.")
+    if len(heads) == 1:
+        return known[heads[0]].root
+    return merge_heads(nodes, session.keys.border_secret, heads, known.get)[-1].commit.root
+
+
+def only_at(session: DriveSession, nodes: NewNodes, root: Directory, path: bytes) -> Directory:
+    """In a thread: a tree in which there is only what is at a path, under its own name; all of it for an
+    empty path. Raises BadPath if nothing is there, and what reading raises."""
+    if not path:
+        return root
+    entry = find_path(nodes, root, path)
+    if entry is None:
+        raise BadPath(
+            f"There is nothing at /{shown(path)} in this drive.",
+            hint="It may be mistyped, or have been there at another time.",
+        )
+    return put_entry(nodes, session.keys.border_secret, EMPTY, entry.name, entry, made_ns=entry.mtime_ns)
+
+
+def reading_cost(packs: Iterable[PackDescriptor], size_bytes: int) -> ReadingCost:
+    """What reading so much content of a drive costs, by the prices that its farmers have signed. Pure."""
+    prices = [slot.max_egress_price_per_gib for pack in packs for slot in pack.slots]
+    if not any(prices) or not size_bytes:
+        return ReadingCost(expected=0, at_most=0)
+    most_bytes = size_bytes + size_bytes // OVERHEAD_PART + OVERHEAD_BYTES
+    return ReadingCost(
+        expected=egress_rounded_up(sum(prices) // len(prices), size_bytes),
+        at_most=egress_rounded_up(max(prices), most_bytes),
+    )
+
+
+async def restore_into(
+    session: DriveSession,
+    nodes: NewNodes,
+    root: Directory,
+    target: Path,
+    options: RestoreOptions,
+    *,
+    watch: Listener,
+) -> RestoreResult:
+    """Put a tree into a directory. Broken off, the next run goes on with what is there. Raises like
+    `drive.restore.restore`."""
+    loop = asyncio.get_running_loop()
+
+    def tell(event: ProgressEvent) -> None:
+        loop.call_soon_threadsafe(watch, event)
+
+    watch(Step(what="Restoring", total_bytes=root.size_bytes))
+    return await session.in_thread(
+        lambda: restore(
+            nodes,
+            root,
+            target,
+            options=options,
+            is_chunk=chunk_check(session.keys),
+            find=session.catalog.find,
+            watch=tell,
+        )
+    )
