@@ -33,9 +33,9 @@ from grange_client.drive.chunk import ChunkKey, ChunkType
 from grange_client.drive.chunk_store import ChunkReader
 from grange_client.drive.commit import unpack_commit
 from grange_client.drive.drive_state import DriveState
+from grange_client.drive.edits.known_commits import KnownCommits
 from grange_client.drive.edits.new_commit import merge_heads
 from grange_client.drive.journal import Record
-from grange_client.drive.views.history import read_history
 from grange_client.drive_session import MAX_PACK_BYTES, Agree, ChooseOptions, DriveSession, DriveWriter
 from grange_client.errors import PackGone, ReadingEnded
 from grange_client.orders.plan import StoreOptions
@@ -297,18 +297,13 @@ def _merged_base(
             frozenset(),
             reader,
         )
-    history = read_history(reader, state)
-    for one in state.heads:
-        if one in history.unreadable:
-            # Without it, what it has would be gone from the drive.
-            raise history.unreadable[one]
-    known = {one.key: one.commit for one in history.commits}
     chunks_known = KnownChunks(session.catalog, after=after, rely=sink.rely)
     seen = stack.enter_context(IdSet())
     executor = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="grange-merge"))
     chunks = NewChunks(session.keys, chunks_known, seen, sink, executor)
     nodes = stack.enter_context(RecentNodes(chunks, reader))
-    made = merge_heads(nodes, session.keys.border_secret, heads, known.get)
+    past = KnownCommits(nodes, state)
+    made = merge_heads(nodes, session.keys.border_secret, heads, past.commit_of, is_kept=past.is_kept)
     chunks.finish()
     records = tuple(record for one in made for record in one.records)
     return Base(key=made[-1].key, commit=made[-1].commit), records, chunks_known.relied_on, nodes

@@ -1,6 +1,6 @@
 """From a drive to the disk: what is at a place of it, as files in a directory.
 
-    root = only_at(session, nodes, newest_root(session, nodes, state), b"photos/2024")     in a thread
+    root = only_at(session, nodes, root, b"photos/2024")         in a thread: a tree with that alone
     cost = reading_cost(state.live_packs.values(), root.size_bytes)
     result = await restore_into(session, nodes, root, Path("back"), options, watch=display)
 
@@ -15,8 +15,6 @@ from pathlib import Path
 
 from grange.transfer.events import Listener, ProgressEvent, Step
 from grange.units import MIB, egress_rounded_up
-from grange_client.drive.drive_state import DriveState
-from grange_client.drive.edits.new_commit import merge_heads
 from grange_client.drive.edits.new_nodes import NewNodes
 from grange_client.drive.entry import EMPTY, Directory
 from grange_client.drive.journal import PackDescriptor
@@ -24,9 +22,8 @@ from grange_client.drive.restore import RestoreOptions, RestoreResult, restore
 from grange_client.drive.restore.local_chunks import chunk_check
 from grange_client.drive.tree import find_path
 from grange_client.drive.tree_edit import put_entry
-from grange_client.drive.views.history import read_history
 from grange_client.drive_session import DriveSession
-from grange_client.errors import BadPath, UnknownCommit
+from grange_client.errors import BadPath
 from grange_client.files.scan import shown
 
 OVERHEAD_PART = 10
@@ -40,22 +37,6 @@ class ReadingCost:
 
     expected: int
     at_most: int
-
-
-def newest_root(session: DriveSession, nodes: NewNodes, state: DriveState) -> Directory:
-    """In a thread: what the drive has now; heads that nobody merged yet, merged. Raises UnknownCommit for a
-    drive without any, and what reading raises."""
-    history = read_history(nodes, state)
-    for one in state.heads:
-        if one in history.unreadable:
-            raise history.unreadable[one]
-    known = {one.key: one.commit for one in history.commits}
-    heads = sorted(state.heads.values())
-    if not heads:
-        raise UnknownCommit("Nothing is stored in this drive.", hint="`grange drives` shows what is where.")
-    if len(heads) == 1:
-        return known[heads[0]].root
-    return merge_heads(nodes, session.keys.border_secret, heads, known.get)[-1].commit.root
 
 
 def only_at(session: DriveSession, nodes: NewNodes, root: Directory, path: bytes) -> Directory:

@@ -61,6 +61,20 @@ def test_what_is_there_is_not_fetched_again(machine: Machine, tree: Path, tmp_pa
     assert listing(tmp_path / "back" / "tree") == listing(tree)
 
 
+def test_an_earlier_version_comes_back(machine: Machine, tree: Path, tmp_path: Path) -> None:
+    """By its id; an order has none."""
+    stored(machine, tree, "main:")
+    before = listing(tree)
+    [main] = json.loads(machine("log", "main:", "--json").stdout)
+    (tree / "small.txt").write_bytes(b"other words\n")
+    stored(machine, tree, "main:")
+    get(machine, "main:/tree", tmp_path / "new")
+    assert listing(tmp_path / "new" / "tree") == listing(tree)
+    get(machine, "main:/tree", tmp_path / "old", "--at", main["commit"][:8])
+    assert listing(tmp_path / "old" / "tree") == before
+    assert machine("get", "tree", "--at", "yesterday").exit_code == ExitCode.USAGE
+
+
 def test_what_is_not_there_is_told(machine: Machine, tree: Path, tmp_path: Path) -> None:
     empty = machine("get", "main:", tmp_path / "back")
     assert isinstance(empty.exception, UnknownCommit)
@@ -106,7 +120,7 @@ def test_reading_that_costs_is_asked_for(machine: Machine, tree: Path, tmp_path:
     for turn, arguments in enumerate((["--yes"], ["--max-price", "0.01"])):
         got = machine("get", "main:/tree", tmp_path / f"back{turn}", *arguments)
         assert got.exit_code == 0, (got.output, got.exception)
-        assert "Reading cost 0.0000" in got.stdout
+        assert "Reading cost 0.0000" in got.stderr
         assert listing(tmp_path / f"back{turn}" / "tree") == listing(tree)
 
 

@@ -24,6 +24,7 @@ from grange_client.cli import output
 from grange_client.cli.commands import common
 from grange_client.cli.commands.backup import BackupOptions, put_into_drive
 from grange_client.cli.commands.common import Confirmations, Home, Json, Verbose
+from grange_client.cli.commands.looking import At
 from grange_client.cli.commands.open_drive import Device
 from grange_client.cli.commands.restoring import RestoreCommand, get_from_drive
 from grange_client.cli.commands.spending import MaxSpend
@@ -32,6 +33,7 @@ from grange_client.cli.drive_path import drive_path
 from grange_client.cli.screens.order import burial_text, remarks_screen
 from grange_client.cli.screens.quote import paid_besides_text, quote_screen, read_cost_screen, skipped_screen
 from grange_client.cli.screens.tables import ID_CHARACTERS, speed_text
+from grange_client.drive.views.history import HEAD
 from grange_client.errors import PAY_MORE
 from grange_client.files.scan import from_shown, shown
 from grange_client.orders.cautions import cut_short_text
@@ -176,6 +178,7 @@ def get(  # noqa: PLR0917
         list[str] | None,
         typer.Option(metavar="PATH", help="Of an order only this, written as `stat --files` shows it."),
     ] = None,
+    at: At = HEAD,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that differ.")] = False,
     max_price: Annotated[
         str | None, typer.Option(metavar="TOKENS", help="What reading may cost at most; asks no more.")
@@ -205,6 +208,7 @@ def get(  # noqa: PLR0917
         command = RestoreCommand(
             place=place,
             destination=destination,
+            at=at,
             overwrite=overwrite,
             max_price=max_price,
             download_rate=rate,
@@ -214,7 +218,9 @@ def get(  # noqa: PLR0917
         )
         common.run(get_from_drive(command, home))
         return
-    _require_not_given("is for a place in a drive, like main:/photos.", {"--dry-run": dry_run})
+    _require_not_given(
+        "is for a place in a drive, like main:/photos.", {"--dry-run": dry_run, "--at": at != HEAD}
+    )
     fetch = _Fetch(
         wanted=wanted,
         destination=destination,

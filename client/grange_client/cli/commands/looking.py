@@ -75,13 +75,15 @@ async def looking(
     *,
     at: str = HEAD,
     max_price: str | None = None,
+    download_rate: int | None = None,
     all_commits: bool = False,
 ) -> AsyncIterator[DriveView]:
-    """Open a version, as it was typed. `all_commits`: the history has all, whatever the version needs.
+    """Open a version, as it was typed. `all_commits`: the history has all, whatever the version needs. The
+    rate is in bytes a second.
 
     Raises UnknownCommit, BadTime, as `open_drive`, and what reading raises.
     """
-    async with open_drive(home, place.drive, max_price=max_price) as drive:
+    async with open_drive(home, place.drive, max_price=max_price, download_rate=download_rate) as drive:
         now_ns = time.time_ns()
         nodes = NewNodes(drive.session.keys.own, drive.session.chunks)
 

@@ -16,13 +16,13 @@ from grange.cli.exit_codes import ExitCode
 from grange.cli.presenter import print_prose
 from grange_client.cli import drive_output
 from grange_client.cli.commands import common
-from grange_client.cli.commands.open_drive import DriveOfCommand, open_drive
+from grange_client.cli.commands.looking import looking
 from grange_client.cli.drive_path import DrivePath
 from grange_client.cli.screens import restored as screens
-from grange_client.drive.edits.new_nodes import NewNodes
-from grange_client.drive.entry import Directory
 from grange_client.drive.restore import Existing, RemarkKind, RestoreOptions
-from grange_client.drive_restore import newest_root, only_at, reading_cost, restore_into
+from grange_client.drive.views.history import HEAD
+from grange_client.drive_restore import only_at, reading_cost, restore_into
+from grange_client.errors import UnknownCommit
 from grange_client.files.scan import shown
 
 
@@ -32,6 +32,8 @@ class RestoreCommand:
 
     place: DrivePath
     destination: Path
+    at: str = HEAD
+    """The version, as it was typed."""
     overwrite: bool = False
     max_price: str | None = None
     """As it was typed."""
@@ -45,11 +47,19 @@ async def get_from_drive(command: RestoreCommand, home: Path | None) -> None:
     """Do it, and say what was done. Raises typer.Exit with DATA if content is not to be had, with LEFT_OUT if
     something else is not in the target."""
     begun = time.monotonic()
-    async with open_drive(
-        home, command.place.drive, max_price=command.max_price, download_rate=command.download_rate
-    ) as drive:
-        nodes = NewNodes(drive.session.keys.own, drive.session.chunks)
-        root = await drive.session.in_thread(lambda: _root(command, drive, nodes))
+    async with looking(
+        home,
+        command.place,
+        at=command.at,
+        max_price=command.max_price,
+        download_rate=command.download_rate,
+    ) as view:
+        drive, nodes = view.drive, view.nodes
+        if view.version.newest is None:
+            raise UnknownCommit(
+                "Nothing is stored in this drive.", hint="`grange drives` shows what is where."
+            )
+        root = await view.in_thread(lambda: only_at(drive.session, nodes, view.root, command.place.path))
         cost = reading_cost(drive.state.live_packs.values(), root.size_bytes)
         unit = drive.renter.market.unit
         if command.dry_run:
@@ -83,13 +93,8 @@ async def get_from_drive(command: RestoreCommand, home: Path | None) -> None:
         common.print_json(document)
     else:
         where = shown(os.fsencode(command.destination))
-        print_prose(common.out, screens.got_text(result, where, seconds=seconds, paid=paid, unit=unit))
+        print_prose(common.out, screens.got_text(result, where, seconds=seconds))
     if result.remarks.of(RemarkKind.UNREADABLE).count:
         raise typer.Exit(ExitCode.DATA)
     if result.remarks.left_out_count:
         raise typer.Exit(ExitCode.LEFT_OUT)
-
-
-def _root(command: RestoreCommand, drive: DriveOfCommand, nodes: NewNodes) -> Directory:
-    newest = newest_root(drive.session, nodes, drive.state)
-    return only_at(drive.session, nodes, newest, command.place.path)

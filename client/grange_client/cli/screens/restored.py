@@ -33,7 +33,7 @@ def cost_text(cost: ReadingCost, unit: TokenUnit) -> str:
     return f"Reading costs about {about} out of the vault, and {most} at most."
 
 
-def got_text(result: RestoreResult, where: str, *, seconds: float, paid: int, unit: TokenUnit) -> str:
+def got_text(result: RestoreResult, where: str, *, seconds: float) -> str:
     """What was done, in a sentence or two."""
     links = f" and {format_count(result.links, 'link')}" if result.links else ""
     there = ""
@@ -42,7 +42,6 @@ def got_text(result: RestoreResult, where: str, *, seconds: float, paid: int, un
         there = f" {result.unchanged:,} {were} there already."
     if result.reused_bytes:
         there += f" {format_size(result.reused_bytes)} of the content was on the disk."
-    there += f" Reading cost {unit.rounded_up(paid)}." if paid else ""
     speed = speed_text(result.fetched_bytes, seconds)
     return f"{format_count(result.files, 'file')}{links} into {where} in {seconds:.1f} s{speed}.{there}"
 
