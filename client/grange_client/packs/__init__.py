@@ -10,6 +10,7 @@ tree_cache  trees, lists and commits on this disk, so that they are read from fa
 copying     chunks out of packs as they are, into another pack
 needed_chunks    what a new commit relies on, to be stored again if its pack goes
 descriptor  where a pack is, as journals and the chain have it
+order_stream     an order that `put` stored, read in a thread
 drive_secrets   the keys of drives that a renter has
 bridge      asking an event loop from a thread
 """

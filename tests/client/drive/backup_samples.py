@@ -18,7 +18,7 @@ from grange_client.drive.chunk import ChunkId, ChunkKey, ChunkType, SealedChunk,
 from grange_client.drive.chunk_store import FetchedChunk, WantedChunk
 from grange_client.drive.content import read_references
 from grange_client.drive.entry import Directory, TreeEntry
-from grange_client.drive.journal import PlacedChunk, RetiredPack
+from grange_client.drive.journal import PlacedChunk, Record, RetiredPack
 from grange_client.drive.keys import DriveKeys
 from grange_client.drive.tree import find_path, walk
 
@@ -95,13 +95,17 @@ class PackedDrive:
 
     def place(self, result: BackupResult) -> None:
         """Have what was sent in a pack, and the catalog and the drive know it."""
+        self.place_sent(result.records)
+        if result.key is not None and result.commit is not None:
+            self.base = Base(key=result.key, commit=result.commit)
+
+    def place_sent(self, records: Sequence[Record] = ()) -> None:
+        """Have what was sent in a pack, and the catalog know it."""
         self.sealed |= {(chunk.type, chunk.key): chunk.sealed for chunk in self.sent}
         if self.sent:
             self.packs += 1
-            self.catalog.add_journal(journal(self.packs, result.records), self._placed())
+            self.catalog.add_journal(journal(self.packs, records), self._placed())
             self.catalog.add_packs([descriptor(self.packs)])
-        if result.key is not None and result.commit is not None:
-            self.base = Base(key=result.key, commit=result.commit)
 
     def retire(self, number: int) -> None:
         """Have nobody rely on a pack any more."""

@@ -28,6 +28,7 @@ from grange_client.drive.backup.id_set import IdSet
 from grange_client.drive.backup.known_chunks import KnownChunks
 from grange_client.drive.backup.local_file import PART_BYTES, Read
 from grange_client.drive.backup.new_chunks import NewChunks, NewContent
+from grange_client.drive.backup.order_entries import OrderContent, OrderEntries
 from grange_client.drive.backup.recent_nodes import RecentNodes
 from grange_client.drive.backup.scan import Scan, ScanOptions, ScanRemarks
 from grange_client.drive.catalog import Catalog
@@ -125,6 +126,7 @@ class Backup:
         self._base = base
         self._keep_stamps = options.keep_stamps
         self._tell = tell
+        self._progress = progress
         self._now_ns = now_ns
         self._root = base.commit.root if base is not None else EMPTY
         self._known = KnownChunks(catalog, after=after, rely=sink.rely, rely_on_packs=sink.rely_on_packs)
@@ -187,6 +189,30 @@ class Backup:
         self._entries.totals.read_bytes += content.size_bytes
         self._put(place, entry)
         return content.size_bytes
+
+    def put_order(self, order: OrderContent, place: bytes) -> None:
+        """Have what an order of `put` holds in the directory `place` (the root, if that is empty), each name
+        at its top in place of what was there. What an earlier run has read is not read again.
+
+        Raises NothingToStore for an order that holds nothing, BadPath, BadManifest, and what reading it
+        raises.
+        """
+        entries = OrderEntries(
+            order,
+            catalog=self._catalog,
+            known=self._known,
+            contents=self._contents,
+            reader=self._nodes,
+            totals=self._entries.totals,
+            day=self._day,
+            seconds=self._now_ns() // NANOSECONDS,
+            progress=self._progress,
+        )
+        if not order.manifest.entries:
+            raise NothingToStore("The order holds nothing.")
+        for top, below in entries.by_top():
+            directory = build_tree(self._nodes, self._keys.border_secret, below)
+            self._put(place + b"/" + top.name if place else top.name, replace(top, directory=directory))
 
     def finish(self, *, device: str, message: str = "") -> BackupResult:
         """Write the commit, and hand on what still waits. There is none if the drive is as it was.

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
-from grange.errors import UserError
 from grange.types import OrderId
 from grange_client.drive.backup.file_contents import FileContents, FileRead
 from grange_client.drive.backup.known_chunks import KnownChunks
@@ -19,7 +18,7 @@ from grange_client.drive.backup.scan import Scanned, ScanRemarks
 from grange_client.drive.catalog import BATCH, Catalog
 from grange_client.drive.chunk import id_of
 from grange_client.drive.chunk_store import ChunkReader
-from grange_client.drive.content import Content, chunks_of
+from grange_client.drive.content import Content
 from grange_client.drive.entry import NANOSECONDS, NO_CONTENT, Directory, TreeEntry
 from grange_client.drive.stamp import MAX_PACKS, Stamp, StampedFile
 from grange_client.drive.tree import find_path, walk
@@ -153,20 +152,7 @@ class EntryBuilder:
         """Where all chunks of a file with lists are, as far as it can be found out; None if some are not."""
         if file.packs and self._known.are_there(file.packs):
             return file.packs
-        packs: set[OrderId] = set()
-        chunks = chunks_of(self._reader, file.content)
-        while True:
-            try:
-                batch = {id_of(one.key) for _, one in islice(chunks, BATCH)}
-            except UserError:
-                # A list is not to be had. The file may be on this disk still.
-                return None
-            if not batch:
-                return tuple(sorted(packs))
-            places = self._known.places_of(batch)
-            if len(places) < len(batch):
-                return None
-            packs.update(place.pack for place in places.values())
+        return self._known.packs_of(self._reader, file.content)
 
     def _read(
         self,

@@ -6,7 +6,7 @@ and that is noted. All names of a file with hard links have the content that was
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -121,12 +121,17 @@ class FileContents:
         self._write(builder, group)
         return builder.finish()
 
+    def write_short(self, contents: Sequence[bytes]) -> list[Content]:
+        """Contents of less than MIN_BYTES, each whole, and looked up together. Raises what the catalog and
+        the sink raise, and NotReadable."""
+        references = iter(self._chunks.write_data([one for one in contents if one]))
+        return [Content(references=(next(references),)) if one else NO_CONTENT for one in contents]
+
     def finish(self) -> None:
         """Write all that is read, and tell what came of it. Raises what `read_file` does."""
         files, self._short, self._short_bytes = self._short, [], 0
-        references = iter(self._chunks.write_data([file.content for file in files if file.content]))
-        for file in files:
-            content = Content(references=(next(references),)) if file.content else NO_CONTENT
+        contents = self.write_short([file.content for file in files])
+        for file, content in zip(files, contents, strict=True):
             file.done(FileRead(file.status, content, file.read_ns, file.is_sound))
 
     def _read_short(self, one: Scanned, done: FileDone) -> _SmallFile | None:

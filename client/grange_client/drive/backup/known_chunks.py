@@ -7,10 +7,14 @@ in a pack that was retired meanwhile: so each chunk that was found is said, with
 """
 
 from collections.abc import Callable, Collection, Sequence
+from itertools import islice
 
+from grange.errors import UserError
 from grange.types import Epoch, OrderId
-from grange_client.drive.catalog import Catalog, Place
-from grange_client.drive.chunk import ChunkId
+from grange_client.drive.catalog import BATCH, Catalog, Place
+from grange_client.drive.chunk import ChunkId, id_of
+from grange_client.drive.chunk_store import ChunkReader
+from grange_client.drive.content import Content, chunks_of
 
 
 class KnownChunks:
@@ -37,6 +41,24 @@ class KnownChunks:
     def relied_on(self) -> frozenset[OrderId]:
         """The packs that have what was found; of a chunk that several have, one of them."""
         return frozenset(self._relied_on)
+
+    def packs_of(self, reader: ChunkReader, content: Content) -> tuple[OrderId, ...] | None:
+        """Where all chunks of a content are, as far as it can be found out; None if some are not there.
+        Raises what the catalog raises."""
+        packs: set[OrderId] = set()
+        chunks = chunks_of(reader, content)
+        while True:
+            try:
+                batch = {id_of(one.key) for _, one in islice(chunks, BATCH)}
+            except UserError:
+                # A list is not to be had. What it is of may be read again.
+                return None
+            if not batch:
+                return tuple(sorted(packs))
+            places = self.places_of(batch)
+            if len(places) < len(batch):
+                return None
+            packs.update(place.pack for place in places.values())
 
     def among(self, ids: Collection[ChunkId]) -> set[ChunkId]:
         """Those of the chunks that are there. Raises what the catalog raises."""
