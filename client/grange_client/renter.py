@@ -828,9 +828,11 @@ class Renter:
             max_price = max(0, max_price - plan.paid)
         return await self.carry_out(plan, target, overwrite=overwrite, max_price=max_price, watch=watch)
 
-    async def reader(self, order: OrderState) -> OrderReader:
+    async def reader(
+        self, order: OrderState, watch: Listener = ignore_progress, *, budget: Budget | None = None
+    ) -> OrderReader:
         """An order opened for reading at any offset; see `downloads.Downloads.reader`."""
-        return await self._downloads.reader(order)
+        return await self._downloads.reader(order, watching_records(watch, self._note), budget=budget)
 
     def _options(
         self,

@@ -203,9 +203,12 @@ class Downloads:
             unit=self.market.unit,
         )
 
-    async def reader(self, order: OrderState, watch: Listener = ignore_progress) -> OrderReader:
-        """An order opened for reading at any offset, from those who keep its slots now and ask no ransom."""
-        return await self._open(await self.holders(order), watch, None, at_any_price=False)
+    async def reader(
+        self, order: OrderState, watch: Listener = ignore_progress, *, budget: Budget | None = None
+    ) -> OrderReader:
+        """An order opened for reading at any offset, from those who keep its slots now and ask no ransom,
+        within a budget if there is one."""
+        return await self._open(await self.holders(order), watch, budget, at_any_price=False)
 
     async def pack_bytes(
         self, order: OrderState, watch: Listener = ignore_progress, *, budget: Budget | None = None
