@@ -10,6 +10,7 @@ mandates        standing orders, by which others extend for us
 drive           drives: versions of a folder that share what is equal
 drives          the drives of a renter, by name
 drive_backup    what is on disk into a drive; drive_restore: back
+drive_import    an order of `put`, opened to go into a drive
 drive_terms     for how long a drive's packs are paid for, if nobody says
 drive_editing   an edit of a drive without a disk, published
 drive_session   a drive that is open on this machine

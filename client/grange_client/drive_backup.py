@@ -12,7 +12,7 @@ has is not sent again if the rest does not come about. One event loop; files are
 import asyncio
 import os
 import select
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import dataclass, replace
@@ -27,11 +27,10 @@ from grange_client.drive.backup.entries import ReadOptions, Totals
 from grange_client.drive.backup.id_set import IdSet
 from grange_client.drive.backup.known_chunks import KnownChunks
 from grange_client.drive.backup.new_chunks import NewChunks
+from grange_client.drive.backup.order_entries import OrderContent
 from grange_client.drive.backup.recent_nodes import RecentNodes
 from grange_client.drive.backup.scan import ScanOptions
-from grange_client.drive.chunk import ChunkKey, ChunkType
 from grange_client.drive.chunk_store import ChunkReader
-from grange_client.drive.commit import unpack_commit
 from grange_client.drive.drive_state import DriveState
 from grange_client.drive.edits.known_commits import KnownCommits
 from grange_client.drive.edits.new_commit import merge_heads
@@ -52,8 +51,10 @@ class Source:
     place: bytes
     """Where in the drive: names joined by `/`."""
     local: bytes | None = None
-    """What is on disk; None for a stream."""
+    """What is on disk; None for something else."""
     stream: BinaryIO | None = None
+    order: OrderContent | None = None
+    """An order of `put` that is open; see `drive_import`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,6 +251,8 @@ def _back_up(
                 backup.put_stream(cast(BinaryIO, _Stream(source.stream, go_on)), source.place)
             elif source.local is not None:
                 backup.put_path(source.local, source.place)
+            elif source.order is not None:
+                backup.put_order(_stoppable(source.order, go_on), source.place)
         result = backup.finish(device=device, message=request.message)
     return BackupDraft(
         result=result,
@@ -257,6 +260,17 @@ def _back_up(
         relied_on=relied_on | result.relied_on,
         merged_heads=len(state.heads) if records else 0,
     )
+
+
+def _stoppable(order: OrderContent, go_on: Callable[[], None]) -> OrderContent:
+    """The same, until it is not wanted any more."""
+
+    def read(offset_bytes: int, size_bytes: int) -> Iterator[bytes]:
+        for part in order.read(offset_bytes, size_bytes):
+            go_on()
+            yield part
+
+    return replace(order, read=read)
 
 
 class _Stream:
@@ -285,18 +299,15 @@ def _merged_base(
 ) -> tuple[Base | None, tuple[Record, ...], frozenset[OrderId], ChunkReader]:
     """What the drive has now, as one commit, and what to read it by; what is to be published with that, and
     the packs that it relies on."""
-    heads: list[ChunkKey] = sorted(state.heads.values())
     reader = session.chunks
+    past = KnownCommits(reader, state)
+    heads = past.heads()
+    # One that cannot be read is raised: without it, what it has would be gone from the drive.
+    commits = [past.commit_of(key) for key in heads]
     if not heads:
         return None, (), frozenset(), reader
-    if len(heads) == 1:
-        [key] = heads
-        return (
-            Base(key=key, commit=unpack_commit(reader.read(ChunkType.COMMIT, key))),
-            (),
-            frozenset(),
-            reader,
-        )
+    if len(heads) == 1 and commits[0] is not None:
+        return Base(key=heads[0], commit=commits[0]), (), frozenset(), reader
     chunks_known = KnownChunks(session.catalog, after=after, rely=sink.rely)
     seen = stack.enter_context(IdSet())
     executor = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="grange-merge"))

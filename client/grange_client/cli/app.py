@@ -10,6 +10,7 @@ import sys
 import traceback
 from importlib import import_module
 from importlib.metadata import entry_points
+from keyword import iskeyword
 from typing import Annotated, Any, Final
 
 import typer
@@ -26,6 +27,7 @@ from grange_client.cli.plugins import PLUGINS, add_plugins, as_command, asked_co
 COMMANDS: Final = {
     "init": ("init", "Make a recovery phrase, or take yours, and remember the market."),
     "put": ("files", "Store files and directories in a drive, or as one order, in one transaction."),
+    "import": ("import_order", "Store what an order holds in a drive, with its names, modes and times."),
     "get": ("files", "Get what is in a drive, or an order or parts of it, back into a directory."),
     "ls": ("overview", "List what is stored."),
     "drives": ("drives", "Which drives there are; make and rename them."),
@@ -100,7 +102,8 @@ class _Commands(CommandGroup):
 def load_command(name: str) -> Any:
     """The function of one of our commands, or the app of a group of them."""
     module, _ = COMMANDS[name]
-    return getattr(import_module(f"grange_client.cli.commands.{module}"), name)
+    function = f"{name}_" if iskeyword(name) else name
+    return getattr(import_module(f"grange_client.cli.commands.{module}"), function)
 
 
 app = typer.Typer(

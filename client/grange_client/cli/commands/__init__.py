@@ -4,6 +4,7 @@ commands   `init`                                    init.py
            `put`, `get`                              files.py; into a drive: backup.py, out of one:
                                                      restoring.py;
                                                      how fast: transfer_options.py
+           `import`                                  import_order.py
            `ls`, `stat`, `health`                    overview.py
            `drives`                                  drives.py
            `keep`                                    keep.py

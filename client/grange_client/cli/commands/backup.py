@@ -110,7 +110,7 @@ async def put_into_drive(put: BackupOptions, home: Path | None) -> None:
     async with open_drive(
         home, put.place.drive, writes=not put.dry_run, upload_rate=put.upload_rate
     ) as drive:
-        command = _BackupRun(put, request, drive)
+        command = BackupRun(put, request, drive)
         document = await (command.measure() if put.dry_run else command.store())
     if put.as_json:
         common.print_json(document)
@@ -123,7 +123,7 @@ async def put_into_drive(put: BackupOptions, home: Path | None) -> None:
         raise typer.Exit(ExitCode.LEFT_OUT)
 
 
-class _BackupRun:
+class BackupRun:
     """One command, with its drive open."""
 
     def __init__(self, put: BackupOptions, request: BackupRequest, drive: DriveOfCommand) -> None:
@@ -307,6 +307,8 @@ def _size_of(request: BackupRequest) -> int:
     """How much content there is, by the sizes of files. Blocks."""
     total, scan = 0, Scan(request.scan, ScanRemarks())
     for source in request.sources:
+        if source.order is not None:
+            total += source.order.manifest.content_bytes
         if source.local is None:
             continue
         top = scan.look(os.path.abspath(source.local), source.place)  # noqa: PTH100

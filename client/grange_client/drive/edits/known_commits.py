@@ -42,11 +42,12 @@ class KnownCommits:
     def heads(self) -> list[ChunkKey]:
         """The live commits from which no other live one comes, ascending.
 
-        Journals say that without one being read. Where they say of all live commits that others come from
-        them, since these others were withdrawn or a device lied, the commits tell. Raises what reading them
-        raises, and BadCommit for too long a history.
+        Where journals say that there is one, none is read. Where they say of all live commits that others
+        come from them, since these others were withdrawn or a device lied, the commits tell. Raises what
+        reading them raises, and BadCommit for too long a history.
         """
-        return sorted(self._state.heads.values()) or find_newest(self._live.values(), self._parents_of)
+        said = self._state.heads or self._live
+        return list(said.values()) if len(said) < 2 else find_newest(said.values(), self._parents_of)
 
     def _parents_of(self, key: ChunkKey) -> tuple[ChunkKey, ...]:
         commit = self.commit_of(key)
