@@ -23,12 +23,14 @@ from stories.renewal import Renewal
 from stories.repair import Repair
 from stories.spine import Spine
 from stories.tale import Outcome, Setting, Tale
+from stories.year import Year
 
 WIDTH = 96
 STORIES: dict[str, Callable[[Setting, Console], Tale[Any]]] = {
     "spine": Spine,
     "repair": Repair,
     "renewal": Renewal,
+    "year": Year,
 }
 
 

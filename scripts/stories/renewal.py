@@ -33,9 +33,10 @@ from grange_client.orders.plan import StoreOptions
 from grange_client.renter import Renter
 from grange_devnet.devnet import Devnet
 from grange_devnet.errors import DevnetError
-from grange_devnet.fleet import FarmerProcess, Fleet
+from grange_devnet.fleet import Fleet
 from grange_devnet.repairers import RepairerProcess
 from stories import tale
+from stories.commands import run_farm
 from stories.stage import table
 from stories.tale import BLOCK_SECONDS, POLL_SECONDS, Setting, Tale, count_sent
 
@@ -293,7 +294,7 @@ class Renewal(Tale[Outcome]):
                 if outcome.kept_rate and head.epoch > asked:
                     # Again in each epoch: the farm reads of what was placed last a block later.
                     with suppress(DevnetError):
-                        await _farm(leaving, "hand-over", "--all", "--yes")
+                        await run_farm(leaving, "hand-over", "--all", "--yes")
                     asked = head.epoch
                 # By the clock: a slot passes in the rest of an epoch that its farmer has proven.
                 await asyncio.sleep(POLL_SECONDS)
@@ -302,9 +303,9 @@ class Renewal(Tale[Outcome]):
                 f"{format_count(len(passed), 'slot')} went to {_named(takers)}, without a forfeit; what was "
                 "bound of its stake came back when they had proven."
             )
-            await _farm(leaving, "unstake", "--yes")
+            await run_farm(leaving, "unstake", "--yes")
             await leaving.stop()
-            await _farm(leaving, "withdraw")
+            await run_farm(leaving, "withdraw")
             head = await chain.head()
             names = ["Proven", "StakeLost", "Released"]
             events = await chain.logs(begun, head.number, names, {"farmer": leaving.farmer})
@@ -371,19 +372,3 @@ async def _terms(chain: Chain, links: Sequence[OrderId], epoch: int) -> Table:
 
 def _named(farmers: Sequence[int]) -> str:
     return f"farmer{'s' if len(farmers) > 1 else ''} " + ", ".join(map(str, farmers))
-
-
-async def _farm(farmer: FarmerProcess, *words: str) -> str:
-    """What a command of `grange farm` prints; raises DevnetError if it fails."""
-    process = await asyncio.create_subprocess_exec(
-        *farmer.program,
-        *words,
-        *("--home", farmer.home),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    said, complained = await process.communicate()
-    if process.returncode:
-        raise DevnetError(f"grange farm {words[0]}: {complained.decode(errors='replace').strip()}")
-    return said.decode()

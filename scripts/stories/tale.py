@@ -56,11 +56,17 @@ class Setting:
         kind = "a token" if self.token == "plain" else f"a token that is {self.token}"
         return f"A chain of our own ({self.engine}{rules}), with {kind} and a market on it"
 
-    def devnet(self, *, parameters: Parameters = DEVNET_PARAMETERS) -> AbstractAsyncContextManager[Devnet]:
-        """The chain, with a market on it. Open it with `async with`."""
+    def devnet(
+        self,
+        *,
+        parameters: Parameters = DEVNET_PARAMETERS,
+        block_seconds: float | None = BLOCK_SECONDS,
+    ) -> AbstractAsyncContextManager[Devnet]:
+        """The chain, with a market on it. Open it with `async with`. `block_seconds` None: blocks come by
+        transaction, and by mining."""
         return Devnet.start(
             engine=self.engine,
-            block_seconds=BLOCK_SECONDS,
+            block_seconds=block_seconds,
             hardfork=self.hardfork,
             parameters=parameters,
             token=self.token,
@@ -120,7 +126,7 @@ class Tale(ABC, Generic[AnyOutcome]):
 
     async def _rich_renter(self, phrase: str, devnet: Devnet) -> Config:
         """A fresh home, and tokens to pay with."""
-        config = _renter_config(self._setting.folder / "renter", phrase, devnet)
+        config = renter_config(self._setting.folder / "renter", phrase, devnet)
         await devnet.faucet(config.identity.wallet.address, tokens=RENTER_TOKENS * devnet.chain.unit.one)
         return config
 
@@ -176,7 +182,7 @@ class Tale(ABC, Generic[AnyOutcome]):
         for farmer in killed:
             await farmer.kill()
         back = self._setting.folder / "back"
-        config = _renter_config(self._second_home, phrase, devnet)
+        config = renter_config(self._second_home, phrase, devnet)
         async with Renter.open(config) as renter:
             with self._stage.work() as watch:
                 orders = await renter.orders(watch)
@@ -212,7 +218,7 @@ async def count_sent(chain: Chain, account: Address) -> int:
     return int(await chain.rpc.call("eth_getTransactionCount", account, "latest"), 16)
 
 
-def _renter_config(home: Path, phrase: str, devnet: Devnet) -> Config:
+def renter_config(home: Path, phrase: str, devnet: Devnet) -> Config:
     """A fresh home for somebody who has the recovery phrase."""
     return set_up(home, phrase=phrase, network=devnet.network)
 
