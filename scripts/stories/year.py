@@ -17,8 +17,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections import Counter
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -165,11 +165,12 @@ class Year(Tale[Outcome]):
         self._leaving: FarmerProcess | None = None
         self._versions: dict[int, str] = {}
         """Of some days, the commit that was made."""
-        self._seconds: Counter[str] = Counter()
+        self._seconds: dict[str, float] = {}
         """What went by in commands, by their names, and in waiting."""
         self._account = Address("")
         self._folder = Folder(path=Path(), seed=SEED)
-        self._money = self._one_copy = 0
+        self._money = 0
+        self._one_copy = 0
 
     async def play(self) -> Outcome:
         """Tell it, and say what came of it."""
@@ -260,11 +261,16 @@ class Year(Tale[Outcome]):
 
     async def _grange(self, *words: object, accepts: tuple[int, ...] = (0,)) -> Ran:
         """A command of the renter's."""
+        with self._timed(str(words[0])):
+            return await run_renter(self._home, *words, accepts=accepts)
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
         began = time.monotonic()
         try:
-            return await run_renter(self._home, *words, accepts=accepts)
+            yield
         finally:
-            self._seconds[str(words[0])] += time.monotonic() - began
+            self._seconds[what] = self._seconds.get(what, 0.0) + time.monotonic() - began
 
     async def _run_crontab(self, day: int) -> None:
         """What cron does on a day. The first version is made by hand, and no other."""
@@ -300,18 +306,17 @@ class Year(Tale[Outcome]):
                 if day == AWAY_DAYS.stop:
                     outcome.sent_while_away = await count_sent(devnet.chain, self._account) - before
                 await self._change_farmers(stack, devnet, day)
-                if day in AWAY_DAYS:
-                    began = time.monotonic()
-                    await days.end(
-                        epoch, is_done=lambda: self._is_extended(devnet), patience_seconds=AWAY_SECONDS
-                    )
-                    self._seconds["away"] += time.monotonic() - began
-                else:
+                if day not in AWAY_DAYS:
                     self._change_folder(day)
+                with self._timed("away" if day in AWAY_DAYS else "proofs"):
+                    await days.end(
+                        epoch,
+                        is_done=lambda: self._is_extended(devnet),
+                        patience_seconds=AWAY_SECONDS if day in AWAY_DAYS else 0.0,
+                    )
+                if day not in AWAY_DAYS:
+                    # Cron's hour is later than the first of a day: by then farmers have seen it.
                     await self._run_crontab(day)
-                    began = time.monotonic()
-                    await days.end(epoch)
-                    self._seconds["proofs"] += time.monotonic() - began
                 if (day + 1) % MONTH_DAYS == 0:
                     await self._say_month(devnet, day, epoch)
             await days.begin(Epoch(first + YEAR_DAYS))
