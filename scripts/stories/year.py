@@ -18,8 +18,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -30,139 +29,39 @@ from grange.tasks import together
 from grange.types import EXTENDED, Address, Epoch
 from grange.units import LEAF_BYTES, format_count
 from grange_client.keys.recovery_phrase import new_phrase
-from grange_devnet.devnet import DEVNET_PARAMETERS, Devnet
-from grange_devnet.errors import DevnetError
-from grange_devnet.fleet import FarmerProcess, Fleet
-from stories import tale
-from stories.commands import Ran, run_farm, run_renter
+from grange_devnet.devnet import Devnet
+from stories.commands import Ran, run_renter
 from stories.compare import differences
 from stories.days import Days
 from stories.gas import market_transactions
 from stories.stage import table
 from stories.tale import MAX_DIFFERENCES_SHOWN, MIB, Setting, Tale, count_sent, renter_config
-from stories.year_bill import RentedOrder, YearBill, rented_orders, year_bill
+from stories.year_bill import RentedOrder, rented_orders, year_bill
+from stories.year_farmers import YearFarmers
 from stories.year_folder import Folder
+from stories.year_outcome import YearOutcome
+from stories.year_timetable import YEAR, Timetable
 
-MONTH_DAYS: Final = 6
-MONTHS: Final = 12
-YEAR_DAYS: Final = MONTHS * MONTH_DAYS
-PARAMETERS: Final = replace(DEVNET_PARAMETERS, epoch_blocks=40, grid_epochs=MONTH_DAYS)
-"""As on other devnets, but a month of six epochs, and epochs with room for what a day's commands send."""
-AWAY_DAYS: Final = range(42, 54)
-"""Two months in which no program of the renter runs: months 8 and 9."""
-BACKUPS: Final = YEAR_DAYS - len(AWAY_DAYS)
 FARMERS: Final = 6
 REPAIRERS: Final = 2
 K, N = 2, 4
-KEPT_VERSIONS: Final = 30
-TERM_DAYS: Final = 3 * MONTH_DAYS
-MANDATE_DAYS: Final = 6 * MONTH_DAYS
 FEE_TOKENS: Final = "0.001"
 SEED: Final = 15
 DRIVE: Final = "main:"
-DEVICE: Final = "laptop"
-KILLED_DAYS: Final = (14, 44)
-NEW_DAYS: Final = (18, 32, 56)
-LEAVING_DAY: Final = 28
-DELETED_DAY: Final = 58
-"""On which the note of an earlier day is deleted, unseen."""
-RESTORED_DAYS: Final = (31, 41, YEAR_DAYS - 1)
-"""The first lies before the middle of the backups, the second is the last one before nobody was there."""
-NOTE_DAY: Final = 41
 AWAY_SECONDS: Final = 20.0
 """So long repairers have on a day on which nobody else extends anything."""
-MAX_RATIO: Final = 2.0
 KEEP_WORDS: Final = ("keep", "--once", "--json")
 
 
-@dataclass(slots=True, kw_only=True)
-class Outcome(tale.Outcome):
-    """What happened, and whether it is what should happen."""
-
-    backups: int = 0
-    restored: dict[int, bool] = field(default_factory=dict)
-    """By day, whether that day's version came back as it was."""
-    is_note_back: bool = False
-    sent_bytes: int = 0
-    """Content of all packs, those that `keep` wrote again too, without what the code adds."""
-    total_bytes: int = 0
-    """Of the folder on all days on which it was backed up, together."""
-    orders_live: int = 0
-    orders: int = 0
-    extended_by_mandate: int = 0
-    sent_while_away: int = 0
-    """Transactions of the renter's account in the two months in which it was away."""
-    killed: tuple[int, ...] = ()
-    left: int = 0
-    arrived: tuple[int, ...] = ()
-    keep_problems: int = 0
-    """Days on which `keep` said that something may not be kept."""
-    missed: int = 0
-    """Epochs that a farmer did not prove though it ran: the machine was too slow."""
-    gas: int = 0
-    """Of the renter, in all; what it is worth is another matter on every chain."""
-    bill: YearBill | None = None
-
-    @property
-    def cost_ratio(self) -> float:
-        """By all that was paid, rounded up."""
-        return float("inf") if self.bill is None else self.bill.paid_ratio
-
-    @property
-    def claims(self) -> dict[str, bool]:
-        """What the story claims, and whether it was true."""
-        return {
-            f"it was backed up on {BACKUPS} days": self.backups == BACKUPS,
-            "each version came back as it was": self.identical and len(self.restored) == len(RESTORED_DAYS),
-            "the deleted note came back": self.is_note_back,
-            "by mandate it lived on while nobody was there": (
-                self.extended_by_mandate > 0 == self.sent_while_away
-            ),
-            "farmers came and went": bool(self.killed and self.left and self.arrived),
-            f"it cost less than {MAX_RATIO:.1f} times one copy": self.cost_ratio < MAX_RATIO,
-        }
-
-    def as_json(self) -> dict[str, object]:
-        """The one line that --json prints; amounts in token base units, farmers by id."""
-        bill = self.bill
-        return {
-            "identical": self.identical and self.is_note_back,
-            "versions_restored": sum(self.restored.values()),
-            "bytes_sent": self.sent_bytes,
-            "bytes_total": self.total_bytes,
-            "orders_live": self.orders_live,
-            "cost_ratio": round(self.cost_ratio, 3),
-            "cost_ratio_of_used_epochs": None if bill is None else round(bill.used_ratio, 3),
-            "paid": None if bill is None else str(bill.paid),
-            "paid_beyond_the_year": None if bill is None else str(bill.beyond),
-            "fees": None if bill is None else str(bill.fees),
-            "one_copy": None if bill is None else str(bill.one_copy),
-            "gas": self.gas,
-            "backups": self.backups,
-            "orders": self.orders,
-            "extended_by_mandate": self.extended_by_mandate,
-            "sent_while_away": self.sent_while_away,
-            "killed": list(self.killed),
-            "left": self.left,
-            "arrived": list(self.arrived),
-            "keep_problems": self.keep_problems,
-            "missed": self.missed,
-            "files": self.files,
-            "bytes": self.size_bytes,
-            "seconds": self.seconds,
-        }
-
-
-class Year(Tale[Outcome]):
+class Year(Tale[YearOutcome]):
     """One telling of the story."""
 
-    def __init__(self, setting: Setting, console: Console) -> None:
-        super().__init__(setting, console, Outcome())
+    def __init__(self, setting: Setting, console: Console, timetable: Timetable = YEAR) -> None:
+        super().__init__(setting, console, YearOutcome(timetable=timetable))
+        self._when = timetable
         self._home = setting.folder / "renter"
         self._copies = setting.folder / "copies"
         """The folder as it was on the days of which a version is restored."""
-        self._fleets: list[Fleet] = []
-        self._leaving: FarmerProcess | None = None
         self._versions: dict[int, str] = {}
         """Of some days, the commit that was made."""
         self._seconds: dict[str, float] = {}
@@ -172,7 +71,7 @@ class Year(Tale[Outcome]):
         self._money = 0
         self._one_copy = 0
 
-    async def play(self) -> Outcome:
+    async def play(self) -> YearOutcome:
         """Tell it, and say what came of it."""
         stage, outcome = self._stage, self._outcome
         stage.console.print(
@@ -181,10 +80,10 @@ class Year(Tale[Outcome]):
         async with AsyncExitStack() as stack:
             devnet = await self._start_chain(stack)
             fleet, _ = await self._start_people(stack, devnet, farmers=FARMERS, repairers=REPAIRERS)
-            self._fleets.append(fleet)
+            farmers = YearFarmers(fleet, devnet, stack, stage, when=self._when)
             phrase = new_phrase()
             first = await self._begin_year(devnet, phrase)
-            await self._live(stack, devnet, first)
+            await self._live(devnet, farmers, first)
             await self._make_out_bill(devnet, first)
             await self._bring_back(devnet, phrase)
         outcome.identical = bool(outcome.restored) and all(outcome.restored.values())
@@ -195,12 +94,14 @@ class Year(Tale[Outcome]):
     async def _start_chain(self, stack: AsyncExitStack) -> Devnet:
         stage = self._stage
         with stage.step("devnet", self._setting.heading):
-            opened = self._setting.devnet(parameters=PARAMETERS, block_seconds=None)
+            parameters = self._when.parameters
+            opened = self._setting.devnet(parameters=parameters, block_seconds=None)
             devnet = await stack.enter_async_context(opened)
             stage.say(f"market  {devnet.market} on {devnet.rpc_url}; blocks come when they are asked for")
             stage.say(
-                f"rules   a day is an epoch of {PARAMETERS.epoch_blocks} blocks, and a month has "
-                f"{MONTH_DAYS} of them; orders end as a month ends, at most {MONTHS} months ahead"
+                f"rules   a day is an epoch of {parameters.epoch_blocks} blocks, and a month has "
+                f"{parameters.grid_epochs} of them; orders end as a month ends, at most "
+                f"{parameters.max_books} months ahead"
             )
         return devnet
 
@@ -213,12 +114,13 @@ class Year(Tale[Outcome]):
             config = await self._rich_renter(phrase, devnet)
             self._account = config.identity.wallet.address
             self._folder = self._make_folder()
-            first = Epoch(((await chain.head()).epoch // MONTH_DAYS + 1) * MONTH_DAYS)
+            month = self._when.month_days
+            first = Epoch(((await chain.head()).epoch // month + 1) * month)
             await devnet.mine_to_epoch(first)
             self._money = await self._money_of(devnet)
             quote = await self._grange(
                 *("put", self._folder.path, "--dry-run", "--json", "--k", K, "--n", N),
-                *("--until", first + YEAR_DAYS),
+                *("--until", first + self._when.days),
             )
             self._one_copy = int(quote.json["cost"])
             unit = chain.unit
@@ -227,8 +129,9 @@ class Year(Tale[Outcome]):
                 f"order it costs {unit.rounded_up(self._one_copy)}."
             )
             policy = (
-                *("policy", DRIVE, "--keep-last", KEPT_VERSIONS, "--code", f"{K}/{N}"),
-                *("--term-epochs", TERM_DAYS, "--mandate-epochs", MANDATE_DAYS),
+                *("policy", DRIVE, "--keep-last", self._when.kept_versions, "--code", f"{K}/{N}"),
+                *("--term-epochs", self._term_epochs),
+                *("--mandate-epochs", self._when.mandate_months * month),
                 *("--mandate-fee", FEE_TOKENS, "--yes"),
             )
             stage.say(f"[green]$[/] grange {' '.join(map(str, policy))}")
@@ -247,8 +150,13 @@ class Year(Tale[Outcome]):
         return Folder(path=path, seed=SEED)
 
     @property
+    def _term_epochs(self) -> int:
+        return self._when.term_months * self._when.month_days
+
+    @property
     def _put_words(self) -> tuple[object, ...]:
-        return "put", self._folder.path, DRIVE, "--k", K, "--n", N, "--epochs", TERM_DAYS, "--yes", "--json"
+        code = ("--k", K, "--n", N)
+        return "put", self._folder.path, DRIVE, *code, "--epochs", self._term_epochs, "--yes", "--json"
 
     async def _money_of(self, devnet: Devnet) -> int:
         """What the account has, in its wallet and in the market."""
@@ -278,7 +186,7 @@ class Year(Tale[Outcome]):
         made = await self._grange(*self._put_words)
         outcome.backups += 1
         outcome.total_bytes += self._folder.size_bytes
-        if day in RESTORED_DAYS:
+        if day in self._when.restored:
             self._versions[day] = made.json["commit"]
             await asyncio.to_thread(
                 shutil.copytree,
@@ -294,56 +202,57 @@ class Year(Tale[Outcome]):
 
     # The year.
 
-    async def _live(self, stack: AsyncExitStack, devnet: Devnet, first: Epoch) -> None:
-        stage, outcome = self._stage, self._outcome
-        days = Days(devnet=devnet, farmers=self._farmers)
-        with stage.step("year", f"{YEAR_DAYS} days, {BACKUPS} of them with a backup"):
-            for day in range(YEAR_DAYS):
+    async def _live(self, devnet: Devnet, farmers: YearFarmers, first: Epoch) -> None:
+        stage, outcome, when = self._stage, self._outcome, self._when
+        days = Days(devnet=devnet, farmers=farmers.all)
+        with stage.step("year", f"{when.days} days, {when.backups} of them with a backup"):
+            for day in range(when.days):
                 epoch = Epoch(first + day)
                 await days.begin(epoch)
-                if day == AWAY_DAYS.start:
+                if day == when.away.start:
                     before = await count_sent(devnet.chain, self._account)
-                if day == AWAY_DAYS.stop:
+                if day == when.away.stop:
                     outcome.sent_while_away = await count_sent(devnet.chain, self._account) - before
-                await self._change_farmers(stack, devnet, day)
-                if day not in AWAY_DAYS:
+                await farmers.live_a_day(day)
+                if day not in when.away:
                     self._change_folder(day)
-                with self._timed("away" if day in AWAY_DAYS else "proofs"):
+                with self._timed("away" if day in when.away else "proofs"):
                     await days.end(
                         epoch,
                         is_done=lambda: self._is_extended(devnet),
-                        patience_seconds=AWAY_SECONDS if day in AWAY_DAYS else 0.0,
+                        patience_seconds=AWAY_SECONDS if day in when.away else 0.0,
                     )
-                if day not in AWAY_DAYS:
+                if day not in when.away:
                     # Cron's hour is later than the first of a day: by then farmers have seen it.
                     await self._run_crontab(day)
-                if (day + 1) % MONTH_DAYS == 0:
-                    await self._say_month(devnet, day, epoch)
-            await days.begin(Epoch(first + YEAR_DAYS))
-            outcome.missed = len(days.late)
+                if (day + 1) % when.month_days == 0:
+                    await self._say_month(devnet, farmers, day)
+            await days.begin(Epoch(first + when.days))
+        outcome.missed = len(days.late)
+        outcome.killed, outcome.arrived = tuple(farmers.killed), tuple(farmers.arrived)
+        outcome.left = tuple(farmers.left)
 
     def _change_folder(self, day: int) -> None:
         if day:
             self._folder.live_a_day(day)
-        if day == DELETED_DAY:
-            (self._folder.path / self._folder.note_of(NOTE_DAY)).unlink()
+        if day == self._when.deleted:
+            (self._folder.path / self._folder.note_of(self._when.note)).unlink()
 
-    async def _say_month(self, devnet: Devnet, day: int, epoch: Epoch) -> None:
-        orders = await self._orders(devnet)
-        live = sum(one.end > epoch + 1 for one in orders)
+    async def _say_month(self, devnet: Devnet, farmers: YearFarmers, day: int) -> None:
+        when, epoch = self._when, (await devnet.chain.head()).epoch
+        live = sum(one.end > epoch + 1 for one in await self._orders(devnet))
         spent = self._money - await self._money_of(devnet)
-        farmers = sum(one.running for one in self._farmers())
-        who = "nobody was there" if day in AWAY_DAYS else f"{self._outcome.backups} backups so far"
+        who = "nobody was there" if day in when.away else f"{self._outcome.backups} backups so far"
         self._stage.say(
-            f"month {(day + 1) // MONTH_DAYS:>2}: {who}, {format_count(live, 'order')} live, "
-            f"{format_count(farmers, 'farmer')}, paid {spent / self._one_copy:.2f} of one copy's year"
+            f"month {(day + 1) // when.month_days:>2}: {who}, {format_count(live, 'order')} live, "
+            f"{format_count(len(farmers.running), 'farmer')}; paid: {spent / self._one_copy:.2f} of one copy"
         )
 
     async def _is_extended(self, devnet: Devnet) -> bool:
         """Whether repairers have extended all that a mandate covers and that is due."""
         chain = devnet.chain
         epoch = (await chain.head()).epoch
-        due = [one.id for one in await self._orders(devnet) if epoch < one.end <= epoch + MONTH_DAYS]
+        due = [one.id for one in await self._orders(devnet) if 0 < one.end - epoch <= self._when.month_days]
         shown = await together(*(chain.order(one) for one in due))
         return all(one is None or one.mandate in (0, EXTENDED) for one in shown)
 
@@ -352,52 +261,11 @@ class Year(Tale[Outcome]):
         names = ["OrderPlaced", "OrderExtended", "SlotFilled"]
         return rented_orders(await devnet.chain.logs(0, head, names), leaf_bytes=LEAF_BYTES)
 
-    # Farmers.
-
-    def _farmers(self) -> list[FarmerProcess]:
-        return [one for fleet in self._fleets for one in fleet.farmers]
-
-    async def _change_farmers(self, stack: AsyncExitStack, devnet: Devnet, day: int) -> None:
-        """Who comes and goes on a day."""
-        stage, outcome = self._stage, self._outcome
-        if day in KILLED_DAYS:
-            farmer = await self._busiest(devnet)
-            await farmer.kill()
-            outcome.killed += (farmer.farmer,)
-            stage.say(f"[yellow]day {day}: farmer {farmer.farmer} vanishes, with all that it kept")
-        if day in NEW_DAYS:
-            folder = self._setting.folder / f"newcomer-{day}"
-            self._fleets.append(await stack.enter_async_context(Fleet.start(devnet, 1, folder)))
-            [farmer] = self._fleets[-1].farmers
-            outcome.arrived += (farmer.farmer,)
-            stage.say(f"day {day}: farmer {farmer.farmer} is new")
-        if day == LEAVING_DAY:
-            self._leaving = await self._busiest(devnet)
-        if self._leaving is not None:
-            await self._leave(devnet, self._leaving, day)
-
-    async def _busiest(self, devnet: Devnet) -> FarmerProcess:
-        """The farmer that keeps most."""
-        running = [one for one in self._farmers() if one.running]
-        shown = await together(*(devnet.chain.farmer(one.farmer) for one in running))
-        rates = {one.id: one.committed_rate for one in shown}
-        return max(running, key=lambda one: (rates[one.farmer], one.farmer))
-
-    async def _leave(self, devnet: Devnet, farmer: FarmerProcess, day: int) -> None:
-        """Hand over what it keeps, a few slots of an order in a month, until nothing is left."""
-        if (await devnet.chain.farmer(farmer.farmer)).committed_rate:
-            with suppress(DevnetError):
-                await run_farm(farmer, "hand-over", "--all", "--yes")
-            return
-        await farmer.stop()
-        self._leaving, self._outcome.left = None, farmer.farmer
-        self._stage.say(f"day {day}: farmer {farmer.farmer} has handed over all that it kept, and leaves")
-
     # The end.
 
     async def _make_out_bill(self, devnet: Devnet, first: Epoch) -> None:
         stage, outcome, chain = self._stage, self._outcome, devnet.chain
-        end = Epoch(first + YEAR_DAYS)
+        end = Epoch(first + self._when.days)
         with stage.step("bill", "What the year cost"):
             orders = await self._orders(devnet)
             head = (await chain.head()).number
@@ -406,7 +274,7 @@ class Year(Tale[Outcome]):
             outcome.orders = len(orders)
             outcome.orders_live = sum(one.end > end for one in orders)
             outcome.sent_bytes = sum(K * one.slot_bytes for one in orders if not one.is_extension)
-            sent = await market_transactions(chain, first * PARAMETERS.epoch_blocks, head)
+            sent = await market_transactions(chain, first * chain.parameters.epoch_blocks, head)
             mine = [one for one in sent if one.sender.lower() == self._account.lower()]
             outcome.gas = sum(one.gas for one in mine)
             bill = outcome.bill = year_bill(
@@ -454,14 +322,14 @@ class Year(Tale[Outcome]):
                     stage.say(f"[red]{line}")
                 if not found:
                     stage.say(f"The version of day {day} is the same, byte for byte.")
-            note = Path(name) / self._folder.note_of(NOTE_DAY)
+            note = Path(name) / self._folder.note_of(self._when.note)
             back = self._setting.folder / "note"
             await self._grange(
-                "get", f"{DRIVE}/{note}", back, "--at", self._versions[NOTE_DAY], "--yes", "--json"
+                "get", f"{DRIVE}/{note}", back, "--at", self._versions[self._when.note], "--yes", "--json"
             )
-            wanted = self._copies / str(NOTE_DAY) / note
+            wanted = self._copies / str(self._when.note) / note
             outcome.is_note_back = (back / note.name).read_bytes() == wanted.read_bytes()
             outcome.files = sum(1 for _ in self._folder.files())
             outcome.size_bytes = self._folder.size_bytes
             if outcome.is_note_back:
-                stage.say(f"The note that was deleted on day {DELETED_DAY} is back.")
+                stage.say(f"The note that was deleted on day {self._when.deleted} is back.")

@@ -11,7 +11,9 @@ from rich.console import Console
 
 from grange_devnet.engines import EngineName
 from stories.tale import Setting
-from stories.year import MAX_RATIO, RESTORED_DAYS, Year
+from stories.year import Year
+from stories.year_outcome import MAX_RATIO
+from stories.year_timetable import YEAR
 
 TEST_SECONDS = 3 * 3600
 
@@ -30,7 +32,7 @@ async def test_a_folder_lives_through_a_year_that_nobody_looks_after(
     assert outcome.held, "\n".join([*outcome.failures, said.getvalue()])
     shown = outcome.as_json()
     assert shown["identical"] is True
-    assert shown["versions_restored"] == len(RESTORED_DAYS)
+    assert shown["versions_restored"] == len(YEAR.restored)
     assert 0 < outcome.sent_bytes < outcome.total_bytes / 10
     assert outcome.orders_live > 0
     assert 1 < outcome.cost_ratio < MAX_RATIO

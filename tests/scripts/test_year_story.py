@@ -13,9 +13,9 @@ from grange.chain import Event
 from grange.types import Epoch
 from grange.units import LEAF_BYTES
 from stories.commands import RENTER, CommandFailed, run_command
-from stories.year import AWAY_DAYS, BACKUPS, DELETED_DAY, KEPT_VERSIONS, NOTE_DAY, RESTORED_DAYS, YEAR_DAYS
 from stories.year_bill import rented_orders, year_bill
 from stories.year_folder import Folder
+from stories.year_timetable import YEAR
 
 FIRST, SECOND = bytes([1]) * 32, bytes([2]) * 32
 
@@ -50,11 +50,12 @@ def test_what_is_paid_beyond_the_year_is_paid_and_not_used() -> None:
 
 
 def test_a_year_has_sixty_backups_and_what_is_restored_is_among_the_kept() -> None:
-    days = [day for day in range(YEAR_DAYS) if day not in AWAY_DAYS]
-    assert len(days) == BACKUPS == 60
-    assert set(RESTORED_DAYS) <= set(days[-KEPT_VERSIONS:])
-    assert NOTE_DAY in RESTORED_DAYS
-    assert NOTE_DAY < DELETED_DAY < YEAR_DAYS
+    days = [day for day in range(YEAR.days) if day not in YEAR.away]
+    assert len(days) == YEAR.backups == 60
+    assert YEAR.months == YEAR.parameters.max_books, "the one copy it is held against is one order"
+    assert set(YEAR.restored) <= set(days[-YEAR.kept_versions :])
+    assert YEAR.note in YEAR.restored
+    assert YEAR.note < YEAR.deleted < YEAR.days
 
 
 def digests(folder: Path) -> dict[str, str]:
