@@ -17,14 +17,13 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 
-from grange.cli.exit_codes import ExitCode
 from grange.tasks import together
 from grange.types import EXTENDED, Address, Epoch
 from grange.units import LEAF_BYTES, format_count
@@ -51,6 +50,7 @@ DRIVE: Final = "main:"
 AWAY_SECONDS: Final = 20.0
 """So long repairers have on a day on which nobody else extends anything."""
 KEEP_WORDS: Final = ("keep", "--once", "--json")
+ANY_CODE: Final = range(256)
 
 
 class Year(Tale[YearOutcome]):
@@ -60,8 +60,6 @@ class Year(Tale[YearOutcome]):
         super().__init__(setting, console, YearOutcome(timetable=timetable))
         self._when = timetable
         self._home = setting.folder / "renter"
-        self._copies = setting.folder / "copies"
-        """The folder as it was on the days of which a version is restored."""
         self._versions: dict[int, str] = {}
         """Of some days, the commit that was made."""
         self._seconds: dict[str, float] = {}
@@ -167,7 +165,7 @@ class Year(Tale[YearOutcome]):
             )
         )
 
-    async def _grange(self, *words: object, accepts: tuple[int, ...] = (0,)) -> Ran:
+    async def _grange(self, *words: object, accepts: Collection[int] = (0,)) -> Ran:
         """A command of the renter's."""
         with self._timed(str(words[0])):
             return await run_renter(self._home, *words, accepts=accepts)
@@ -181,24 +179,27 @@ class Year(Tale[YearOutcome]):
             self._seconds[what] = self._seconds.get(what, 0.0) + time.monotonic() - began
 
     async def _run_crontab(self, day: int) -> None:
-        """What cron does on a day. The first version is made by hand, and no other."""
+        """What cron does on a day. What fails is tried again on the next one, and said here."""
         outcome = self._outcome
-        made = await self._grange(*self._put_words)
-        outcome.backups += 1
-        outcome.total_bytes += self._folder.size_bytes
-        if day in self._when.restored:
-            self._versions[day] = made.json["commit"]
-            await asyncio.to_thread(
-                shutil.copytree,
-                self._folder.path,
-                self._copies / str(day) / self._folder.path.name,
-                symlinks=True,
-            )
-        kept = await self._grange(*KEEP_WORDS, accepts=(0, ExitCode.ENDS_SOON))
+        made = await self._grange(*self._put_words, accepts=ANY_CODE)
+        if made.code:
+            self._stage.say(f"[red]day {day}: no backup was made: {made.err.strip()}")
+        else:
+            outcome.backups += 1
+            outcome.total_bytes += self._folder.size_bytes
+            if day in self._when.restored:
+                self._versions[day] = made.json["commit"]
+                await asyncio.to_thread(shutil.copytree, self._folder.path, self._copy(day), symlinks=True)
+        kept = await self._grange(*KEEP_WORDS, accepts=ANY_CODE)
         for report in kept.json:
             if not report["is_kept"]:
                 outcome.keep_problems += 1
-                self._stage.say(f"[yellow]day {day}: {report}")
+                said = report["error"] or "; ".join(report["failures"]) or "something ends soon"
+                self._stage.say(f"[yellow]day {day}: keep says: {said}")
+
+    def _copy(self, day: int) -> Path:
+        """Where the folder is as it was on a day of which a version is restored."""
+        return self._setting.folder / "copies" / str(day) / self._folder.path.name
 
     # The year.
 
@@ -314,22 +315,28 @@ class Year(Tale[YearOutcome]):
             "restore", "Another computer, which has only the recovery phrase, brings versions back"
         ):
             for day, version in sorted(self._versions.items()):
-                back, copy = self._setting.folder / f"back-{day}", self._copies / str(day)
+                back = self._setting.folder / f"back-{day}"
                 await self._grange("get", f"{DRIVE}/", back, "--at", version, "--yes", "--json")
-                found = await asyncio.to_thread(differences, copy / name, back / name)
+                found = await asyncio.to_thread(differences, self._copy(day), back / name)
                 outcome.restored[day] = not found
                 for line in found[:MAX_DIFFERENCES_SHOWN]:
                     stage.say(f"[red]{line}")
                 if not found:
                     stage.say(f"The version of day {day} is the same, byte for byte.")
-            note = Path(name) / self._folder.note_of(self._when.note)
-            back = self._setting.folder / "note"
-            await self._grange(
-                "get", f"{DRIVE}/{note}", back, "--at", self._versions[self._when.note], "--yes", "--json"
-            )
-            wanted = self._copies / str(self._when.note) / note
-            outcome.is_note_back = (back / note.name).read_bytes() == wanted.read_bytes()
+            outcome.is_note_back = await self._bring_note_back()
             outcome.files = sum(1 for _ in self._folder.files())
             outcome.size_bytes = self._folder.size_bytes
-            if outcome.is_note_back:
-                stage.say(f"The note that was deleted on day {self._when.deleted} is back.")
+
+    async def _bring_note_back(self) -> bool:
+        """The note that was deleted, out of the version of the day on which it was written, and onto disk."""
+        when, note = self._when, self._folder.note_of(self._when.note)
+        if when.note not in self._versions:
+            return False
+        back = self._setting.folder / "note"
+        place = f"{DRIVE}/{self._folder.path.name}/{note}"
+        await self._grange("restore", place, "--at", self._versions[when.note], "--yes", "--json")
+        await self._grange("get", place, back, "--yes", "--json")
+        is_same = (back / note.name).read_bytes() == (self._copy(when.note) / note).read_bytes()
+        if is_same:
+            self._stage.say(f"The note that was deleted on day {when.deleted} is in the drive again.")
+        return is_same

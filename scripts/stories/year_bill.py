@@ -4,7 +4,7 @@ Two ways to count, and both are told:
 
     paid   what left the renter's account in the market: rent in advance, also for epochs after the year's
            end, and fees of mandates, less what came back. Nothing is left out of it but gas.
-    used   rent of the epochs that lie in the year, whoever was paid for them and whenever, and fees. What is
+    used   rent of the epochs that lie in the year, no matter when they were paid, and fees. What is
            paid beyond the year is there for the next one.
 
 Both are held against one order of the folder as it was on the first day, for the same epochs with the same

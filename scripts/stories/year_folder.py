@@ -61,7 +61,7 @@ class Folder:
             drawn.choice(documents).unlink()
 
     def note_of(self, day: int) -> Path:
-        """What was written anew on a day, below the folder."""
+        """The note of a day, below the folder."""
         return Path(NOTES) / f"day-{day:03d}.txt"
 
     def files(self) -> Iterator[Path]:

@@ -30,7 +30,7 @@ def placed(order: bytes, *rates: int, begin: int, end: int, tx: int, leaves: int
     return [event("OrderPlaced", tx, order=order, **shape), *slots]
 
 
-def test_an_order_is_counted_as_it_was_placed_whoever_took_a_slot_later() -> None:
+def test_an_order_is_counted_as_it_was_placed_and_not_as_slots_are_taken_over() -> None:
     taken_over = event("SlotFilled", 9, order=FIRST, slot=0, rate=5)
     [one] = rented_orders([*placed(FIRST, 5, 7, begin=10, end=16, tx=1), taken_over], leaf_bytes=LEAF_BYTES)
     assert (one.rate, one.paid, one.slot_bytes, one.is_extension) == (12, 72, 2 * LEAF_BYTES, False)
