@@ -191,7 +191,7 @@ class Year(Tale[YearOutcome]):
                 self._versions[day] = made.json["commit"]
                 await asyncio.to_thread(shutil.copytree, self._folder.path, self._copy(day), symlinks=True)
         kept = await self._grange(*KEEP_WORDS, accepts=ANY_CODE)
-        for report in kept.json:
+        for report in kept.json if kept.out.strip() else [{"is_kept": False, "error": kept.err.strip()}]:
             if not report["is_kept"]:
                 outcome.keep_problems += 1
                 said = report["error"] or "; ".join(report["failures"]) or "something ends soon"
