@@ -22,8 +22,8 @@ from grange_devnet.devnet import Devnet
 from grange_devnet.fleet import FarmerProcess
 
 POLL_SECONDS: Final = 0.25
-KEPT_BLOCKS: Final = 10
-"""So many blocks of an epoch are left to those who are late: what is mined while it is waited leaves them."""
+KEPT_PART: Final = 2
+"""One part in so many of an epoch's blocks is left to what is sent later in it: waiting mines no more."""
 PROOF_SECONDS: Final = 60.0
 
 
@@ -67,7 +67,7 @@ class Days:
     async def _mine_one(self, epoch: Epoch) -> None:
         blocks = self.devnet.chain.parameters.epoch_blocks
         head = await self.devnet.chain.head()
-        if head.number + 1 < (epoch + 1) * blocks - KEPT_BLOCKS:
+        if head.number + 1 < (epoch + 1) * blocks - blocks // KEPT_PART:
             await self.devnet.mine()
 
     async def _missing(self, epoch: Epoch) -> list[FarmerId]:
