@@ -282,14 +282,15 @@ class Year(Tale[YearOutcome]):
                 orders,
                 until=end,
                 one_copy=self._one_copy,
-                paid=self._money - await self._money_of(devnet),
                 fees=len(extended) * chain.unit.parse(FEE_TOKENS),
+                spent=self._money - await self._money_of(devnet),
             )
             rows = [
                 ("one copy of the folder, for the year", bill.one_copy),
                 ("all that was paid", bill.paid),
                 ("  of that, for the time after the year", bill.beyond),
                 ("  of that, fees of extensions by mandate", bill.fees),
+                ("came back, from farmers that missed or vanished", bill.returned),
             ]
             stage.console.print(
                 table("", ">tokens", ">of one copy", rows=[
@@ -315,9 +316,12 @@ class Year(Tale[YearOutcome]):
             "restore", "Another computer, which has only the recovery phrase, brings versions back"
         ):
             for day, version in sorted(self._versions.items()):
-                back = self._setting.folder / f"back-{day}"
-                await self._grange("get", f"{DRIVE}/", back, "--at", version, "--yes", "--json")
-                found = await asyncio.to_thread(differences, self._copy(day), back / name)
+                place, back = f"{DRIVE}/day-{day}", self._setting.folder / "back"
+                await self._grange(
+                    "restore", f"{DRIVE}/{name}", "--at", version, "--to", place, "--yes", "--json"
+                )
+                await self._grange("get", place, back, "--yes", "--json")
+                found = await asyncio.to_thread(differences, self._copy(day), back / f"day-{day}")
                 outcome.restored[day] = not found
                 for line in found[:MAX_DIFFERENCES_SHOWN]:
                     stage.say(f"[red]{line}")

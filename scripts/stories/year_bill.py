@@ -2,8 +2,9 @@
 
 Two ways to count, and both are told:
 
-    paid   what left the renter's account in the market: rent in advance, also for epochs after the year's
-           end, and fees of mandates, less what came back. Nothing is left out of it but gas.
+    paid   rent of all orders, in advance, also for epochs after the year's end, and fees of mandates. What
+           came back is not taken off, be it pay of farmers that did not prove, or stakes of those that
+           vanished: nobody's misfortune makes the bill look better.
     used   rent of the epochs that lie in the year, no matter when they were paid, and fees. What is
            paid beyond the year is there for the next one.
 
@@ -72,6 +73,8 @@ class YearBill:
     one_copy: int
     """An order of the whole folder, for the epochs of the year."""
     paid: int
+    """Of which so much came back: `returned`."""
+    returned: int
     used: int
     fees: int
     """Of mandates; also in the other two."""
@@ -90,16 +93,16 @@ class YearBill:
 
 
 def year_bill(
-    orders: Iterable[RentedOrder], *, until: Epoch, one_copy: int, paid: int, fees: int
+    orders: Iterable[RentedOrder], *, until: Epoch, one_copy: int, fees: int, spent: int
 ) -> YearBill:
-    """`paid` is what the account has less than at the beginning of the year; `until` its last epoch,
-    exclusive."""
+    """`until` is the year's last epoch, exclusive; `spent` what the account has less than when it began."""
     orders = tuple(orders)
-    used = sum(one.used(until) for one in orders)
+    in_advance, used = sum(one.paid for one in orders), sum(one.used(until) for one in orders)
     return YearBill(
         one_copy=one_copy,
-        paid=paid,
+        paid=in_advance + fees,
+        returned=in_advance + fees - spent,
         used=used + fees,
         fees=fees,
-        beyond=sum(one.paid for one in orders) - used,
+        beyond=in_advance - used,
     )

@@ -75,6 +75,7 @@ class YearOutcome(tale.Outcome):
             "cost_ratio_of_used_epochs": None if bill is None else round(bill.used_ratio, 3),
             "paid": None if bill is None else str(bill.paid),
             "paid_beyond_the_year": None if bill is None else str(bill.beyond),
+            "returned": None if bill is None else str(bill.returned),
             "fees": None if bill is None else str(bill.fees),
             "one_copy": None if bill is None else str(bill.one_copy),
             "gas": self.gas,

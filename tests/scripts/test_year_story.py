@@ -44,8 +44,9 @@ def test_what_is_paid_beyond_the_year_is_paid_and_not_used() -> None:
     ]
     orders = rented_orders(events, leaf_bytes=LEAF_BYTES)
     assert [one.is_extension for one in orders] == [False, True]
-    bill = year_bill(orders, until=Epoch(12), one_copy=100, paid=183, fees=3)
+    bill = year_bill(orders, until=Epoch(12), one_copy=100, fees=3, spent=143)
     assert (bill.used, bill.beyond) == (60 + 60 + 3, 60)
+    assert (bill.paid, bill.returned) == (183, 40), "what came back is not taken off"
     assert (bill.paid_ratio, bill.used_ratio) == (1.83, 1.23)
 
 
