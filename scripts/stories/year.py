@@ -20,7 +20,7 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 
@@ -153,8 +153,7 @@ class Year(Tale[YearOutcome]):
 
     @property
     def _put_words(self) -> tuple[object, ...]:
-        code = ("--k", K, "--n", N)
-        return "put", self._folder.path, DRIVE, *code, "--epochs", self._term_epochs, "--yes", "--json"
+        return "put", self._folder.path, DRIVE, "--yes", "--json"
 
     async def _money_of(self, devnet: Devnet) -> int:
         """What the account has, in its wallet and in the market."""
@@ -191,7 +190,9 @@ class Year(Tale[YearOutcome]):
                 self._versions[day] = made.json["commit"]
                 await asyncio.to_thread(shutil.copytree, self._folder.path, self._copy(day), symlinks=True)
         kept = await self._grange(*KEEP_WORDS, accepts=ANY_CODE)
-        for report in kept.json if kept.out.strip() else [{"is_kept": False, "error": kept.err.strip()}]:
+        failed = {"is_kept": False, "error": kept.err.strip(), "failures": ()}
+        reports: list[dict[str, Any]] = kept.json if kept.out.strip() else [failed]
+        for report in reports:
             if not report["is_kept"]:
                 outcome.keep_problems += 1
                 said = report["error"] or "; ".join(report["failures"]) or "something ends soon"
