@@ -289,12 +289,12 @@ class Year(Tale[YearOutcome]):
             rows = [
                 ("one copy of the folder, for the year", bill.one_copy),
                 ("all that was paid", bill.paid),
-                ("  of that, for the time after the year", bill.beyond),
-                ("  of that, fees of extensions by mandate", bill.fees),
-                ("came back, from farmers that missed or vanished", bill.returned),
+                ("  of that, beyond the year", bill.beyond),
+                ("  of that, fees of mandates", bill.fees),
+                ("came back from farmers that failed", bill.returned),
             ]
             stage.console.print(
-                table("", ">tokens", ">of one copy", rows=[
+                table("", ">tokens", ">copies", rows=[
                     (what, chain.unit.rounded_up(amount), f"{amount / bill.one_copy:.2f}")
                     for what, amount in rows
                 ])
