@@ -80,6 +80,9 @@ async def test_an_order_goes_on_with_those_farmers_that_go_on(town: Town, tmp_pa
     for farmer in farmers[1:3]:
         await farmer.kill()
     await same_from_words(town, person, source, tmp_path / "moved")
+    for farmer in farmers[:3]:
+        await farmer.start()
+    await town.good_standing()
 
 
 async def test_a_device_extends_its_own_orders_until_its_cap_stops_it(town: Town, tmp_path: Path) -> None:
