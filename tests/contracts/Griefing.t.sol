@@ -91,10 +91,10 @@ contract GriefingTest is AttackTest {
         uint256 paid = market.vault(renter);
         vm.prank(_ownerOf(farmers[1]));
         market.unstake(farmers[1], STAKE - left);
-        // With the last of its stake a farmer leaves for good.
+        // With the last of its stake a farmer leaves for good, at the end of this epoch.
         vm.expectRevert(
             left == 0
-                ? abi.encodeWithSelector(IFarmers.FarmerLapsed.selector, farmers[1], _now())
+                ? abi.encodeWithSelector(IFarmers.FarmerLapsed.selector, farmers[1], _now() + 1)
                 : abi.encodeWithSelector(IFarmers.StakeTooSmall.selector, farmers[1], left, COLLATERAL_EPOCHS * R)
         );
         vm.prank(renter);
