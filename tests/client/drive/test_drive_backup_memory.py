@@ -63,7 +63,7 @@ def made_up(status: os.stat_result, count: int) -> Iterator[Scanned]:
     directory = Path("/").stat()
     for number in range(count):
         if number % IN_DIRECTORY == 0:
-            above = b"directory %06d" % number
+            above = b"directory %09d" % number
             yield Scanned(above, b"/" + above, Kind.DIRECTORY, directory)
         path = above + b"/file %09d" % number
         yield Scanned(path, b"/" + path, Kind.FILE, status)
