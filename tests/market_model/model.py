@@ -870,24 +870,17 @@ class Market:
         if caller not in (giver.owner, giver.operator):
             raise Refused("NotOwnerOrOperator")
         order = self._order(order_id)
-        tenure = self._own_slot(order, giver_id, assignment)
         if giver.vacant_from is not None:
             raise Refused("FarmerLapsed")
         if order.end <= self.epoch:
             raise Refused("NoSuchBook")
-        stays = assignment.farmer == giver_id
-        if not stays:
-            self._count_hand_over(order)
         if self.settled_epoch(giver) < self.epoch:
             raise Refused("EpochNotProven")
         if giver.strikes:
             raise Refused("HasStrikes")
-        if not stays:
-            taker = self._farmer(assignment.farmer)
-            if taker.vacant_from is not None:
-                raise Refused("FarmerLapsed")
-            if taker.strikes:
-                raise Refused("HasStrikes")
+        tenure = self._own_slot(order, giver_id, assignment)
+        if assignment.farmer != giver_id:
+            self._count_hand_over(order)
         if tenure.start > self.epoch:
             raise Refused("SlotNotBegun")
         if tenure.lost_epoch is not None:
@@ -963,6 +956,8 @@ class Market:
         order.slots[assignment.slot] = self._take(
             order_id, assignment.slot, offered, self.epoch + 1, order.end, extension=False
         )
+        if self._farmer(assignment.farmer).strikes:
+            raise Refused("HasStrikes")
 
     def release(self, giver_id: int, taker_id: int, epoch: int) -> None:
         amount, rate = self.bonds.get((giver_id, taker_id, epoch), (0, 0))
