@@ -32,18 +32,18 @@ LEANING = 2
 
 
 @asynccontextmanager
-async def session(world: World, home: Path | None = None) -> AsyncIterator[DriveSession]:
+async def session(world: World, home: Path | None = None, *, number: int = 0) -> AsyncIterator[DriveSession]:
     folder = home or world.home
-    secret = DriveSecret.from_phrase(world.identity.secret, 0)
+    secret = DriveSecret.from_phrase(world.identity.secret, number)
     async with world.renter(folder) as renter, DriveSession.open(renter, folder, secret) as opened:
         yield opened
 
 
 async def back_up(
-    world: World, folder: Path, *, home: Path | None = None, options: StoreOptions = CODE
+    world: World, folder: Path, *, home: Path | None = None, options: StoreOptions = CODE, number: int = 0
 ) -> ChunkKey:
     """A commit of a folder as it is now, with the drive's heads as its parents."""
-    async with session(world, home) as drive:
+    async with session(world, home, number=number) as drive:
         state = (await drive.sync(is_new=True)).state
         after = await drive.relies_after()
         async with drive.writing(options, device="laptop") as writer:

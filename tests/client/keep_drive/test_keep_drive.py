@@ -316,3 +316,25 @@ async def test_while_a_pack_cannot_be_read_nothing_is_let_go(
     assert report.look.problems
     assert not report.look.view.is_complete
     assert {type(one) for one in report.plan.actions} <= {TopUp, Extend}
+
+
+async def test_two_drives_share_the_money_by_what_they_cost(world: World, folder: Path) -> None:
+    """Whichever is kept first leaves the other its part; what is to be taken out is nobody's."""
+    go_to(world, BEGIN)
+    (folder / "large.bin").write_bytes(Random(1).randbytes(2_000_000))
+    await back_up(world, folder)
+    async with session(world) as drive:
+        _, alone = await keep_run(drive, world.home).plan()
+    assert alone.view.money.reserved == 0
+    await back_up(world, folder, number=1)
+    for number in (0, 1):
+        async with session(world, number=number) as drive:
+            _, look = await keep_run(drive, world.home).plan()
+        money = look.view.money
+        assert money.reserved == (money.vault + money.wallet) // 2
+        assert money.spendable <= (money.vault + money.wallet + 1) // 2
+    world.market.vaults[world.market.renter] = 5 * TOKEN
+    await world.market.request_withdrawal(3 * TOKEN)
+    async with session(world) as drive:
+        _, look = await keep_run(drive, world.home).plan()
+    assert look.view.money.vault == 2 * TOKEN
