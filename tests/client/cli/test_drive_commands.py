@@ -13,10 +13,12 @@ from test_client_cli import Machine, fits, machine
 from typer.testing import Result
 
 from grange.cli.exit_codes import ExitCode
+from grange_client.cli.screens.history import differs_text
 from grange_client.drive.backup.backup import Backup, BackupResult, Base
 from grange_client.drive.drive_state import DriveState
 from grange_client.drive.journal import Record
 from grange_client.drive.retention import Retention
+from grange_client.drive.views.changes import ChangeCounts
 from grange_client.drive.views.history import read_history
 from grange_client.drive_session import DriveSession, DriveWriter
 from grange_client.drives import Drives
@@ -395,3 +397,17 @@ def test_the_manual_can_be_typed(machine: Machine, tmp_path: Path) -> None:
         assert ran.stdout or (command == "diff" and "Nothing differs" in ran.stderr), command
     assert names(machine, "main:/photos") == ["2019/", "todo.txt"]
     assert names(machine, "main:/photos/2019") == ["sea.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        (ChangeCounts(added=4, grown_bytes=3_000_000), "4 added; 3 MB more."),
+        (ChangeCounts(changed=1, grown_bytes=-4_200), "1 changed; 4.2 kB less."),
+        (ChangeCounts(), "Nothing differs."),
+    ],
+    ids=["more", "less", "nothing"],
+)
+def test_changes_are_counted_in_a_sentence(counts: ChangeCounts, said: str) -> None:
+    """Units stay as they are written."""
+    assert differs_text(counts) == said

@@ -30,7 +30,7 @@ from grange_client.cli.commands.open_drive import say
 from grange_client.cli.drive_path import DrivePath, require_drive_path
 from grange_client.cli.screens.history import (
     change_line,
-    counts_text,
+    differs_text,
     log_screen,
     path_log_screen,
     snapshots_screen,
@@ -147,7 +147,7 @@ def diff(  # noqa: PLR0917  typer makes options of parameters
                 printed.end()
             elif disk is None:
                 with alone():
-                    common.err.print(f"{counts_text(counts).capitalize()}.")
+                    common.err.print(differs_text(counts))
 
     common.run(run())
 

@@ -126,6 +126,12 @@ def counts_text(counts: ChangeCounts) -> str:
     return ", ".join(parts) + size
 
 
+def differs_text(counts: ChangeCounts) -> str:
+    """The same as a sentence."""
+    text = counts_text(counts)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def heads_text(count: int) -> str:
     """That devices wrote at once."""
     return (
