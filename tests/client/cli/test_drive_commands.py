@@ -376,13 +376,34 @@ def test_two_heads_are_shown_together_and_merged_by_the_next_edit(
     assert set(names(machine, "main:/docs", "--at", other[:8])) == {"mine"}
 
 
+def manual(chapter: str) -> list[list[str]]:
+    """The commands in a chapter of the renter's manual, as words."""
+    text = (Path(__file__).parents[3] / "docs" / "renter.md").read_text(encoding="utf-8")
+    lines = text.partition(f"\n## {chapter}")[2].partition("\n## ")[0].splitlines()
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("    grange ")]
+
+
+def test_the_manual_on_storing_can_be_typed(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every command of its chapter on versions, in its order; the second time nothing is paid."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "sea.jpg").write_bytes(b"x" * 2000)
+    commands = manual("Keep versions of a folder in a drive")
+    assert len(commands) >= 8
+    said = [
+        done(machine(command, *rest, *(["--yes"] if command == "put" else []))).stdout
+        for command, *rest in commands
+    ]
+    assert "Nothing changed" in said[1]
+    assert (tmp_path / "back" / "photos" / "sea.jpg").read_bytes() == b"x" * 2000
+    assert names(machine, "main:/pictures") == ["sea.jpg"]
+
+
 def test_the_manual_can_be_typed(machine: Machine, tmp_path: Path) -> None:
     """Every command of its chapter on drives, in its order."""
-    manual = (Path(__file__).parents[3] / "docs" / "renter.md").read_text(encoding="utf-8")
-    chapter = manual.partition("## Look into a drive")[2].partition("\n## ")[0]
-    commands = [
-        shlex.split(line, comments=True) for line in chapter.splitlines() if line.startswith("    grange ")
-    ]
+    commands = manual("Look into a drive")
     assert len(commands) >= 13
     for folder, name in (("photos/2019", "sea.jpg"), ("notes", "todo.txt")):
         (tmp_path / folder).mkdir(parents=True)
@@ -390,7 +411,7 @@ def test_the_manual_can_be_typed(machine: Machine, tmp_path: Path) -> None:
     store(machine, tmp_path / "photos", place=b"photos")
     store(machine, tmp_path / "notes", place=b"notes")
     edits = {"tag", "mv", "rm", "restore"}
-    for _, command, *rest in commands:
+    for command, *rest in commands:
         agreed = ["--yes"] if command in edits else []
         ran = done(machine(command, *rest, *agreed))
         # The drive of the test has been as it is for longer than three days.
