@@ -52,10 +52,10 @@ def at_once(*drives: DriveSession) -> None:
     """Have the next packs of some devices placed when all of them are written."""
     written = asyncio.Barrier(len(drives))
 
-    async def place(drive: DriveSession, pack: SpooledPack) -> Any:
+    async def place(drive: DriveSession, pack: SpooledPack, **options: Any) -> Any:
         await written.wait()
         del drive.__dict__["place"]
-        return await drive.place(pack)
+        return await drive.place(pack, **options)
 
     for drive in drives:
         drive.__dict__["place"] = MethodType(place, drive)
