@@ -17,9 +17,9 @@ from grange.alerts import AlertSettings, check_webhook
 from grange.errors import Category, Misuse, UserError, WorldError
 from grange.plain_errors import describe_invalid
 from grange.storage.atomic_file import replace_file
+from grange.storage.settings_file import read_settings
 
 ALERTS_NAME: Final = "alerts.json"
-MAX_FILE_BYTES: Final = 1 << 14
 MAX_WORDS: Final = 32
 """Of a command: a program and its arguments."""
 
@@ -49,20 +49,9 @@ class _File(BaseModel):
 
 def load_alert_settings(home: Path) -> AlertSettings:
     """What the home has decided. Raises AlertSettingsInvalid."""
-    path = home / ALERTS_NAME
-    try:
-        with path.open("rb") as file:
-            read = _File.model_validate_json(file.read(MAX_FILE_BYTES))
-    except FileNotFoundError:
+    read = read_settings(home / ALERTS_NAME, _File, invalid=AlertSettingsInvalid)
+    if read is None:
         return AlertSettings()
-    except OSError as error:
-        raise AlertSettingsInvalid(
-            f"{path} cannot be read: {error.strerror}.", hint="Let this account read it."
-        ) from error
-    except ValidationError as error:
-        raise AlertSettingsInvalid(
-            f"{path}: {describe_invalid(error)}.", hint="Correct it, or delete it: then nothing is decided."
-        ) from None
     return AlertSettings(webhook=read.webhook, mail_command=read.mail_command, desktop=read.desktop)
 
 

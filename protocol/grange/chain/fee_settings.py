@@ -13,16 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from grange.chain.fees import DEFAULT_MAX_FEE_WEI, SendPolicy
 from grange.errors import Category, Misuse, UserError, WorldError
-from grange.plain_errors import describe_invalid
 from grange.storage.atomic_file import replace_file
+from grange.storage.settings_file import read_settings
 from grange.units import format_gwei, parse_gwei, parse_usd
 
 FEES_NAME: Final = "fees.json"
-MAX_FILE_BYTES: Final = 1 << 14
 MAX_WORDS: Final = 32
 """Of a command: a program and its arguments."""
 
@@ -87,20 +86,8 @@ class FeeSettings(BaseModel):
 
 def load_fee_settings(home: Path) -> FeeSettings:
     """What the home has decided. Raises FeeSettingsInvalid."""
-    path = home / FEES_NAME
-    try:
-        with path.open("rb") as file:
-            return FeeSettings.model_validate_json(file.read(MAX_FILE_BYTES))
-    except FileNotFoundError:
-        return FeeSettings()
-    except OSError as error:
-        raise FeeSettingsInvalid(
-            f"{path} cannot be read: {error.strerror}.", hint="Let this account read it."
-        ) from error
-    except ValidationError as error:
-        raise FeeSettingsInvalid(
-            f"{path}: {describe_invalid(error)}.", hint="Correct it, or delete it: then nothing is decided."
-        ) from None
+    read = read_settings(home / FEES_NAME, FeeSettings, invalid=FeeSettingsInvalid)
+    return FeeSettings() if read is None else read
 
 
 def save_fee_settings(home: Path, settings: FeeSettings) -> None:

@@ -5,6 +5,7 @@ temporary_file     a file without a name of its own yet; what a killed process l
 file_lock          the lock of an open file, on which the others stand
 folder_lock        one process at a time does something to the files of a folder
 home_lock          one process at a time sends from a wallet
+settings_file      a file of settings in a home
 mark               a file that says, as long as a process lives, that it works on something
 connection         how every SQLite file is opened, and transactions
 schema             its tables by version: files of older versions are brought up to date in place
