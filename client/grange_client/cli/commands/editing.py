@@ -1,13 +1,15 @@
 """What the commands that edit a drive have in common: asking, publishing, and saying what was done.
 
     async with open_drive(home, "main", writes=True) as drive:
-        done = await EditRun(drive, options).publish(edit, question="Remove it?", facts=[...])
+        run = EditRun(drive, options, question="Remove it?", facts=[("removes", "main:/old")])
+        await run.publish(edit, done="Removed.", same="Nothing was changed.", document={})
 
 The small pack of an edit is kept for as long as one that `put` makes, so that no edit makes a drive end
 sooner, and with the code of the drive's policy.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -21,11 +23,14 @@ from grange_client.cli.commands.open_drive import DriveOfCommand, device_name, s
 from grange_client.cli.commands.spending import Spending
 from grange_client.cli.commands.store_terms import term_of
 from grange_client.drive.chunk import id_of
+from grange_client.drive.drive_state import DriveState
+from grange_client.drive.journal import Record
 from grange_client.drive.views.history import SHORT_ID_CHARACTERS
-from grange_client.drive_editing import MakeEdit, PublishedEdit, publish_edit
+from grange_client.drive_editing import MakeEdit, publish_edit, publish_values
 from grange_client.drive_session import PackOffer
 from grange_client.drive_terms import TermChoice
 from grange_client.orders.plan import StoreOptions
+from grange_client.packs.placing import PlacedPack
 
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show what it would do and cost, and change nothing.")
@@ -38,6 +43,7 @@ Message = Annotated[
     str | None, typer.Option("--message", "-m", metavar="TEXT", help="What the log says of it.")
 ]
 MAX_SHOWN_CHARACTERS = 200
+MakeRecords = Callable[[DriveState], Sequence[Record]]
 
 
 class OnlyLooked(Exception):
@@ -70,8 +76,8 @@ class EditRun:
         self.drive = drive
         self._options = options
         self._facts = facts
-        self.device = device_name(options.device)
-        self.spending = Spending(
+        self._device = device_name(options.device)
+        self._spending = Spending(
             drive.renter,
             question=question,
             yes=options.yes or options.dry_run,
@@ -80,70 +86,77 @@ class EditRun:
             quiet=options.as_json,
         )
 
-    async def agree(self, offer: PackOffer) -> None:
-        """Before a pack is sent. Raises OnlyLooked in a dry run, and as `Spending.agree`."""
-        await self.spending.agree(offer)
-        if self._options.dry_run:
-            raise OnlyLooked(offer)
-
-    def store_options(self) -> TermChoice:
-        """How the pack of the edit is stored: as `put` would."""
-        options = StoreOptions(epochs=self._options.epochs)
-        return term_of(self.drive, options, most=self.spending.limit)
-
     async def publish(self, edit: MakeEdit, *, done: str, same: str, document: Mapping[str, Any]) -> None:
         """Make the edit, and say what was done, or `same` if the drive was like that already. `document` is
         what a program gets besides, as it is then."""
-        try:
+        with self._ending_dry_runs(document):
             published = await publish_edit(
                 self.drive.session,
                 edit,
-                options=self.store_options(),
-                device=self.device,
-                max_spend=self.spending.limit,
-                agree=self.agree,
+                options=self._store_options(),
+                device=self._device,
+                max_spend=self._spending.limit,
+                agree=self._agree,
             )
-        except OnlyLooked as looked:
-            self.say_dry(looked.offer, document)
-            return
-        if self._options.as_json:
-            common.print_json({**document, **self._published_json(published)})
-        elif published.commit is None:
-            self._print(same)
-        else:
-            commit = id_of(published.commit.key).hex()[:SHORT_ID_CHARACTERS]
+            commit = published.commit
+            commit_id = None if commit is None else id_of(commit.key).hex()
             merged = f" It merged {published.merged_heads} heads." if published.merged_heads else ""
-            self._print(f"{done} Commit {commit}.{merged}{self.cost_text()}")
+            self._tell(
+                same if commit_id is None else f"{done} Commit {commit_id[:SHORT_ID_CHARACTERS]}.{merged}",
+                {**document, "commit": commit_id, "merged_heads": published.merged_heads},
+                published.placed,
+            )
 
-    def say_dry(self, offer: PackOffer, document: Mapping[str, Any]) -> None:
-        """What a dry run ends with."""
+    async def publish_values(self, records: MakeRecords, *, done: str, document: Mapping[str, Any]) -> None:
+        """Publish records without a commit, and say what was done."""
+        with self._ending_dry_runs(document):
+            placed = await publish_values(
+                self.drive.session,
+                records,
+                options=self._store_options(),
+                device=self._device,
+                max_spend=self._spending.limit,
+                agree=self._agree,
+            )
+            self._tell(done, document, placed)
+
+    async def _agree(self, offer: PackOffer) -> None:
+        """Before a pack is sent. Raises OnlyLooked in a dry run, and as `Spending.agree`."""
+        await self._spending.agree(offer)
+        if self._options.dry_run:
+            raise OnlyLooked(offer)
+
+    def _store_options(self) -> TermChoice:
+        """How the pack of the edit is stored: as `put` would."""
+        options = StoreOptions(epochs=self._options.epochs)
+        return term_of(self.drive, options, most=self._spending.limit)
+
+    @contextmanager
+    def _ending_dry_runs(self, document: Mapping[str, Any]) -> Iterator[None]:
+        """Say what a dry run ends with, when it has come as far as it goes."""
+        try:
+            yield
+        except OnlyLooked as looked:
+            offer = looked.offer
+            if self._options.as_json:
+                cost = str(offer.quote.cost)
+                common.print_json({**document, "dry_run": True, "cost": cost, "pack_bytes": offer.size_bytes})
+            else:
+                say("Nothing was changed: it was a dry run.")
+
+    def _tell(self, said: str, document: Mapping[str, Any], placed: Sequence[PlacedPack]) -> None:
+        """Say what was done, and what it cost if anything was placed."""
         if self._options.as_json:
-            cost = str(offer.quote.cost)
-            common.print_json({**document, "dry_run": True, "cost": cost, "pack_bytes": offer.size_bytes})
-        else:
-            say("Nothing was changed: it was a dry run.")
-
-    def cost_text(self) -> str:
-        """A sentence on what was paid."""
-        unit = self.drive.renter.market.unit
-        return f" It cost {unit.rounded_up(self.spending.spent)}."
+            packs = [one.descriptor.pack.hex() for one in placed]
+            common.print_json({**document, "packs": packs, "cost": str(self._spending.spent)})
+            return
+        paid = self.drive.renter.market.unit.rounded_up(self._spending.spent)
+        with alone():
+            print_prose(common.out, said + (f" It cost {paid}." if placed else ""))
 
     async def _rows(self, offer: PackOffer) -> list[tuple[str, str]]:
         sent = f"a pack with {format_size(offer.size_bytes)} of names and keys"
         return [("drive", self.drive.name), *self._facts, ("stores", sent)]
-
-    def _published_json(self, published: PublishedEdit) -> dict[str, Any]:
-        return {
-            "commit": id_of(published.commit.key).hex() if published.commit is not None else None,
-            "merged_heads": published.merged_heads,
-            "packs": [one.descriptor.pack.hex() for one in published.placed],
-            "cost": str(self.spending.spent),
-        }
-
-    @staticmethod
-    def _print(text: str) -> None:
-        with alone():
-            print_prose(common.out, text)
 
 
 def shortened(text: str) -> str:

@@ -5,9 +5,8 @@ work to `grange_client.drive_editing`.
 """
 
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,21 +15,16 @@ from grange.cli.presenter import print_prose
 from grange.types import Epoch
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Json, Verbose
-from grange_client.cli.commands.editing import DryRun, EditOptions, EditRun, Epochs, OnlyLooked
+from grange_client.cli.commands.editing import DryRun, EditOptions, EditRun, Epochs
 from grange_client.cli.commands.looking import Place, looking
 from grange_client.cli.commands.open_drive import Device, DriveOfCommand, open_drive
 from grange_client.cli.commands.spending import MaxSpend, Yes
 from grange_client.cli.drive_path import DrivePath, require_drive_path
 from grange_client.cli.screens.history import tags_screen
-from grange_client.drive.drive_state import DriveState
 from grange_client.drive.edits.names import tag_commit, tags_of, untag
-from grange_client.drive.journal import Record
 from grange_client.drive.views.history import HEAD, LoggedCommit, read_history
 from grange_client.drive.views.version import check_tag_can_be_typed, find_version
-from grange_client.drive_editing import publish_values
 from grange_client.errors import BadName, BadPath, UnknownCommit, WouldOverwrite
-
-MakeRecords = Callable[[DriveState], Sequence[Record]]
 
 
 @opens_keys
@@ -108,9 +102,7 @@ async def _tag(  # noqa: PLR0917
         edit = EditRun(
             drive, options, question="Tag it?", facts=[("tags", f"commit {commit.short_id} as {name}")]
         )
-        await _publish(
-            edit,
-            options,
+        await edit.publish_values(
             lambda state: [tag_commit(state, name, commit.id, seconds=seconds)],
             done=f"Commit {commit.short_id} is tagged {name}.",
             document=document,
@@ -125,35 +117,11 @@ async def _untag(where: DrivePath, name: str, options: EditOptions, home: Path |
         gone_until = Epoch(max((one.end for one in drive.state.packs.values()), default=0))
         seconds = int(time.time())
         edit = EditRun(drive, options, question="Take it away?", facts=[("takes away", f"the tag {name}")])
-        await _publish(
-            edit,
-            options,
+        await edit.publish_values(
             lambda state: [untag(state, name, seconds=seconds, gone_until=gone_until)],
             done=f"The tag {name} is gone; the commit stays.",
             document={"tag": name, "commit": None},
         )
-
-
-async def _publish(
-    edit: EditRun, options: EditOptions, records: MakeRecords, *, done: str, document: dict[str, Any]
-) -> None:
-    try:
-        placed = await publish_values(
-            edit.drive.session,
-            records,
-            options=edit.store_options(),
-            device=edit.device,
-            max_spend=edit.spending.limit,
-            agree=edit.agree,
-        )
-    except OnlyLooked as looked:
-        edit.say_dry(looked.offer, document)
-        return
-    if options.as_json:
-        packs = [one.descriptor.pack.hex() for one in placed]
-        common.print_json({**document, "packs": packs, "cost": str(edit.spending.spent)})
-    else:
-        print_prose(common.out, f"{done}{edit.cost_text()}")
 
 
 async def _commit_of(drive: DriveOfCommand, version: str) -> LoggedCommit:
