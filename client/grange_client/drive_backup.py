@@ -231,15 +231,15 @@ def _back_up(
 
     progress(Totals())
     with ExitStack() as stack:
-        base, records, relied_on, reader = _merged_base(session, state, sink, after, stack)
+        merged = _merged_base(session, state, sink, after, stack)
         backup = stack.enter_context(
             Backup(
                 keys=session.keys,
                 catalog=session.catalog,
-                reader=reader,
+                reader=merged.reader,
                 sink=sink,
                 after=after,
-                base=base,
+                base=merged.base,
                 scan=request.scan,
                 options=request.read,
                 progress=progress,
@@ -256,9 +256,9 @@ def _back_up(
         result = backup.finish(device=device, message=request.message)
     return BackupDraft(
         result=result,
-        records=(*records, *result.records),
-        relied_on=relied_on | result.relied_on,
-        merged_heads=len(state.heads) if records else 0,
+        records=(*merged.records, *result.records),
+        relied_on=merged.relied_on | result.relied_on,
+        merged_heads=merged.merged_heads,
     )
 
 
@@ -294,27 +294,43 @@ class _Stream:
         return os.read(self._descriptor, size_bytes)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _MergedBase:
+    """What a backup begins with."""
+
+    base: Base | None
+    """What the drive has now, as one commit; None if it has none."""
+    reader: ChunkReader
+    """What to read it by."""
+    records: tuple[Record, ...] = ()
+    """To be published with it."""
+    relied_on: frozenset[OrderId] = frozenset()
+    merged_heads: int = 0
+
+
 def _merged_base(
     session: DriveSession, state: DriveState, sink: ChunkSink, after: Epoch, stack: ExitStack
-) -> tuple[Base | None, tuple[Record, ...], frozenset[OrderId], ChunkReader]:
-    """What the drive has now, as one commit, and what to read it by; what is to be published with that, and
-    the packs that it relies on."""
+) -> _MergedBase:
     reader = session.chunks
     past = KnownCommits(reader, state)
     heads = past.heads()
     # One that cannot be read is raised: without it, what it has would be gone from the drive.
     commits = [past.commit_of(key) for key in heads]
     if not heads:
-        return None, (), frozenset(), reader
+        return _MergedBase(base=None, reader=reader)
     if len(heads) == 1 and commits[0] is not None:
-        return Base(key=heads[0], commit=commits[0]), (), frozenset(), reader
+        return _MergedBase(base=Base(key=heads[0], commit=commits[0]), reader=reader)
     chunks_known = KnownChunks(session.catalog, after=after, rely=sink.rely)
     seen = stack.enter_context(IdSet())
     executor = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="grange-merge"))
     chunks = NewChunks(session.keys, chunks_known, seen, sink, executor)
     nodes = stack.enter_context(RecentNodes(chunks, reader))
-    past = KnownCommits(nodes, state)
     made = merge_heads(nodes, session.keys.border_secret, heads, past.commit_of, is_kept=past.is_kept)
     chunks.finish()
-    records = tuple(record for one in made for record in one.records)
-    return Base(key=made[-1].key, commit=made[-1].commit), records, chunks_known.relied_on, nodes
+    return _MergedBase(
+        base=Base(key=made[-1].key, commit=made[-1].commit),
+        reader=nodes,
+        records=tuple(record for one in made for record in one.records),
+        relied_on=chunks_known.relied_on,
+        merged_heads=len(heads),
+    )
