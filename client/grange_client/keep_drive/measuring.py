@@ -16,7 +16,7 @@ from grange_client.drive.commit import unpack_commit
 from grange_client.drive.drive_state import DriveState
 from grange_client.drive.edits.names import tags_of
 from grange_client.drive.liveness import LiveMarking, mark_live
-from grange_client.drive.retention import DatedCommit, Retention, retain
+from grange_client.drive.retention import DatedCommit, Retention, RetentionPlan, retain
 from grange_client.errors import BadRetention
 from grange_client.keep.measuring import MeasuredPacks, measure_packs
 
@@ -25,14 +25,18 @@ MAX_PAST: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class History:
-    """The commits of a drive, as far as they can be read."""
+class DatedCommits:
+    """The commits of a drive as retention sees them, as far as they can be read."""
 
     live: tuple[DatedCommit, ...]
     past: Mapping[ChunkId, frozenset[ChunkId]]
     """The parents of every commit that was read, of those that are not kept any more too."""
     unread: tuple[UserError, ...] = ()
     """Why live commits could not be read."""
+
+    def retain(self, retention: Retention, *, now_ns: int) -> RetentionPlan:
+        """What some rules keep and drop. `now_ns` is the chain's time. Raises BadRetention."""
+        return retain(self.live, retention, now_ns=now_ns, known_past=self.past)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +54,7 @@ class NeededPacks:
         return self.measured.is_complete
 
 
-def read_history(reader: ChunkReader, state: DriveState) -> History:
+def read_dated_commits(reader: ChunkReader, state: DriveState) -> DatedCommits:
     """Date, parents and tags of every live commit, and the parents of those behind them."""
     named: dict[ChunkId, set[str]] = {}
     for tag, tagged in tags_of(state).items():
@@ -78,7 +82,7 @@ def read_history(reader: ChunkReader, state: DriveState) -> History:
             tags = frozenset(named.get(one, ()))
             dated.append(DatedCommit(id=one, time_ns=commit.time_ns, parents=past[one], tags=tags))
         pending.extend(commit.parents)
-    return History(live=tuple(dated), past=past, unread=tuple(unread))
+    return DatedCommits(live=tuple(dated), past=past, unread=tuple(unread))
 
 
 def measure_drive(
@@ -96,12 +100,12 @@ def measure_drive(
     withdrawable: tuple[ChunkId, ...] = ()
     problems: list[str] = []
     if keys and retention is not None:
-        history = read_history(reader, state)
-        if history.unread:
-            problems.append(f"No old version is dropped while one cannot be read. {history.unread[0]}")
+        dated = read_dated_commits(reader, state)
+        if dated.unread:
+            problems.append(f"No old version is dropped while one cannot be read. {dated.unread[0]}")
         else:
             try:
-                withdrawable = retain(history.live, retention, now_ns=now_ns, known_past=history.past).dropped
+                withdrawable = dated.retain(retention, now_ns=now_ns).dropped
             except BadRetention as error:
                 problems.append(f"No old version is dropped. {error}")
     dropped = set(withdrawable)

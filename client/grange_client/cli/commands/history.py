@@ -37,7 +37,6 @@ from grange_client.cli.screens.history import (
 )
 from grange_client.drive.chunk import ChunkId
 from grange_client.drive.entry import EMPTY, NANOSECONDS, Directory
-from grange_client.drive.retention import retain
 from grange_client.drive.retention_text import format_retention
 from grange_client.drive.views.changes import (
     ChangeCounts,
@@ -53,7 +52,7 @@ from grange_client.drive.views.version import find_version, root_of
 from grange_client.errors import BadPath, BadRetention
 from grange_client.files.scan import Kind, shown
 from grange_client.keep.policy import read_policy
-from grange_client.keep_drive.measuring import read_history as read_dated
+from grange_client.keep_drive.measuring import read_dated_commits
 
 VersionName = Annotated[
     str | None, typer.Argument(metavar="VERSION", help="A time, a tag, or how a commit's id begins.")
@@ -183,10 +182,9 @@ def snapshots(
             problems = list(found.problems)
             kept: dict[ChunkId, tuple[str, ...]] | None = None
             if retention is not None and view.history.commits:
-                dated = await view.in_thread(lambda: read_dated(view.nodes, view.drive.state))
+                dated = await view.in_thread(lambda: read_dated_commits(view.nodes, view.drive.state))
                 try:
-                    now_ns = clock.timestamp * NANOSECONDS
-                    kept = dict(retain(dated.live, retention, now_ns=now_ns, known_past=dated.past).kept)
+                    kept = dict(dated.retain(retention, now_ns=clock.timestamp * NANOSECONDS).kept)
                 except BadRetention as error:
                     problems.append(f"The rules are not applied, and no commit goes. {error.message}")
             rules = format_retention(retention) if retention is not None else None

@@ -23,11 +23,11 @@ from grange_client.cli.commands.store_terms import term_of
 from grange_client.cli.drive_path import require_drive_path
 from grange_client.cli.screens.policy import policy_json, policy_screen
 from grange_client.drive.entry import NANOSECONDS
-from grange_client.drive.retention import Retention, RetentionPlan, retain
+from grange_client.drive.retention import Retention, RetentionPlan
 from grange_client.drive.retention_text import format_retention, parse_retention
 from grange_client.drive_session import PackOffer
 from grange_client.keep.policy import KeepPolicy, policy_records, read_policy
-from grange_client.keep_drive.measuring import read_history
+from grange_client.keep_drive.measuring import read_dated_commits
 from grange_client.keep_drive.prices import code_of
 from grange_client.orders.plan import StoreOptions
 
@@ -173,10 +173,10 @@ async def _effect(drive: DriveOfCommand, policy: KeepPolicy) -> RetentionPlan:
     retention = policy.retention
     if retention is None:
         return RetentionPlan(kept=dict.fromkeys(drive.state.live_commits, ("all versions stay",)))
-    history = await drive.session.in_thread(lambda: read_history(drive.session.chunks, drive.state))
-    if history.unread:
-        raise history.unread[0]
-    return retain(history.live, retention, now_ns=clock.timestamp * NANOSECONDS, known_past=history.past)
+    dated = await drive.session.in_thread(lambda: read_dated_commits(drive.session.chunks, drive.state))
+    if dated.unread:
+        raise dated.unread[0]
+    return dated.retain(retention, now_ns=clock.timestamp * NANOSECONDS)
 
 
 async def _store(
