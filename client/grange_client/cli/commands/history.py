@@ -23,7 +23,7 @@ from grange_client.cli.commands.looking import (
     MaxPrice,
     Place,
     looking,
-    print_lines,
+    print_list,
     say_nothing_there,
 )
 from grange_client.cli.commands.open_drive import say
@@ -133,18 +133,21 @@ def diff(  # noqa: PLR0917  typer makes options of parameters
                 return changes_below(view.nodes, _before(view, before), view.root, where.path)
 
             changes = await view.in_thread(read)
-            counts, printed = ChangeCounts(), view_output.PrintedList() if as_json else None
-            async for batch in view.batches(lambda: changes):
-                for one in batch:
-                    if isinstance(one, Changed):
-                        counts.add(one)
-                if printed is not None:
-                    printed.add(*(view_output.changed_json(one, where.drive) for one in batch))
-                else:
-                    print_lines([change_line(one) for one in batch])
-            if printed is not None:
-                printed.end()
-            elif disk is None:
+            counts = ChangeCounts()
+
+            def count(one: Changed | ChangedOnDisk) -> None:
+                if isinstance(one, Changed):
+                    counts.add(one)
+
+            await print_list(
+                view,
+                lambda: changes,
+                as_json=as_json,
+                to_json=lambda one: view_output.changed_json(one, where.drive),
+                to_line=change_line,
+                met=count,
+            )
+            if disk is None and not as_json:
                 with alone():
                     common.err.print(differs_text(counts))
 

@@ -23,7 +23,7 @@ from grange_client.cli.commands.looking import (
     MaxPrice,
     Place,
     looking,
-    print_lines,
+    print_list,
     say_nothing_there,
 )
 from grange_client.cli.commands.open_drive import say
@@ -37,7 +37,7 @@ from grange_client.cli.screens.listing import (
 )
 from grange_client.drive.views.file_range import read_range
 from grange_client.drive.views.history import HEAD
-from grange_client.drive.views.listing import Unreadable, Wanted, list_directory, resolve, totals
+from grange_client.drive.views.listing import Listed, Unreadable, Wanted, list_directory, resolve, totals
 from grange_client.drive.views.listing import find as find_entries
 from grange_client.drive.views.typed_time import require_time
 from grange_client.files.scan import Kind
@@ -52,18 +52,15 @@ async def list_place(  # noqa: PLR0917
     """`ls` of a place in a drive."""
     place = require_drive_path(text)
     async with looking(home, place, at=at or HEAD, max_price=max_price) as view:
-        reading = view.batches(lambda: list_directory(view.nodes, view.root, place.path))
-        if as_json:
-            printed = view_output.PrintedList()
-            async for batch in reading:
-                printed.add(*(view_output.entry_json(one, place.drive) for one in batch))
-            printed.end()
-            return
-        is_first = True
-        async for batch in reading:
-            print_lines([LISTING_HEAD] * (long and is_first) + [entry_line(one, long=long) for one in batch])
-            is_first = False
-        if is_first:
+        is_found = await print_list(
+            view,
+            lambda: list_directory(view.nodes, view.root, place.path),
+            as_json=as_json,
+            to_json=lambda one: view_output.entry_json(one, place.drive),
+            to_line=lambda one: entry_line(one, long=long),
+            head=LISTING_HEAD if long else "",
+        )
+        if not is_found and not as_json:
             say_nothing_there(view, place)
 
 
@@ -106,30 +103,31 @@ def find(  # noqa: PLR0917  typer makes options of parameters
 
     async def run() -> bool:
         is_whole = True
+
+        def say_unreadable(one: Listed | Unreadable) -> None:
+            nonlocal is_whole
+            if isinstance(one, Unreadable):
+                is_whole = False
+                say(f"{path_text(where.drive, one.path)} cannot be read: {one.error.message}")
+
+        def to_json(one: Listed | Unreadable) -> object:
+            if isinstance(one, Unreadable):
+                return view_output.unreadable_json(one, where.drive)
+            return view_output.entry_json(one, where.drive)
+
+        def to_line(one: Listed | Unreadable) -> str | None:
+            return None if isinstance(one, Unreadable) else entry_line(one, long=long, drive=where.drive)
+
         async with looking(home, where, at=at, max_price=max_price) as view:
-            printed = view_output.PrintedList() if as_json else None
-            lines = [LISTING_HEAD] if long else []
-            async for batch in view.batches(lambda: find_entries(view.nodes, view.root, where.path, wanted)):
-                for one in batch:
-                    if isinstance(one, Unreadable):
-                        is_whole = False
-                        say(f"{path_text(where.drive, one.path)} cannot be read: {one.error.message}")
-                    elif printed is None:
-                        lines.append(entry_line(one, long=long, drive=where.drive))
-                if printed is not None:
-                    printed.add(
-                        *(
-                            view_output.unreadable_json(one, where.drive)
-                            if isinstance(one, Unreadable)
-                            else view_output.entry_json(one, where.drive)
-                            for one in batch
-                        )
-                    )
-                else:
-                    print_lines(lines)
-                    lines = []
-            if printed is not None:
-                printed.end()
+            await print_list(
+                view,
+                lambda: find_entries(view.nodes, view.root, where.path, wanted),
+                as_json=as_json,
+                to_json=to_json,
+                to_line=to_line,
+                head=LISTING_HEAD if long else "",
+                met=say_unreadable,
+            )
         return is_whole
 
     if not common.run(run()):
@@ -151,16 +149,14 @@ def du(  # noqa: PLR0917
 
     async def run() -> None:
         async with looking(home, where, at=at, max_price=max_price) as view:
-            is_first = True
-            printed = view_output.PrintedList() if as_json else None
-            async for batch in view.batches(lambda: totals(view.nodes, view.root, where.path, depth=depth)):
-                if printed is not None:
-                    printed.add(*(view_output.totals_json(one, where.drive) for one in batch))
-                else:
-                    print_lines([TOTALS_HEAD] * is_first + [totals_line(one, where.drive) for one in batch])
-                is_first = False
-            if printed is not None:
-                printed.end()
+            await print_list(
+                view,
+                lambda: totals(view.nodes, view.root, where.path, depth=depth),
+                as_json=as_json,
+                to_json=lambda one: view_output.totals_json(one, where.drive),
+                to_line=lambda one: totals_line(one, where.drive),
+                head=TOTALS_HEAD,
+            )
 
     common.run(run())
 

@@ -21,6 +21,7 @@ import typer
 from grange.cli.confirm import alone
 from grange_client.cli.commands.open_drive import DriveOfCommand, open_drive, say
 from grange_client.cli.drive_path import DrivePath
+from grange_client.cli.view_output import PrintedList
 from grange_client.drive.edits.known_commits import KnownCommits
 from grange_client.drive.edits.new_nodes import NewNodes
 from grange_client.drive.entry import Directory
@@ -132,6 +133,34 @@ def print_lines(lines: list[str]) -> None:
     with alone():
         for line in lines:
             print(line)
+
+
+async def print_list(
+    view: DriveView,
+    read: Callable[[], Iterator[Result]],
+    *,
+    as_json: bool,
+    to_json: Callable[[Result], object],
+    to_line: Callable[[Result], str | None],
+    head: str = "",
+    met: Callable[[Result], object] = lambda one: None,
+) -> bool:
+    """Print what `read` gives as it comes, a line each below the `head`, or as one JSON list; whether there
+    was anything. What has no line is not printed. `met` is called with each first. Raises what they raise."""
+    printed = PrintedList() if as_json else None
+    is_empty = True
+    async for batch in view.batches(read):
+        for one in batch:
+            met(one)
+        if printed is not None:
+            printed.add(*map(to_json, batch))
+        else:
+            lines = [line for line in map(to_line, batch) if line is not None]
+            print_lines([head] * (is_empty and bool(head)) + lines)
+        is_empty = False
+    if printed is not None:
+        printed.end()
+    return not is_empty
 
 
 def say_nothing_there(view: DriveView, place: DrivePath) -> None:
