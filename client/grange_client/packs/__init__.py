@@ -6,6 +6,7 @@ search      which orders of an account are packs of its drives
 reading     the bytes and the journals of packs
 chunks      chunks out of packs, one by one or many in the order in which they stand
 ranges      chunks that stand near each other, to be read together
+read_ahead  reads that go on while what came before is handed on
 tree_cache  trees, lists and commits on this disk, so that they are read from farmers once
 copying     chunks out of packs as they are, into another pack
 needed_chunks    what a new commit relies on, to be stored again if its pack goes

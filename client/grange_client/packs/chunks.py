@@ -10,10 +10,9 @@ chunks are grouped by pack, neighbours are read together, and some reads go on a
 Any thread but the event loop's may read.
 """
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
 from threading import Lock
 from typing import Final
 
@@ -25,13 +24,12 @@ from grange_client.drive.chunk import ChunkId, ChunkKey, ChunkKeys, ChunkType, i
 from grange_client.drive.chunk_store import FetchedChunk, WantedChunk
 from grange_client.errors import BadChunk, ChunkMissing, NotEnoughMoney, ReadingEnded, SourceChanged
 from grange_client.packs.ranges import MAX_RANGE_BYTES, ChunkRange, chunk_ranges
+from grange_client.packs.read_ahead import Reading, read_ahead
 from grange_client.packs.reading import PackReading
 from grange_client.packs.tree_cache import TreeCache
 
 LOT_CHUNKS: Final = 4 * BATCH
 """So many chunks are put into order at a time."""
-AHEAD_BYTES: Final = 64 << 20
-"""Of reads that are under way or wait to be handed on."""
 OF_ALL: Final = (OverBudget, NotEnoughMoney, ReadingEnded)
 """Errors that no other place of a chunk mends."""
 CACHE_BYTES: Final = 32 << 20
@@ -93,22 +91,10 @@ class PackChunks:
         for wanted in lot:
             if id_of(wanted.key) not in places:
                 yield FetchedChunk(wanted=wanted, error=_missing(wanted))
-        ranges = deque(chunk_ranges(self._chosen(lot, places), max_range_bytes=MAX_RANGE_BYTES))
-        reading: deque[tuple[WantedRange, Future[bytes] | None]] = deque()
-        ahead = 0
-        try:
-            while ranges or reading:
-                while ranges and (not reading or ahead + ranges[0].size_bytes <= AHEAD_BYTES):
-                    one = ranges.popleft()
-                    ahead += one.size_bytes
-                    reading.append((one, self._begin(one)))
-                one, future = reading.popleft()
+        ranges = chunk_ranges(self._chosen(lot, places), max_range_bytes=MAX_RANGE_BYTES)
+        with closing(read_ahead(ranges, self._begin)) as reads:
+            for one, future in reads:
                 yield from self._open_range(one, future, places)
-                ahead -= one.size_bytes
-        finally:
-            for _, future in reading:
-                if future is not None:
-                    future.cancel()
 
     def _chosen(
         self, lot: Sequence[WantedChunk], places: dict[ChunkId, tuple[Place, ...]]
@@ -125,7 +111,7 @@ class PackChunks:
                 chosen.append((max(found, key=lambda place: (counts[place.pack], place.pack)), one))
         return chosen
 
-    def _begin(self, one: WantedRange) -> "Future[bytes] | None":
+    def _begin(self, one: WantedRange) -> Reading:
         packs = self._packs
         if packs.is_near(one.pack):
             return None
@@ -134,7 +120,7 @@ class PackChunks:
     def _open_range(
         self,
         one: WantedRange,
-        future: "Future[bytes] | None",
+        future: Reading,
         places: dict[ChunkId, tuple[Place, ...]],
     ) -> Iterator[FetchedChunk]:
         raw: bytes | None = None

@@ -8,9 +8,9 @@ no matter what farmers say. That reads along what stands in the same pieces; pie
 read once. What cannot be had from one pack is copied from another one that has it.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import closing
 from typing import Final
 
 from grange.errors import UserError
@@ -18,8 +18,9 @@ from grange.units import MAX_PIECE_BYTES
 from grange_client.drive.catalog import Place, batches
 from grange_client.drive.chunk import StoredChunk
 from grange_client.drive.journal import PlacedChunk
-from grange_client.packs.chunks import AHEAD_BYTES, LOT_CHUNKS, OF_ALL
+from grange_client.packs.chunks import LOT_CHUNKS, OF_ALL
 from grange_client.packs.ranges import ChunkRange, chunk_ranges
+from grange_client.packs.read_ahead import read_ahead
 from grange_client.packs.reading import PackReading
 
 COPIED_BYTES: Final = 32 << 20
@@ -32,27 +33,18 @@ def copy_chunks(packs: PackReading, places: Iterable[Place]) -> Iterator[StoredC
 
     Raises what reading them raises, if no pack gives one of them.
     """
+
+    def begin(one: ChunkRange[Place]) -> "Future[bytes]":
+        return packs.bridge.begin(packs.fetch(one.pack, one.begin, one.size_bytes, proven=True))
+
     for lot in batches(places, LOT_CHUNKS):
-        ranges = deque(
-            chunk_ranges(
-                [(place, place) for place in lot], max_range_bytes=COPIED_BYTES, max_gap_bytes=MAX_PIECE_BYTES
-            )
+        ranges = chunk_ranges(
+            [(place, place) for place in lot], max_range_bytes=COPIED_BYTES, max_gap_bytes=MAX_PIECE_BYTES
         )
-        reading: deque[tuple[ChunkRange[Place], Future[bytes]]] = deque()
-        ahead = 0
-        try:
-            while ranges or reading:
-                while ranges and (not reading or ahead + ranges[0].size_bytes <= AHEAD_BYTES):
-                    one = ranges.popleft()
-                    ahead += one.size_bytes
-                    work = packs.fetch(one.pack, one.begin, one.size_bytes, proven=True)
-                    reading.append((one, packs.bridge.begin(work)))
-                one, future = reading.popleft()
+        with closing(read_ahead(ranges, begin)) as reads:
+            for one, future in reads:
+                assert future is not None
                 yield from _take(packs, one, future)
-                ahead -= one.size_bytes
-        finally:
-            for _, future in reading:
-                future.cancel()
 
 
 def _take(packs: PackReading, one: ChunkRange[Place], future: "Future[bytes]") -> Iterator[StoredChunk]:

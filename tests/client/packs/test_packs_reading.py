@@ -26,6 +26,7 @@ from grange_client.drive.chunk import ChunkKey, ChunkType, SealedChunk
 from grange_client.errors import BadChunk, ChunkMissing, ReadingEnded
 from grange_client.orders.plan import StoreOptions
 from grange_client.packs import chunks as chunks_module
+from grange_client.packs import read_ahead as read_ahead_module
 from grange_client.packs.placing import PlacedPack
 from grange_client.renter import Renter
 
@@ -210,7 +211,7 @@ async def test_many_chunks_come_in_the_order_in_which_they_stand(
 
 async def test_many_chunks_come_though_one_farmer_lies(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not open of a long read is read again by itself; memory is bounded by what is ahead."""
-    monkeypatch.setattr(chunks_module, "AHEAD_BYTES", 200_000)
+    monkeypatch.setattr(read_ahead_module, "AHEAD_BYTES", 200_000)
     monkeypatch.setattr(chunks_module, "MAX_RANGE_BYTES", 150_000)
     async with world.renter() as renter:
         contents, made, done = await stored(world, renter, 20, 40_000)
