@@ -6,6 +6,7 @@ m/44'/60'/0'/0/0 by BIP-32 (so that any other wallet program finds the same acco
 """
 
 import hmac
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -109,8 +110,11 @@ def new_phrase() -> str:
 
 
 def checked_phrase(text: str) -> str:
-    """The phrase in its normal form. Raises BadPhrase unless it has WORD_COUNT words and a right checksum."""
-    words = text.lower().split()
+    """The phrase in its normal form, which is BIP-39's: NFKD, lower case, one space between words.
+
+    Raises BadPhrase unless it has WORD_COUNT words and a right checksum.
+    """
+    words = unicodedata.normalize("NFKD", text).lower().split()
     if len(words) != WORD_COUNT:
         raise BadPhrase(f"There should be {WORD_COUNT} words, and there are {len(words)}.")
     normal = " ".join(words)

@@ -14,7 +14,8 @@ Raises ContainerInvalid for what is not one or asks for more than it may, and Wr
 import hmac
 import json
 import secrets
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import pbkdf2_hmac, scrypt
@@ -175,13 +176,18 @@ class Container:
         )
 
     def open(self, passphrase: str) -> bytes:
-        """The secret. Raises WrongPassphrase. Takes half a second and more, and any thread may call it."""
+        """The secret. Raises WrongPassphrase. Takes half a second and more, and any thread may call it.
+
+        An accented letter is one character on some keyboards and two on others. Which of them was typed when
+        the file was made is not known, so each is tried.
+        """
         crypto = self._crypto
         ciphertext = _bytes(crypto.ciphertext)
-        derived = _derive(passphrase, crypto)
-        if not hmac.compare_digest(_mac(derived, ciphertext), _bytes(crypto.mac)):
-            raise WrongPassphrase("The passphrase is wrong.")
-        return _encrypt(derived, _bytes(crypto.cipherparams.iv), ciphertext)
+        for spelling in _spellings(passphrase):
+            derived = _derive(spelling, crypto)
+            if hmac.compare_digest(_mac(derived, ciphertext), _bytes(crypto.mac)):
+                return _encrypt(derived, _bytes(crypto.cipherparams.iv), ciphertext)
+        raise WrongPassphrase("The passphrase is wrong.")
 
 
 def lock(
@@ -261,6 +267,12 @@ def _cost(parameters: _Parameters) -> Cost:
 def _scrypt(passphrase: str, salt: bytes, cost: Cost, size_bytes: int) -> bytes:
     room = cost.memory_bytes + 128 * cost.r * (cost.p + 2) + (1 << 20)
     return scrypt(_typed(passphrase), salt=salt, n=cost.n, r=cost.r, p=cost.p, maxmem=room, dklen=size_bytes)
+
+
+def _spellings(passphrase: str) -> Iterable[str]:
+    """The passphrase as it was typed, then its other Unicode forms; most have none. Each is here once."""
+    forms: tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...] = ("NFC", "NFD", "NFKC", "NFKD")
+    return dict.fromkeys([passphrase, *(unicodedata.normalize(form, passphrase) for form in forms)])
 
 
 def _typed(passphrase: str) -> bytes:

@@ -59,13 +59,27 @@ def test_new_phrases_are_new() -> None:
     assert all(len(checked_phrase(words).split()) == 12 for words in drawn)
 
 
-def test_words_are_taken_as_people_type_them() -> None:
-    """Case and spacing do not matter."""
-    assert checked_phrase("  " + WORDS.upper().replace(" ", " \n ")) == WORDS
+@pytest.mark.parametrize("space", [" ", "  ", " \n ", "\t", "\r\n", "\u00a0", "\u3000", "\u2003"])
+def test_words_are_taken_as_people_type_them(space: str) -> None:
+    """Case and spacing do not matter, nor does a keyboard whose letters are wide."""
+    spaced = space + WORDS.replace(" ", space) + space
+    wide = "".join(chr(ord(one) + 0xFEE0) if one.isalpha() else one for one in spaced)
+    for typed in (spaced, spaced.upper(), spaced.title(), wide):
+        assert checked_phrase(typed) == WORDS
+        assert identity(typed).wallet.address == identity(WORDS).wallet.address
 
 
 @pytest.mark.parametrize(
-    "words", ["", "test " * 11, "test " * 12, "test " * 13, WORDS.replace("junk", "test"), "nonsense " * 12]
+    "words",
+    [
+        "",
+        "test " * 11,
+        "test " * 12,
+        "test " * 13,
+        WORDS.replace("junk", "test"),
+        "nonsense " * 12,
+        "test " * 11 + "jun",
+    ],
 )
 def test_wrong_words_are_refused(words: str) -> None:
     """Too few, too many, of no list, or with a wrong checksum."""

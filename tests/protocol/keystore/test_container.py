@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import traceback
-from typing import Any
+from typing import Any, Literal
+from unicodedata import normalize
 
 import pytest
 from eth_account import Account
@@ -24,6 +25,9 @@ from grange.keystore.container import (
     is_locked,
     lock,
 )
+
+FORMS = ("NFC", "NFD", "NFKD")
+ACCENTED = "une clé pour l'été"
 
 # Of the standard: https://github.com/ethereum/wiki/wiki/Web3-Secret-Storage-Definition
 STANDARDS_PASSPHRASE = "testpassword"
@@ -75,6 +79,17 @@ def test_the_vector_of_the_standard_that_breaks_the_rules_of_scrypt_is_refused_i
     """Its r is 1, for which RFC 7914 allows no n so large, nor does OpenSSL. No wallet makes such files."""
     with pytest.raises(ContainerInvalid, match="RFC 7914"):
         Container.parse(json.dumps(STANDARDS_SCRYPT))
+
+
+@pytest.mark.parametrize("made", FORMS)
+@pytest.mark.parametrize("typed", FORMS)
+def test_however_a_keyboard_spells_an_accented_letter_it_opens(
+    made: Literal["NFC", "NFD", "NFKD"], typed: Literal["NFC", "NFD", "NFKD"]
+) -> None:
+    container = container_of(normalize(made, ACCENTED))
+    assert container.open(normalize(typed, ACCENTED)) == KEY
+    with pytest.raises(WrongPassphrase):
+        container.open(normalize(typed, ACCENTED).replace("e", "f"))
 
 
 @settings(max_examples=20, deadline=None)
