@@ -68,7 +68,7 @@ PAY_MORE: Final = (
     "What is whole is not fetched again."
 )
 """The hint for a limit that the person gave."""
-PAY_WHAT_THEY_ASK: Final = "`grange get --max-price TOKENS` pays what they ask, up to that."
+PAY_WHAT_THEY_ASK: Final = "With --max-price TOKENS they are paid what they ask, up to that."
 """The hint for farmers that are not paid without a question."""
 
 

@@ -153,7 +153,7 @@ class Extensions:
             raise CannotExtend(
                 f"The order is extended already: it goes on as order {short}.",
                 detail="Nothing was sent or paid.",
-                hint=f"To keep it longer still, extend that one before it ends: `grange extend {short}`.",
+                hint=f"To keep it longer still, extend that before it ends: `grange orders extend {short}`.",
             )
 
     async def extend(self, quote: ExtensionQuote, options: PlaceOptions) -> Extended:

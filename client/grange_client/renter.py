@@ -769,7 +769,7 @@ class Renter:
             raise UnknownOrder(
                 f"The market does not have order {order.id.hex()[:8]} any more, nor a record of its closing.",
                 detail="A reorganization of the chain may just have removed it.",
-                hint="`grange ls` shows what there is.",
+                hint="`grange orders ls` shows what there is.",
             )
         return known
 

@@ -174,7 +174,15 @@ async def measure_command(ground: Ground, stored: list[Stored]) -> dict[str, Any
 
 async def _run_get(ground: Ground, stored: Stored, target: Path, how: list[str]) -> tuple[float, float]:
     program = [sys.executable, *(how or ["-m", "grange_client"])]
-    arguments = ["get", stored.order.id.hex()[:16], str(target), "--yes", "--home", str(ground.config.home)]
+    arguments = [
+        "orders",
+        "get",
+        stored.order.id.hex()[:16],
+        str(target),
+        "--yes",
+        "--home",
+        str(ground.config.home),
+    ]
     environment = as_installed() | {"PYTHONPATH": SCRIPTS}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begun = time.perf_counter()

@@ -117,7 +117,7 @@ class Year(Tale[YearOutcome]):
             await devnet.mine_to_epoch(first)
             self._money = await self._money_of(devnet)
             quote = await self._grange(
-                *("put", self._folder.path, "--dry-run", "--json", "--k", K, "--n", N),
+                *("orders", "put", self._folder.path, "--dry-run", "--json", "--k", K, "--n", N),
                 *("--until", first + self._when.days),
             )
             self._one_copy = int(quote.json["cost"])

@@ -169,12 +169,12 @@ async def test_what_came_back_is_shown_no_matter_who_closed_the_order(town: Town
     receipt = await Sender(chain, stranger).send(calls.close(order.refilled(filled).held))
     returned = closing_from_event(receipt.event("OrderClosed"))
     home = town.config.home
-    [closed] = json.loads((await grange("close", "tree", "--yes", "--json", home=home)).out)
+    [closed] = json.loads((await grange("orders", "close", "tree", "--yes", "--json", home=home)).out)
     assert (int(closed["refund"]), int(closed["compensation"])) == (returned.refund, returned.compensation)
-    [listed] = json.loads((await grange("ls", "--json", home=home)).out)
+    [listed] = json.loads((await grange("orders", "ls", "--json", home=home)).out)
     assert (listed["closed"], int(listed["refund"])) == (True, returned.refund)
-    assert " back" in (await grange("ls", home=home)).out
-    assert "came back" in (await grange("stat", "tree", home=home)).out
+    assert " back" in (await grange("orders", "ls", home=home)).out
+    assert "came back" in (await grange("orders", "stat", "tree", home=home)).out
     assert await chain.vault(town.config.identity.wallet.address) - before == returned.returned
 
 
@@ -243,14 +243,14 @@ async def test_health_follows_the_chain_from_live_to_late_to_vacant(town: Town, 
     assert 5 / 16 < seen[1].loss < 1 / 3
     assert seen[2].loss == 1.0
     home = town.config.home
-    shown = await grange("health", home=home)
+    shown = await grange("orders", "health", home=home)
     assert shown.exit_code == 0, shown.err
     assert "100%" in shown.out
-    assert "Fetch it now: grange get" in shown.err
+    assert "Fetch it now: grange orders get" in shown.err
     assert max(map(len, shown.out.splitlines())) <= 80
-    [listed] = json.loads((await grange("health", "--json", home=home)).out)
+    [listed] = json.loads((await grange("orders", "health", "--json", home=home)).out)
     assert (listed["vacant"], listed["spares"], listed["loss"]) == (4, -2, 1.0)
-    one = await grange("health", "tree", home=home)
+    one = await grange("orders", "health", "tree", home=home)
     assert [line.split()[-1] for line in one.out.splitlines()[-4:]] == ["vacant"] * 4
 
 
@@ -313,10 +313,10 @@ async def test_command_as_a_person_runs_it(town: Town, tree: Path, tmp_path: Pat
     assert made.exit_code == 0, made.err
     balance = await grange("balance", "--json", home=home)
     assert json.loads(balance.out)["wallet"] == str(100 * TOKEN)
-    put = await grange("put", tree, "--yes", "--n", "4", "--epochs", "5", "--json", home=home)
+    put = await grange("orders", "put", tree, "--yes", "--n", "4", "--epochs", "5", "--json", home=home)
     assert put.exit_code == 0, put.err
     assert json.loads(put.out)["files"] == 4
-    got = await grange("get", "tree", tmp_path / "back", home=home)
+    got = await grange("orders", "get", "tree", tmp_path / "back", home=home)
     assert got.exit_code == 0, got.err
     assert listing(tmp_path / "back" / "tree") == listing(tree)
     card = await grange("keys", "card", home=home)
@@ -331,10 +331,10 @@ async def test_command_as_a_person_runs_it(town: Town, tree: Path, tmp_path: Pat
     new = tmp_path / "new computer"
     by_card = await grange("init", "--card", "-", home=new, stdin=card.out)
     assert by_card.exit_code == 0, by_card.err
-    again = await grange("get", "tree", tmp_path / "again", home=new)
+    again = await grange("orders", "get", "tree", tmp_path / "again", home=new)
     assert again.exit_code == 0, again.err
     assert listing(tmp_path / "again" / "tree") == listing(tree)
-    missing = await grange("stat", "nothing", home=home)
+    missing = await grange("orders", "stat", "nothing", home=home)
     assert missing.exit_code == ExitCode.ORDER
     assert "There is no order called 'nothing'" in missing.err
     assert "Traceback" not in missing.err

@@ -173,7 +173,7 @@ async def test_when_the_signatures_are_over_it_is_said_that_nothing_was_paid(
     async with world.renter() as renter:
         assert await renter.orders() == []
         [said] = renter.notices()
-    assert "signatures have expired. Nothing was paid for it. Store it again with `grange put`" in said
+    assert "signatures have expired. Nothing was paid for it. Store it again with `grange orders put`" in said
     async with world.renter() as renter:
         await renter.orders()
         assert renter.notices() == []
@@ -210,7 +210,9 @@ async def test_a_quote_for_the_same_says_that_the_first_will_be_placed(
     async with world.renter() as renter:
         [said] = [said for said in (await renter.quote([tree], CODE)).cautions if "earlier" in said]
     assert f"an earlier order {pending.order_id.hex()[:8]}" in said
-    assert f"Until block {pending.last_block} `grange ls` places it, and then you pay for both." in said
+    assert (
+        f"Until block {pending.last_block} `grange orders ls` places it, and then you pay for both." in said
+    )
 
 
 async def test_another_command_leaves_what_a_living_one_places(world: World, tree: Path, gate: Gate) -> None:

@@ -32,9 +32,16 @@ class Ran:
         return f"exit status {self.code}\n--- out\n{self.out}\n--- err\n{self.err}"
 
 
-async def begun(*arguments: object) -> asyncio.subprocess.Process:
-    """Start `grange`; anyone who starts it waits for it or kills it."""
+async def begun(
+    *arguments: object, folder: Path | None = None, home: Path | None = None, programs: Path | None = None
+) -> asyncio.subprocess.Process:
+    """Start `grange` in a folder; anyone who starts it waits for it or kills it. `programs` has some that are
+    found before others of their names."""
     environment = {name: value for name, value in os.environ.items() if name != "GRANGE_HOME"}
+    if home is not None:
+        environment["GRANGE_HOME"] = str(home)
+    if programs is not None:
+        environment["PATH"] = f"{programs}{os.pathsep}{environment['PATH']}"
     return await asyncio.create_subprocess_exec(
         GRANGE,
         *(str(argument) for argument in arguments),
@@ -42,12 +49,17 @@ async def begun(*arguments: object) -> asyncio.subprocess.Process:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**environment, "COLUMNS": "200", "NO_COLOR": "1"},
+        cwd=folder,
     )
 
 
 async def grange(*arguments: object, typed: str = "") -> Ran:
     """Run `grange` to its end."""
-    process = await begun(*arguments)
+    return await ended(await begun(*arguments), typed=typed)
+
+
+async def ended(process: asyncio.subprocess.Process, *, typed: str = "") -> Ran:
+    """What a command did that was begun, once this was typed."""
     try:
         async with asyncio.timeout(COMMAND_SECONDS):
             out, err = await process.communicate(typed.encode())

@@ -73,11 +73,13 @@ async def test_a_renter_that_is_blocked_uses_up_what_is_in_its_vault(town: Town,
     for _ in range(2):
         paid = await town.proven(await town.next_epoch(), farmers)
         assert all(paid[one.farmer] > 0 for one in farmers)
-    got = await grange("get", "one.bin", tmp_path / "back", "--yes", "--json", "--home", person.home)
+    got = await grange(
+        "orders", "get", "one.bin", tmp_path / "back", "--yes", "--json", "--home", person.home
+    )
     assert int(got.json["paid"]) > 0
     assert (tmp_path / "back" / "one.bin").read_bytes() == source.read_bytes()
     again = plain_file(tmp_path / "two.bin", FEW_MB, seed=72)
-    put = await grange("put", again, "--k", 2, "--n", 4, "--yes", "--home", person.home)
+    put = await grange("orders", "put", again, "--k", 2, "--n", 4, "--yes", "--home", person.home)
     assert put.code == 0, put
 
     assert (await grange("deposit", 20, "--home", other.home)).code == 0
@@ -106,11 +108,11 @@ async def test_a_renter_that_is_blocked_before_it_put_anything_in_stores_nothing
     person = await rich(town)
     await town.devnet.block(person.address)
     source, kept = plain_file(tmp_path / "one.bin", FEW_MB, seed=74), kept_by_all(town)
-    refused = words(await grange("put", source, "--k", 2, "--n", 4, "--yes", "--home", person.home))
+    refused = words(await grange("orders", "put", source, "--k", 2, "--n", 4, "--yes", "--home", person.home))
     assert refused.startswith("12 "), refused
     assert TO_OTHERS in refused
     assert kept_by_all(town) == kept, "it is told before a byte is sent"
-    assert (await grange("ls", "--json", "--home", person.home)).json == []
+    assert (await grange("orders", "ls", "--json", "--home", person.home)).json == []
     assert await town.chain.token_balance(person.address) == 200 * USDC
 
 

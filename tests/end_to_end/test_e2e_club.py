@@ -220,12 +220,14 @@ async def goes_on_proving(club: Club, farmer: FarmerId) -> None:
 
 
 async def put(home: Path, source: Path, *, n: int) -> None:
-    stored = await grange("put", source, "--yes", "--k", 1, "--n", n, "--epochs", 8, "--json", "--home", home)
+    stored = await grange(
+        "orders", "put", source, "--yes", "--k", 1, "--n", n, "--epochs", 8, "--json", "--home", home
+    )
     assert stored.json["n"] == n
 
 
 async def gets_back(home: Path, source: Path, folder: Path) -> None:
-    got = await grange("get", source.name, folder, "--yes", "--json", "--home", home)
+    got = await grange("orders", "get", source.name, folder, "--yes", "--json", "--home", home)
     assert got.code == 0, got
     assert differences(source, folder / source.name) == []
 
@@ -247,7 +249,7 @@ async def test_a_clubs_chain_is_stopped_and_goes_on_from_what_it_kept(
             home = await club.renter("renter")
             await put(home, source, n=2)
             await goes_on_proving(club, farmers[0].farmer)
-        away = await grange("get", source.name, tmp_path / "none", "--home", home)
+        away = await grange("orders", "get", source.name, tmp_path / "none", "--home", home)
         assert away.code != 0, "the chain stands still"
         kept, copy = tmp_path / program.kept, tmp_path / "copy"
         kept.rename(copy)

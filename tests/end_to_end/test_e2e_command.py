@@ -52,11 +52,11 @@ async def test_a_person_stores_and_fetches_by_command(town: Town, tmp_path: Path
     address = (await grange("balance", "--json", "--home", home)).json["address"]
     await town.devnet.faucet(address, tokens=TOKEN)
 
-    put = (await grange("put", source, "--yes", "--k", 2, "--n", 4, "--json", "--home", home)).json
+    put = (await grange("orders", "put", source, "--yes", "--k", 2, "--n", 4, "--json", "--home", home)).json
     balance, listed, stat, other = await asyncio.gather(
         grange("balance", "--json", "--home", home),
-        grange("ls", "--json", "--home", home),
-        grange("stat", "source", "--files", "--json", "--home", home),
+        grange("orders", "ls", "--json", "--home", home),
+        grange("orders", "stat", "source", "--files", "--json", "--home", home),
         grange("init", *network, "--phrase", "--home", tmp_path / "other", typed=words),
     )
     assert other.code == 0, other
@@ -86,7 +86,7 @@ async def test_a_person_stores_and_fetches_by_command(town: Town, tmp_path: Path
     assert int(put["cost"]) == sum(one.args["rate"] for one in filled) * (order.end - order.start)
     assert sum(entry["kind"] == "file" for entry in stat.json["entries"]) == put["files"] == known["files"]
 
-    got = await grange("get", "source", tmp_path / "back", "--json", "--home", tmp_path / "other")
+    got = await grange("orders", "get", "source", tmp_path / "back", "--json", "--home", tmp_path / "other")
     assert got.json["files"] == put["files"]
     assert differences(source, tmp_path / "back" / "source") == []
 
@@ -154,8 +154,8 @@ async def test_too_few_farmers_are_named(town: Town, person: Person, tmp_path: P
         for farmer in away:
             await farmer.kill()
         got, put = await asyncio.gather(
-            grange("get", "one.bin", back, "--home", person.home),
-            grange("put", source, "--yes", "--k", 2, "--n", 5, "--home", person.home),
+            grange("orders", "get", "one.bin", back, "--home", person.home),
+            grange("orders", "put", source, "--yes", "--k", 2, "--n", 5, "--home", person.home),
         )
         async with Renter.open(town.home_for(person.phrase)) as renter:
             with pytest.raises(NotEnoughFarmers) as too_few:
@@ -181,7 +181,7 @@ async def test_a_stake_too_small_is_said_before_anything_is_sent(
     source = plain_file(tmp_path / "one.bin", SOME_BYTES, seed=34)
     before = await town.wealth(person.address)
     async with asking(town, town.farmers[2], price_per_gib_epoch=DEAR) as dear:
-        put = await grange("put", source, "--yes", "--k", 2, "--n", 5, "--home", person.home)
+        put = await grange("orders", "put", source, "--yes", "--k", 2, "--n", 5, "--home", person.home)
     assert put.code == ExitCode.FARMERS, put
     assert f"farmer {dear.farmer}: has too little at stake" in put.err
     assert "nothing is paid" in put.err
@@ -195,7 +195,7 @@ async def test_a_vault_too_small_is_said_before_anything_is_sent(town: Town, tmp
     source = plain_file(tmp_path / "one.bin", SOME_BYTES, seed=35)
     poor, stranded = await town.person(tokens=1), await town.person(native=0)
     scant = await town.person(native=10**9)
-    put = "put", source, "--yes", "--k", 2, "--n", 4, "--home"
+    put = "orders", "put", source, "--yes", "--k", 2, "--n", 4, "--home"
     without_tokens, without_gas, with_little, balance = await asyncio.gather(
         grange(*put, poor.home),
         grange(*put, stranded.home),
@@ -225,9 +225,9 @@ async def test_an_endpoint_that_is_not_there_is_said(town: Town, tmp_path: Path)
     rewrite(elsewhere.home / "config.json", chain_id=town.devnet.chain_id + 1)
     farm = copied_home(town.farmers[0], tmp_path / "farm", chain_id=town.devnet.chain_id + 1)
     down, init, other, farmer = await asyncio.gather(
-        grange("put", source, "--yes", "--home", person.home),
+        grange("orders", "put", source, "--yes", "--home", person.home),
         grange("init", "--rpc", closed, "--market", town.devnet.market, "--home", tmp_path / "new"),
-        grange("ls", "--home", elsewhere.home),
+        grange("orders", "ls", "--home", elsewhere.home),
         grange("farm", "withdraw", "--home", farm),
     )
     for ran in (down, init):
@@ -251,7 +251,9 @@ async def test_an_endpoint_that_is_slow_is_waited_for_and_one_that_is_stuck_is_n
     async with Gate.before(town.devnet.rpc_url) as gate:
         rewrite(person.home / "config.json", rpc=gate.url)
         gate.delay_seconds = 0.1
-        put = await grange("put", source, "--yes", "--k", 2, "--n", 4, "--json", "--home", person.home)
+        put = await grange(
+            "orders", "put", source, "--yes", "--k", 2, "--n", 4, "--json", "--home", person.home
+        )
         assert [bytes.fromhex(put.json["order"])] == await town.orders_of(person.address)
         gate.jammed = True
         network = person.config.network.model_copy(update={"rpc": gate.url})

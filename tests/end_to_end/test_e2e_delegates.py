@@ -84,7 +84,7 @@ async def test_a_device_stores_until_its_limit_stops_it(town: Town, tmp_path: Pa
     with_words = await fetched(town.home_for(person.phrase), tmp_path / "words")
     assert (with_words / "one.bin").read_bytes() == source.read_bytes()
 
-    stopped = await grange("put", source, "--k", 2, "--n", 4, "--yes", "--home", device.home)
+    stopped = await grange("orders", "put", source, "--k", 2, "--n", 4, "--yes", "--home", device.home)
     assert (stopped.code, "This device may spend" in stopped.err) == (5, True), stopped
     with pytest.raises(TransactionReverted) as refused:
         await place_beyond(town, device, shown.left_for_orders + 1)
@@ -136,7 +136,9 @@ async def test_what_a_device_reads_is_paid_by_the_account_and_counts(town: Town,
     device = await device_of(town, person, tmp_path / "device", 40 * TOKEN, 40 * TOKEN)
     own = device.identity.wallet.address
     cost = (await stored(device, source, CODE)).order.cost
-    done = await grange("get", "one.bin", tmp_path / "back", "--yes", "--json", "--home", device.home)
+    done = await grange(
+        "orders", "get", "one.bin", tmp_path / "back", "--yes", "--json", "--home", device.home
+    )
     assert int(done.json["paid"]) > 0
     assert (tmp_path / "back" / "one.bin").read_bytes() == source.read_bytes()
 
@@ -150,7 +152,7 @@ async def test_what_a_device_reads_is_paid_by_the_account_and_counts(town: Town,
 
     revoked = await grange("keys", "delegate", "revoke", own, "--home", person.home)
     assert revoked.code == 0, revoked
-    stopped: Ran = await grange("put", source, "--k", 2, "--n", 4, "--yes", "--home", device.home)
+    stopped: Ran = await grange("orders", "put", source, "--k", 2, "--n", 4, "--yes", "--home", device.home)
     assert (stopped.code, "This device may spend 0 GRNG" in stopped.err) == (5, True), stopped
 
 
@@ -172,16 +174,16 @@ async def test_a_device_has_to_do_with_its_own_orders_alone(town: Town, tmp_path
     taken = await grange("init", "--delegate", tmp_path / "one.delegate", "--trust-market", "--home", again)
     assert taken.code == 0, taken
     for home in (device.home, again):
-        listed = (await grange("ls", "--json", "--home", home)).json
+        listed = (await grange("orders", "ls", "--json", "--home", home)).json
         assert [(one["name"], one["order"]) for one in listed] == [("b", placed[1].id.hex())]
-        health = (await grange("health", "--json", "--home", home)).json
+        health = (await grange("orders", "health", "--json", "--home", home)).json
         assert [one["name"] for one in health] == ["b"]
-        done = await grange("get", "b", home / "back", "--yes", "--home", home)
+        done = await grange("orders", "get", "b", home / "back", "--yes", "--home", home)
         assert done.code == 0, done
         assert (home / "back" / "b").read_bytes() == files["b"].read_bytes()
         for other in ("a", "c", placed[0].id.hex()[:12], placed[2].id.hex()[:12]):
             for words in (("get", other, tmp_path / "stolen", "--yes"), ("stat", other), ("extend", other)):
-                refused = await grange(*words, "--home", home)
+                refused = await grange("orders", *words, "--home", home)
                 assert refused.code == 13, refused
     assert not (tmp_path / "stolen").exists()
     async with Renter.open(device) as renter:
@@ -189,10 +191,10 @@ async def test_a_device_has_to_do_with_its_own_orders_alone(town: Town, tmp_path
             with pytest.raises(Unopened):
                 await renter.manifest(order)
     for home in (person.home, town.home_for(person.phrase).home):
-        names = {one["name"] for one in (await grange("ls", "--json", "--home", home)).json}
+        names = {one["name"] for one in (await grange("orders", "ls", "--json", "--home", home)).json}
         assert names == set(files)
     new = town.home_for(person.phrase).home
-    assert (await grange("get", "b", tmp_path / "words", "--yes", "--home", new)).code == 0
+    assert (await grange("orders", "get", "b", tmp_path / "words", "--yes", "--home", new)).code == 0
     assert (tmp_path / "words" / "b").read_bytes() == files["b"].read_bytes()
 
 
@@ -239,9 +241,9 @@ async def test_a_card_with_a_contract_wallet_brings_its_orders_back_to_its_owner
     assert wallet.address in taken.out
     checked = await grange("keys", "card", "--check", card, "--trust-market", "--home", home)
     assert checked.code == 0, checked
-    listed = (await grange("ls", "--json", "--home", home)).json
+    listed = (await grange("orders", "ls", "--json", "--home", home)).json
     assert [one["name"] for one in listed] == ["one.bin"]
-    done = await grange("get", "one.bin", home / "back", "--yes", "--json", "--home", home)
+    done = await grange("orders", "get", "one.bin", home / "back", "--yes", "--json", "--home", home)
     assert int(done.json["paid"]) > 0
     assert (home / "back" / "one.bin").read_bytes() == source.read_bytes()
     assert await town.nonce(person.address) == sent, "nothing was sent for it"
@@ -276,26 +278,26 @@ async def test_a_phrase_whose_key_no_wallet_knows_is_told_what_the_wallet_has_to
     init = ("init", "--phrase", "--account", wallet.address, "--rpc", network.rpc, "--market", network.market)
     taken = await grange(*init, "--trust-market", "--home", home, typed=f"{person.phrase}\n")
     assert taken.code == 0, taken
-    listed = (await grange("ls", "--json", "--home", home)).json
+    listed = (await grange("orders", "ls", "--json", "--home", home)).json
     assert [one["order"] for one in listed] != []
-    refused = await grange("get", listed[0]["order"], home / "back", "--yes", "--home", home)
+    refused = await grange("orders", "get", listed[0]["order"], home / "back", "--yes", "--home", home)
     said = refused.err.replace("\n", " ")
     assert (refused.code, "neither calls this home's signatures its own" in said) == (2, True), refused
     assert f"grange keys wallet-calls --delegate {person.address}" in said
 
     limits = ("--per-epoch", 20, "--in-all", 20, "--epochs", 90)
     assert await wallet.call(home, "--delegate", person.address, *limits) == ["authorize"]
-    done = await grange("get", "two.bin", home / "back", "--yes", "--home", home)
+    done = await grange("orders", "get", "two.bin", home / "back", "--yes", "--home", home)
     assert done.code == 0, done
     assert (home / "back" / "two.bin").read_bytes() == source.read_bytes()
     other = plain_file(tmp_path / "three.bin", FEW_MB, seed=63)
-    put = await grange("put", other, "--k", 2, "--n", 4, "--yes", "--home", home)
+    put = await grange("orders", "put", other, "--k", 2, "--n", 4, "--yes", "--home", home)
     assert put.code == 0, put
     again = tmp_path / "again"
     init = ("init", "--phrase", "--account", wallet.address, "--rpc", network.rpc, "--market", network.market)
     assert (await grange(*init, "--trust-market", "--home", again, typed=f"{person.phrase}\n")).code == 0
     for name, content in (("two.bin", source), ("three.bin", other)):
-        done = await grange("get", name, again / "back", "--yes", "--home", again)
+        done = await grange("orders", "get", name, again / "back", "--yes", "--home", again)
         assert done.code == 0, done
         assert (again / "back" / name).read_bytes() == content.read_bytes()
 

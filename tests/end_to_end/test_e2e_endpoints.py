@@ -178,7 +178,21 @@ def assert_words(ran: Ran) -> None:
 async def store_once(ground: Ground, person: Person, source: Path, lie: str) -> Ran:
     """Store it; if the lie stopped that, say so, have nothing paid, and store it when all are honest."""
     held = await wealth(ground, person)
-    put = ("put", source, "--yes", "--k", K, "--n", N, "--epochs", 1, "--json", "--home", person.home)
+    put = (
+        "orders",
+        "put",
+        source,
+        "--yes",
+        "--k",
+        K,
+        "--n",
+        N,
+        "--epochs",
+        1,
+        "--json",
+        "--home",
+        person.home,
+    )
     ran = await grange(*put)
     orders = await ground.town.orders_of(person.address)
     if ran.code == 0:
@@ -196,9 +210,11 @@ async def store_once(ground: Ground, person: Person, source: Path, lie: str) -> 
 
 async def read_it(person: Person, source: Path, folder: Path) -> list[Ran]:
     """Listed once and read back, whatever the liar says."""
-    listed = await grange("ls", "--json", "--home", person.home)
+    listed = await grange("orders", "ls", "--json", "--home", person.home)
     assert [one["name"] for one in listed.json] == [source.name], listed
-    got = await grange("get", source.name, folder / "back", "--yes", "--json", "--home", person.home)
+    got = await grange(
+        "orders", "get", source.name, folder / "back", "--yes", "--json", "--home", person.home
+    )
     assert got.code == 0, got
     assert await asyncio.to_thread(filecmp.cmp, folder / "back" / source.name, source, shallow=False)
     return [listed, got]
@@ -207,7 +223,7 @@ async def read_it(person: Person, source: Path, folder: Path) -> list[Ran]:
 async def extend_once(ground: Ground, person: Person, lie: str) -> Ran:
     """Extended and paid once, at once or when all are honest again."""
     held = await wealth(ground, person)
-    extend = ("extend", "diary.bin", "--yes", "--json", "--home", person.home)
+    extend = ("orders", "extend", "diary.bin", "--yes", "--json", "--home", person.home)
     ran = await grange(*extend)
     orders = await ground.town.orders_of(person.address)
     if ran.code == 0:

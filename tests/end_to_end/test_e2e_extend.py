@@ -47,7 +47,7 @@ async def test_an_order_goes_on_with_those_farmers_that_go_on(town: Town, tmp_pa
     await proven_to(town, first.end - grid)
     far = await extended(person, "--epochs", 1000)
     assert (far.code, "The market takes orders up to epoch" in far.err) == (ExitCode.ORDER, True)
-    asked = await grange("extend", "one.bin", "--home", person.home, typed="n\n")
+    asked = await grange("orders", "extend", "one.bin", "--home", person.home, typed="n\n")
     assert (asked.code, "the same 4 farmers; nothing is sent" in asked.out) == (ExitCode.DECLINED, True)
 
     vault, wallet = await wealth(town, person)
@@ -59,7 +59,7 @@ async def test_an_order_goes_on_with_those_farmers_that_go_on(town: Town, tmp_pa
     again = await extended(person)
     assert (again.code, "goes on until epoch" in again.err) == (ExitCode.ORDER, True)
 
-    listed = (await grange("ls", "--json", "--home", person.home)).json
+    listed = (await grange("orders", "ls", "--json", "--home", person.home)).json
     assert [(one["name"], one["extended_by"]) for one in listed] == [
         ("one.bin", None),
         ("one.bin", second["order"]),
@@ -67,7 +67,9 @@ async def test_an_order_goes_on_with_those_farmers_that_go_on(town: Town, tmp_pa
     await same_from_words(town, person, source, tmp_path / "early")
 
     await proven_to(town, first.end)
-    closed = (await grange("close", first.id.hex()[:8], "--yes", "--json", "--home", person.home)).json
+    closed = (
+        await grange("orders", "close", first.id.hex()[:8], "--yes", "--json", "--home", person.home)
+    ).json
     assert closed[0]["order"] == first.id.hex()
     farmers = [town.fleet.by_id(FarmerId(farmer)) for farmer in second["farmers"]]
     await farmers[0].kill()
@@ -104,20 +106,20 @@ async def test_a_device_extends_its_own_orders_until_its_cap_stops_it(town: Town
     cap = PLAIN_UNIT.number(spent + once * 3 // 2)
     limits = ("--per-epoch", 50, "--in-all", cap, "--epochs", 90)
     assert (await grange("keys", "delegate", "authorize", own, *limits, "--home", person.home)).code == 0
-    done = await grange("extend", "one.bin", "--yes", "--json", "--home", device.home)
+    done = await grange("orders", "extend", "one.bin", "--yes", "--json", "--home", device.home)
     assert (done.json["start"], done.json["moved"]) == (placed[0].end, []), done
-    stopped = await grange("extend", "two.bin", "--yes", "--home", device.home)
+    stopped = await grange("orders", "extend", "two.bin", "--yes", "--home", device.home)
     assert (stopped.code, "This device may spend" in stopped.err) == (ExitCode.MONEY, True), stopped
-    missing = await grange("extend", "own.bin", "--yes", "--home", device.home)
+    missing = await grange("orders", "extend", "own.bin", "--yes", "--home", device.home)
     assert missing.code == ExitCode.ORDER, missing
     shown = await town.chain.delegation(person.address, own)
     assert shown.spent == spent + int(done.json["cost"]) <= shown.in_all
-    listed = (await grange("ls", "--json", "--home", town.home_for(person.phrase).home)).json
+    listed = (await grange("orders", "ls", "--json", "--home", town.home_for(person.phrase).home)).json
     assert [one["name"] for one in listed if one["order"] == done.json["order"]] == ["one.bin"]
 
 
 async def extended(person: Person, *options: object) -> Ran:
-    return await grange("extend", "one.bin", "--yes", *options, "--home", person.home)
+    return await grange("orders", "extend", "one.bin", "--yes", *options, "--home", person.home)
 
 
 async def wealth(town: Town, person: Person) -> tuple[int, int]:

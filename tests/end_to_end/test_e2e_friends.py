@@ -68,33 +68,33 @@ async def test_friends_keep_for_each_other_for_free_and_nobody_else_gets_in(
     await be_friends(town, person)
     source = plain_file(tmp_path / "diary.bin", FEW_KB, seed=71)
 
-    put = await grange("put", source, "--k", 1, "--n", 2, "--yes", "--home", person.home)
+    put = await grange("orders", "put", source, "--k", 1, "--n", 2, "--yes", "--home", person.home)
     assert put.code == 0, put
     assert "free: one base unit for each slot and epoch" in put.out + put.err
     assert "young" not in put.out + put.err
-    order = (await grange("stat", "diary.bin", "--json", "--home", person.home)).json
+    order = (await grange("orders", "stat", "diary.bin", "--json", "--home", person.home)).json
     kept_by = {slot["farmer"] for slot in order["slots"]}
     assert kept_by < {one.farmer for one in town.farmers[:FRIENDS]}
     assert {slot["rate"] for slot in order["slots"]} == {"1"}
-    shown = await grange("stat", "diary.bin", "--home", person.home)
+    shown = await grange("orders", "stat", "diary.bin", "--home", person.home)
     assert all(f"Friend {one}" in shown.out for one in kept_by)
     assert "free" in shown.out
-    health = await grange("health", "diary.bin", "--home", person.home)
+    health = await grange("orders", "health", "diary.bin", "--home", person.home)
     assert all(f"{one} (Friend {one})" in health.out for one in kept_by)
     listed = (await grange("farmers", "--json", "--home", person.home)).json
     names = {one["farmer"]: one["name"] for one in listed if one["friend"]}
     assert names == {one.farmer: f"Friend {one.farmer}" for one in town.farmers[:FRIENDS]}
-    got = await grange("get", "diary.bin", tmp_path / "back", "--yes", "--home", person.home)
+    got = await grange("orders", "get", "diary.bin", tmp_path / "back", "--yes", "--home", person.home)
     assert got.code == 0, got
     assert (tmp_path / "back" / "diary.bin").read_bytes() == source.read_bytes()
 
-    refused = await grange("put", source, "--k", 1, "--n", 2, "--yes", "--home", stranger.home)
+    refused = await grange("orders", "put", source, "--k", 1, "--n", 2, "--yes", "--home", stranger.home)
     assert refused.code == 6, refused
     assert "takes data only from renters that its owner chose" in refused.err
     assert await town.orders_of(stranger.address) == []
 
     assert (await grange("farmers", "deny", town.farmers[-1].farmer, "Eve", "--home", person.home)).code == 0
-    too_many = await grange("put", source, "--k", 1, "--n", FARMERS, "--yes", "--home", person.home)
+    too_many = await grange("orders", "put", source, "--k", 1, "--n", FARMERS, "--yes", "--home", person.home)
     assert too_many.code == 6, too_many
     assert f"farmer {town.farmers[-1].farmer} (Eve): is on the deny list" in too_many.err
 
@@ -106,7 +106,9 @@ async def test_a_stranger_repairs_no_friends_slot_and_a_friend_does(town: Town, 
     person = await town.person()
     await be_friends(town, person)
     source = plain_file(tmp_path / "letters.bin", FEW_KB, seed=72)
-    put = await grange("put", source, "--k", 1, "--n", 2, "--epochs", 60, "--yes", "--home", person.home)
+    put = await grange(
+        "orders", "put", source, "--k", 1, "--n", 2, "--epochs", 60, "--yes", "--home", person.home
+    )
     assert put.code == 0, put
     [order] = map(OrderId, await town.orders_of(person.address))
     first = await holders(town, order)
@@ -137,7 +139,7 @@ async def test_a_stranger_repairs_no_friends_slot_and_a_friend_does(town: Town, 
     assert await holders(town, order) == {**first, 0: spare.farmer}
     kept_by = town.fleet.by_id(first[1])
     await kept_by.kill()
-    got = await grange("get", "letters.bin", tmp_path / "back", "--yes", "--home", person.home)
+    got = await grange("orders", "get", "letters.bin", tmp_path / "back", "--yes", "--home", person.home)
     assert got.code == 0, got
     assert (tmp_path / "back" / "letters.bin").read_bytes() == source.read_bytes()
     await kept_by.start()

@@ -141,7 +141,7 @@ async def test_what_a_renter_forbade_does_not_pass(
     folder, person = tmp_path_factory.mktemp("renter"), await town.person()
     source = plain_file(folder / "kept.bin", FEW_MB, seed=52)
     options = ("--k", 1, "--n", 3, "--epochs", 20, "--no-hand-over")
-    done = await grange("put", source, *options, "--yes", "--json", "--home", person.home)
+    done = await grange("orders", "put", source, *options, "--yes", "--json", "--home", person.home)
     shown = done.json
     await town.quiet()
     farmer = town.fleet.by_id(FarmerId(shown["farmers"][0]))
@@ -237,6 +237,6 @@ async def test_of_two_slots_one_passes_and_the_other_is_proven(
         paid = await town.proven(epoch, [giver])
         assert paid[giver.farmer] == rate - passed_on.slots[slot].rate
     for source in sources:
-        got = await grange("get", source.name, folder / "back", "--yes", "--home", person.home)
+        got = await grange("orders", "get", source.name, folder / "back", "--yes", "--home", person.home)
         assert got.code == 0, got
         assert (folder / "back" / source.name).read_bytes() == source.read_bytes()

@@ -57,7 +57,7 @@ async def test_an_order_is_imported_and_restored_from_the_phrase(
     """Nothing of it is on the machine that restores. Importing it once more sends nothing."""
     wanted = make(tmp_path / "album")
     home = ("--home", person.home)
-    assert (await grange("put", tmp_path / "album", *CODE, "--yes", *home)).code == 0
+    assert (await grange("orders", "put", tmp_path / "album", *CODE, "--yes", *home)).code == 0
     done = await grange("import", "album", "main:/old", *CODE, "--yes", "--json", *home)
     assert done.json["files"] == 3, done
     assert done.json["links"] == 1

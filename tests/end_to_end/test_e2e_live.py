@@ -127,12 +127,12 @@ async def use(devnet: Devnet, file: Path, folder: Path, tokens: int = 10**20) ->
     assert (card.network.name, card.network.first_block) == ("town", devnet.network.first_block)
     address = (await grange("balance", "--json", "--home", home)).json["address"]
     await devnet.faucet(address, tokens=tokens)
-    put = await grange("put", source, "--yes", "--k", 2, "--n", FARMERS, "--json", "--home", home)
+    put = await grange("orders", "put", source, "--yes", "--k", 2, "--n", FARMERS, "--json", "--home", home)
     assert put.json["n"] == FARMERS
     new = folder / "new computer"
     by_card = await grange("init", "--card", "-", "--home", new, typed=told.out)
     assert by_card.code == 0, by_card
-    got = await grange("get", "source", folder / "back", "--json", "--home", new)
+    got = await grange("orders", "get", "source", folder / "back", "--json", "--home", new)
     assert got.json["files"] == put.json["files"]
     assert differences(source, folder / "back" / "source") == []
     drill = await grange("keys", "card", "--check", "-", "--home", new, typed=told.out)

@@ -92,7 +92,12 @@ async def test_what_drains_a_vault_that_mandates_live_on_says_so(town: Town, tmp
     assert (await grange("deposit", 20, *home)).code == 0
     options = ("--epochs", 6 * grid, "--fee", 1, "--max-price", 1, "--yes", *home)
     assert (await grange("mandate", "give", "two.bin", *options)).code == 0
-    look = (("ls",), ("health",), ("get", "two.bin", tmp_path / "back", "--yes"), ("mandate", "list"))
+    look = (
+        ("orders", "ls"),
+        ("orders", "health"),
+        ("orders", "get", "two.bin", tmp_path / "back", "--yes"),
+        ("mandate", "list"),
+    )
     for command in look:
         done = await grange(*command, *home)
         assert (done.code, said in done.err) == (0, False), done

@@ -143,7 +143,7 @@ async def test_a_redemption_that_a_reorg_undoes_is_made_again(
 
 
 async def get(person: Person, target: Path, *options: object, typed: str = "") -> Ran:
-    return await grange("get", "one.bin", target, *options, "--home", person.home, typed=typed)
+    return await grange("orders", "get", "one.bin", target, *options, "--home", person.home, typed=typed)
 
 
 def signed(person: Person) -> dict[FarmerId, int]:

@@ -224,9 +224,9 @@ async def renter(  # noqa: PLR0917
     await devnet.faucet(identity(phrase).wallet.address, native=10**19, tokens=10**21)
     source = plain_file(homes.parent / "file.bin", 100_000, seed=51)
     code = ("--k", 1, "--n", 3, "--yes", "--verbose")
-    put = await watch.run("put", source, *code, *mine, *opened)
+    put = await watch.run("orders", "put", source, *code, *mine, *opened)
     assert put.code == 0, put
-    for words in (("balance",), ("farmers",), ("ls",), ("health",)):
+    for words in (("balance",), ("farmers",), ("orders", "ls"), ("orders", "health")):
         # Nothing of these needs a key, as long as names are known.
         looked = await watch.run(*words, "--verbose", *mine)
         assert looked.code == 0, looked
@@ -240,14 +240,14 @@ async def renter(  # noqa: PLR0917
     assert taken.code == 0, taken
     file = json.loads((device / "delegate.json").read_text())
     await devnet.faucet(Address(f"0x{file['address']}"), native=10**19)
-    stored = await watch.run("put", source, "--name", "of the device", *code, *there, *unlocked)
+    stored = await watch.run("orders", "put", source, "--name", "of the device", *code, *there, *unlocked)
     assert stored.code == 0, stored
-    got = await watch.run("get", "of the device", homes.parent / "back", "--yes", *there, *unlocked)
+    got = await watch.run("orders", "get", "of the device", homes.parent / "back", "--yes", *there, *unlocked)
     assert got.code == 0, got
     nothing, false = ("--verbose",), ("--verbose", "--passphrase-file", given / "wrong")
     for words, status in (
-        (("put", source, *code, *mine), ExitCode.SETUP),
-        (("get", "file.bin", homes.parent / "no", "--yes", *there), ExitCode.SETUP),
+        (("orders", "put", source, *code, *mine), ExitCode.SETUP),
+        (("orders", "get", "file.bin", homes.parent / "no", "--yes", *there), ExitCode.SETUP),
         (("keys", "card", *mine), ExitCode.SETUP),
     ):
         for options in (nothing, false):
@@ -259,7 +259,7 @@ async def renter(  # noqa: PLR0917
     for text in (phrase + " zoo", phrase[:-1], (home / "recovery.txt").read_text()[:300]):
         (spoilt / "recovery.txt").write_text(text)
         (spoilt / "recovery.txt").chmod(0o600)
-        refused = await watch.run("ls", "--verbose", "--home", spoilt, *opened)
+        refused = await watch.run("orders", "ls", "--verbose", "--home", spoilt, *opened)
         assert refused.code == ExitCode.SETUP, refused
     typed = await watch.run(
         "init", "--phrase", "--network", network, "--home", spoilt / "x", "--verbose", typed=phrase[:-4]

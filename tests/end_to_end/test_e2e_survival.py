@@ -106,7 +106,7 @@ async def test_a_renter_killed_in_an_upload_pays_nothing_and_can_store_again(
         person = await town.person(rpc_url=gate.url)
         gate.hold_back = SEND
         before = await town.wealth(person.address), staged(town)
-        put = await begun("put", source, "--yes", "--k", 2, "--n", 4, "--home", person.home)
+        put = await begun("orders", "put", source, "--yes", "--k", 2, "--n", 4, "--home", person.home)
         try:
             await eventually(lambda: _true(staged(town) > before[1]), "pieces arrive at farmers")
             assert put.returncode is None
@@ -118,7 +118,9 @@ async def test_a_renter_killed_in_an_upload_pays_nothing_and_can_store_again(
         assert await town.orders_of(person.address) == []
 
         gate.reopen()
-        again = await grange("put", source, "--yes", "--k", 2, "--n", 4, "--home", person.home, "--json")
+        again = await grange(
+            "orders", "put", source, "--yes", "--k", 2, "--n", 4, "--home", person.home, "--json"
+        )
     assert again.json["order"] == (await town.orders_of(person.address))[0].hex()
     assert await town.nonce(person.address) == 1
     assert sum(await town.wealth(person.address)) == sum(before[0]) - int(again.json["cost"])
@@ -132,17 +134,17 @@ async def test_a_renter_killed_after_its_transaction_finds_the_order_on_the_chai
     async with Gate.before(town.devnet.rpc_url) as gate:
         person = await town.person(rpc_url=gate.url)
         gate.mute = SEND
-        put = await begun("put", source, "--yes", "--k", 2, "--n", 4, "--home", person.home)
+        put = await begun("orders", "put", source, "--yes", "--k", 2, "--n", 4, "--home", person.home)
         try:
             await asyncio.wait_for(gate.met.wait(), 40)
         finally:
             put.kill()
             await put.communicate()
         gate.reopen()
-        listed = (await grange("ls", "--json", "--home", person.home)).json
+        listed = (await grange("orders", "ls", "--json", "--home", person.home)).json
         assert [(one["name"], one["bytes"]) for one in listed] == [("one.bin", FEW_MB)]
         assert await town.nonce(person.address) == 1
-        assert (await grange("get", "one.bin", tmp_path / "back", "--home", person.home)).code == 0
+        assert (await grange("orders", "get", "one.bin", tmp_path / "back", "--home", person.home)).code == 0
     assert (tmp_path / "back" / "one.bin").read_bytes() == source.read_bytes()
 
 

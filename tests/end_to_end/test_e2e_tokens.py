@@ -61,7 +61,7 @@ async def test_stored_proven_paid_and_read_back_and_a_blocked_farmer_stalls_nobo
 ) -> None:
     person = await rich(town)
     source = plain_file(tmp_path / "one.bin", FEW_MB, seed=51)
-    planned = await grange("put", source, "--k", 2, "--n", 4, "--dry-run", "--home", person.home)
+    planned = await grange("orders", "put", source, "--k", 2, "--n", 4, "--dry-run", "--home", person.home)
     assert planned.code == 0, planned
     assert "two: USDC knows no permits" in planned.out
     before = sum(await town.wealth(person.address))
@@ -121,7 +121,7 @@ async def test_a_contract_wallet_stores_reads_and_is_repaid(town: Town, tmp_path
     for one in town.farmers:
         await one.stop()
     await town.devnet.mine_to_epoch(order.end)
-    closed = await grange("close", order.id.hex(), "--yes", "--home", device.home)
+    closed = await grange("orders", "close", order.id.hex(), "--yes", "--home", device.home)
     assert closed.code == 0, closed
     vault = await town.chain.vault(wallet.address)
     assert vault > 30 * USDC - order.cost, "nobody proved: what was paid came back to the wallet's vault"

@@ -26,10 +26,9 @@ from grange_client.cli.plugins import PLUGINS, add_plugins, as_command, asked_co
 
 COMMANDS: Final = {
     "init": ("init", "Make a recovery phrase, or take yours, and remember the market."),
-    "put": ("files", "Store files and directories in a drive, or as one order, in one transaction."),
-    "import": ("import_order", "Store what an order holds in a drive, with its names, modes and times."),
-    "get": ("files", "Get what is in a drive, or an order or parts of it, back into a directory."),
-    "ls": ("overview", "List what is stored."),
+    "put": ("files", "Store files and directories in a drive, as a new version of what is there."),
+    "get": ("files", "Get what is in a drive back into a directory."),
+    "ls": ("look", "List what is in a drive, at a place in it."),
     "drives": ("drives", "Which drives there are; make and rename them."),
     "find": ("look", "Find names in a drive, in a directory and all below it."),
     "du": ("look", "How many names and bytes there are at a place in a drive; equal files count each time."),
@@ -47,12 +46,6 @@ COMMANDS: Final = {
     ),
     "rm": ("edits", "Take files and directories out of a drive."),
     "restore": ("edits", "Have something in a drive as it was, in a new commit."),
-    "stat": ("overview", "Show one order: its farmers, until when, what it cost."),
-    "extend": ("terms", "Keep an order for longer; nothing is uploaded as long as its farmers go on."),
-    "health": (
-        "overview",
-        "Show how many farmers still keep what is stored, and how likely it is lost before it ends.",
-    ),
     "farmers": ("farmers", "Show who keeps data here, at what price, how reliably; allow or deny some."),
     "balance": ("money", "Show the address and what there is to pay with."),
     "fees": ("fees", "Show what gas costs and what is offered for it at most, or change that."),
@@ -60,10 +53,6 @@ COMMANDS: Final = {
     "withdraw": (
         "money",
         "Announce what you will take out of the vault; later, without an amount, move it into the wallet.",
-    ),
-    "close": (
-        "terms",
-        "End orders that are over: what nobody proved comes back to the vault, with compensation.",
     ),
     "keep": (
         "keep",
@@ -75,6 +64,8 @@ COMMANDS: Final = {
         "Show how a drive is kept, or change that: which versions stay, for how long, for how much.",
     ),
     "alerts": ("alerts", "Show where `grange keep` warns before something ends, or change that."),
+    "orders": ("orders", "Single orders: how drives are kept, and files stored without one."),
+    "import": ("import_order", "Store what an order holds in a drive, with its names, modes and times."),
     "mandate": ("mandate", "Standing orders: anyone may extend your orders for a fee, within bounds."),
     "keys": ("keys", "Your recovery card, your passphrase, and keys of other devices."),
 }

@@ -11,8 +11,9 @@ be printed, are typed as they are shown: a backslash is doubled, `\\xff` is the 
 import os
 import unicodedata
 from dataclasses import dataclass
+from typing import Final
 
-from grange_client.drive.drive_name import is_drive_name
+from grange_client.drive.drive_name import MAIN, is_drive_name
 from grange_client.errors import BadPath
 from grange_client.files.scan import MAX_PART_BYTES, MAX_PATH_BYTES, from_shown, shown
 
@@ -42,6 +43,10 @@ class DrivePath:
         return DrivePath(drive=self.drive, names=(*self.names, *names))
 
 
+DEFAULT_PLACE: Final = DrivePath(drive=MAIN)
+"""Where things go, and what is looked at, if nobody says."""
+
+
 def drive_path(text: str) -> DrivePath | None:
     """The place in a drive that is meant; None if it is a local path, or a name without a drive.
 
@@ -58,7 +63,13 @@ def require_drive_path(text: str) -> DrivePath:
     """The place in a drive that is meant. Raises BadPath if it is none."""
     place = drive_path(text)
     if place is None:
-        raise BadPath(f"{shown(os.fsencode(text))} is not a place in a drive.", hint=_HOW)
+        typed = shown(os.fsencode(text))
+        raise BadPath(
+            f"{typed} is not a place in a drive.",
+            detail=_HOW,
+            hint=f"Did you mean {DEFAULT_PLACE.drive}:/{typed.strip('/')}? `grange orders` has the commands "
+            "for single orders.",
+        )
     return place
 
 

@@ -7,7 +7,7 @@ from grange.cli.presenter import Guidance
 
 _SETTING_UP: Final = Guidance(
     new_chain="On a devnet, `grange init --network devnet.json` moves this home to the new chain.",
-    when_not_mined="The order is there if `grange ls` shows it: look again before you store it again.",
+    when_not_mined="The order is there if `grange orders ls` shows it: look again before you store it again.",
     otherwise="Try again; `--verbose` shows more.",
 )
 _SET_UP: Final = replace(

@@ -116,7 +116,7 @@ def chosen(entries: Iterable[Entry], only: Sequence[bytes]) -> list[Entry]:
     for path in paths:
         if path not in names:
             raise UnknownOrder(
-                f"The order has no {shown(path)}.", hint="`grange stat --files` lists what it has."
+                f"The order has no {shown(path)}.", hint="`grange orders stat --files` lists what it has."
             )
     return [
         entry

@@ -32,10 +32,10 @@ def too_few(
             f"These answer: {', '.join(answered) or 'none'}. "
             f"If {missing} of the others come back, everything is there."
         )
-        todo = "Try again later; `grange health` shows which farmers still prove what they keep."
+        todo = "Try again later; `grange orders health` shows which farmers still prove what they keep."
     else:
         means = f"{gone} of its farmers answer and do not have it, or send wrong bytes: it seems to be lost."
-        todo = "Store it again from another copy; `grange health` shows what its farmers still prove."
+        todo = "Store it again from another copy; `grange orders health` shows what its farmers still prove."
     if any(_is_ransom(source.failure) for source in sources):
         todo += f" {PAY_WHAT_THEY_ASK}"
     return NotEnoughFarmers(

@@ -243,7 +243,7 @@ class PackReader:
                 raise BadPack("The end of a pack is damaged.")
             raise WrongDriveKey(
                 "An order is there, and does not open as a part of this drive.",
-                detail="It is another drive's, or was stored by `grange put`, or the key is a wrong one.",
+                detail="It is another drive's, or stored by `grange orders put`, or the key is a wrong one.",
                 hint="Check the recovery phrase, and which drive it should be.",
             )
         magic, content_bytes, journal_bytes, chunk_count, capacity, journal_hash = _END.unpack(plain)

@@ -156,7 +156,7 @@ def from_shown(text: str) -> bytes:
         if not digits:
             raise BadPath(
                 f"{text} has a backslash that means nothing.",
-                hint="Write a name as `grange stat --files` does: \\\\ is a backslash, \\x0a the byte 0a.",
+                hint="Write a name as it is shown in lists: \\\\ is a backslash, \\x0a the byte 0a.",
             )
         return b"\\" if digits == b"\\" else bytes([int(digits[1:], 16)])
 

@@ -62,7 +62,7 @@ class Known:
         """What to call it: its name, or the drive that it is a pack of; None if neither is known."""
         if self.name is not None or self.drive is None:
             return self.name
-        return f"drive {self.drive}" if self.drive else "drive main"
+        return f"pack of drive {self.drive}" if self.drive else "pack of main"
 
     @property
     def closing(self) -> Closing | None:

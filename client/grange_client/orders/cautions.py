@@ -48,8 +48,8 @@ def stored_already(orders: Iterable[Known], name: str, epoch: int) -> tuple[str,
     several = f" and {others} more" if others else ""
     return (
         f"{name} is stored already, as order {short}{several}. This is stored, and paid for, beside that: "
-        "`get` takes the newest, an older one by its id. To keep what is there for longer: "
-        f"grange extend {short}",
+        "`orders get` takes the newest, an older one by its id. To keep what is there for longer: "
+        f"grange orders extend {short}. In a drive (`grange put`) a new version costs what changed.",
     )
 
 
@@ -58,12 +58,13 @@ def _unfinished(placement: Placement) -> str:
     if placement.is_acknowledged:
         return (
             f"Farmers have signed for an earlier order {short} of {name}, and what stored it ended before it"
-            f" was placed. Until block {placement.last_block} `grange ls` places it, and then you pay"
-            " for both."
+            f" was placed. Until block {placement.last_block} `grange orders ls` places it, and then you"
+            " pay for both."
         )
     return (
         f"An earlier attempt to store {name} was cut short. If it was sent, order {short} may still be placed"
-        f" until block {placement.last_block}, and be paid for too. `grange ls` shows whether it is there."
+        f" until block {placement.last_block}, and be paid for too. `grange orders ls` shows whether it is"
+        " there."
     )
 
 

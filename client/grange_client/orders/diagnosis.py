@@ -56,6 +56,6 @@ def order_over(order: OrderState, chain: BlockClock, *, may_pay: bool = False) -
     return OrderOver(
         f"The order is over: it ended with epoch {order.end}, about {chain.format_epoch(order.end)}.",
         detail="Farmers delete what is over, and too few of them still have it.",
-        hint="If you have another copy, store that. Next time `grange extend` keeps it, before it ends."
+        hint="If you have another copy, store that. Next time `grange orders extend` keeps it before its end."
         + (f" {PAY_WHAT_THEY_ASK}" if may_pay else ""),
     )

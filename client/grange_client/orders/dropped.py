@@ -33,7 +33,7 @@ AT_ONCE = replace(PLACED, awaited_blocks=0)
 """What another command has sent again is mentioned, and not waited for."""
 MARGIN_BLOCKS = 2
 """Blocks for which the signatures must hold when an order is placed again."""
-STORE_AGAIN = "Store it again with `grange put`, under the same name."
+STORE_AGAIN = "Store it again with `grange orders put`, under the same name."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +180,7 @@ class Aftercare:
     async def _place_again(self, placement: Placement, watch: Listener) -> str:
         what, until = _happened(placement), placement.last_block
         if self.catalog.file.forgetful:
-            return f"{what}. Run `grange ls` where the home can be written, before block {until}."
+            return f"{what}. Run `grange orders ls` where the home can be written, before block {until}."
         again = "" if placement.is_acknowledged else " again"
         watch(Step(what=f"Placing{again} {_named(placement)}"))
         try:
@@ -192,13 +192,13 @@ class Aftercare:
                 return f"{what}; it is on its way onto it again."
             return (
                 f"{what}, and the market does not take it{again} ({error.name}). {_money(placement)} Each "
-                f"command tries again until block {until}; or store it again with `grange put`, under the "
-                "same name, and then it is not placed twice."
+                f"command tries again until block {until}; or store it again with `grange orders put`, under "
+                "the same name, and then it is not placed twice."
             )
         except GrangeError as error:
             return (
                 f"{what}, and it could not be placed{again}: {error}. What its farmers signed holds until "
-                f"block {until}: run `grange ls` again before that."
+                f"block {until}: run `grange orders ls` again before that."
             )
         return f"{what}. It was placed{again}, in block {receipt.block}: same farmers, same price per epoch."
 

@@ -85,7 +85,7 @@ def end_after(
         raise CannotExtend(
             f"The order is over: it ended with {when(order.end)}.",
             detail="Farmers delete what is over, an epoch after its end.",
-            hint="Fetch it with `grange get` while they still have it, and store it again."
+            hint="Fetch it with `grange orders get` while they still have it, and store it again."
             if current <= order.end + 1
             else "If you have another copy, store that. Next time, extend it before it ends.",
         )

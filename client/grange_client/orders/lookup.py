@@ -36,7 +36,7 @@ def find_order(wanted: str, orders: Sequence[Known], missing: Sequence[Known]) -
         raise UnknownOrder(
             f"There is no order called {wanted!r}.",
             detail=f"If it is the beginning of an id: at least {MIN_ID_CHARACTERS} digits are needed.",
-            hint="`grange ls` shows what there is.",
+            hint="`grange orders ls` shows what there is.",
         )
     unread = sum(known.name is None for known in orders)
     names_of = "name of an order" if unread == 1 else f"names of {unread} orders"
@@ -45,7 +45,7 @@ def find_order(wanted: str, orders: Sequence[Known], missing: Sequence[Known]) -
     raise UnknownOrder(
         f"There is no order called {wanted!r}.",
         detail=f"The {names_of} could not be read." if unread else "",
-        hint=(f"Did you mean {close[0]!r}? " if close else "") + "`grange ls` shows what there is.",
+        hint=(f"Did you mean {close[0]!r}? " if close else "") + "`grange orders ls` shows what there is.",
     )
 
 

@@ -66,7 +66,7 @@ class PendingOrder:
             return PlaceFailed(
                 "The order's farmers have signed, and the client was closed before it was placed.",
                 detail="Nothing is paid, unless it was on its way already.",
-                hint=f"The next command of this home places it, until block {self.last_block}: `grange ls`.",
+                hint=f"The next command places it, until block {self.last_block}: `grange orders ls`.",
             )
         return self._placing.exception()
 

@@ -136,8 +136,8 @@ class Placements:
         with suppress(OSError):
             path.replace(aside)
             self.notices.append(
-                f"{FOLDER_NAME}/{path.name} was damaged, and is kept as {aside.name}. If `grange ls` does "
-                f"not show order {path.stem[:SHOWN_ID_CHARACTERS]}, it is not stored: store it again."
+                f"{FOLDER_NAME}/{path.name} was damaged, and is kept as {aside.name}. If `grange orders ls` "
+                f"does not show order {path.stem[:SHOWN_ID_CHARACTERS]}, it is not stored: store it again."
             )
 
     @contextmanager

@@ -198,7 +198,7 @@ def refused(error: TransactionReverted) -> PlaceFailed:
         return PlaceFailed(
             "The order is on the chain already.",
             detail="An earlier transaction of this order, or another command of this home, was first.",
-            hint="`grange ls` shows it.",
+            hint="`grange orders ls` shows it.",
         )
     values = ", ".join(
         f"{name} {value.hex()[:8] if isinstance(value, bytes) else value}"

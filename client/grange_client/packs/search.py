@@ -150,6 +150,12 @@ class PackSearch:
         listed = await self.executors.in_database(self.catalog.orders)
         return [one.order for one in _as_kept(listed, epoch) if one.order.sealed_as in packs]
 
+    async def count_beside(self, packs: Collection[OrderId]) -> int:
+        """How many orders keep none of some packs, as `keeping`."""
+        epoch = await self.downloads.epoch()
+        listed = await self.executors.in_database(self.catalog.orders)
+        return sum(one.order.sealed_as not in packs for one in _as_kept(listed, epoch))
+
     async def note_opened(self, drive: int, packs: Collection[OrderId]) -> None:
         """Packs of a drive whose journals were opened need not be looked at to know what they are."""
         listed = await self.executors.in_database(self.catalog.orders)

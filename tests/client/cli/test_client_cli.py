@@ -134,28 +134,28 @@ def fits(text: str) -> bool:
 
 
 def test_a_dry_run_shows_what_it_would_cost_and_stores_nothing(machine: Machine, tree: Path) -> None:
-    shown = machine("put", tree, "--dry-run", "--k", "2", "--n", "4", "--epochs", "5")
+    shown = machine("orders", "put", tree, "--dry-run", "--k", "2", "--n", "4", "--epochs", "5")
     assert shown.exit_code == 0, shown.output
     assert "tokens, from the wallet" in shown.stdout
-    assert "tree" not in machine("ls").stdout
-    found = json.loads(machine("put", tree, "--dry-run", "--json").stdout)
+    assert "tree" not in machine("orders", "ls").stdout
+    found = json.loads(machine("orders", "put", tree, "--dry-run", "--json").stdout)
     assert int(found["cost"]) > 0
     assert found["gas_usd"] is None
-    assert json.loads(machine("ls", "--json").stdout) == []
+    assert json.loads(machine("orders", "ls", "--json").stdout) == []
 
 
 def test_put_ls_stat_get(machine: Machine, tree: Path, tmp_path: Path) -> None:
     """The whole life of an order, in words and within 80 columns."""
-    put = machine("put", tree, "--yes", "--k", "2", "--n", "4", "--epochs", "5")
+    put = machine("orders", "put", tree, "--yes", "--k", "2", "--n", "4", "--epochs", "5")
     assert put.exit_code == 0, put.output
     assert "4 farmers" in put.stdout
     assert "any 2 give it back" in put.stdout
     assert "tokens, from the wallet" in put.stdout
-    listed = machine("ls")
+    listed = machine("orders", "ls")
     assert "tree" in listed.stdout
-    shown = machine("stat", "tree", "--files")
+    shown = machine("orders", "stat", "tree", "--files")
     assert "tree/inner/data.bin" in shown.stdout
-    got = machine("get", "tree", tmp_path / "back")
+    got = machine("orders", "get", "tree", tmp_path / "back")
     assert got.exit_code == 0, got.output
     assert listing(tmp_path / "back" / "tree") == listing(tree)
     assert all(fits(result.stdout) for result in (put, listed, shown))
@@ -163,18 +163,18 @@ def test_put_ls_stat_get(machine: Machine, tree: Path, tmp_path: Path) -> None:
 
 def test_json_everywhere(machine: Machine, tree: Path, tmp_path: Path) -> None:
     """Everything that prints data prints it as one JSON value, and nothing else on stdout."""
-    put = json.loads(machine("put", tree, "--yes", "--n", "4", "--json").stdout)
+    put = json.loads(machine("orders", "put", tree, "--yes", "--n", "4", "--json").stdout)
     assert (put["files"], put["n"], len(put["farmers"])) == (4, 4, 4)
-    [listed] = json.loads(machine("ls", "--json").stdout)
+    [listed] = json.loads(machine("orders", "ls", "--json").stdout)
     assert listed["order"] == put["order"]
     assert listed["cost"] == put["cost"]
-    shown = json.loads(machine("stat", "tree", "--files", "--json").stdout)
+    shown = json.loads(machine("orders", "stat", "tree", "--files", "--json").stdout)
     assert [entry["kind"] for entry in shown["entries"]].count("symlink") == 2
     farmers = json.loads(machine("farmers", "--json").stdout)
     assert [farmer["answers"] for farmer in farmers] == [True] * 8
     balance = json.loads(machine("balance", "--json").stdout)
     assert balance["wallet"] == str(1000 * TOKEN - int(put["cost"]))
-    got = json.loads(machine("get", put["order"][:8], tmp_path / "back", "--json").stdout)
+    got = json.loads(machine("orders", "get", put["order"][:8], tmp_path / "back", "--json").stdout)
     assert got["files"] == 4
 
 
@@ -186,36 +186,36 @@ def sell(world: World) -> None:
 def test_reading_that_costs_is_asked_for(machine: Machine, tree: Path, tmp_path: Path) -> None:
     """With the price, before anything is fetched; --yes and --max-price answer in advance."""
     machine.prepare = sell
-    machine("put", tree, "--yes", "--k", "2", "--n", "4", "--epochs", "5")
-    refused = machine("get", "tree", tmp_path / "back", stdin="n\n")
+    machine("orders", "put", tree, "--yes", "--k", "2", "--n", "4", "--epochs", "5")
+    refused = machine("orders", "get", "tree", tmp_path / "back", stdin="n\n")
     assert refused.exit_code == ExitCode.DECLINED
     assert "Reading costs about 0.0000" in refused.stderr
     assert not (tmp_path / "back").exists()
     for turn, arguments in enumerate((["--yes"], ["--max-price", "0.01"])):
-        got = machine("get", "tree", tmp_path / f"back{turn}", *arguments)
+        got = machine("orders", "get", "tree", tmp_path / f"back{turn}", *arguments)
         assert got.exit_code == 0, got.output
         assert "Reading cost 0.0000" in got.stdout
         assert listing(tmp_path / f"back{turn}" / "tree") == listing(tree)
-    shown = machine("get", "tree", tmp_path / "json", "--yes", "--json")
+    shown = machine("orders", "get", "tree", tmp_path / "json", "--yes", "--json")
     assert 0 < int(json.loads(shown.stdout)["paid"]) < TOKEN // 1000
 
 
 def test_no_more_is_paid_than_was_allowed(machine: Machine, tree: Path, tmp_path: Path) -> None:
     machine.prepare = sell
-    machine("put", tree, "--yes", "--k", "2", "--n", "4", "--epochs", "5")
-    got = machine("get", "tree", tmp_path / "back", "--max-price", "0.000000000000000001")
+    machine("orders", "put", tree, "--yes", "--k", "2", "--n", "4", "--epochs", "5")
+    got = machine("orders", "get", "tree", tmp_path / "back", "--max-price", "0.000000000000000001")
     assert isinstance(got.exception, OverBudget)
     assert explain(got.exception).exit_code == 5
 
 
 def test_question_is_asked_before_anything_is_sent(machine: Machine, tree: Path) -> None:
     """Without --yes the price is shown and the answer counts."""
-    refused = machine("put", tree, "--n", "4", stdin="n\n")
+    refused = machine("orders", "put", tree, "--n", "4", stdin="n\n")
     assert refused.exit_code == ExitCode.DECLINED
     assert "price" in refused.stdout
-    assert json.loads(machine("ls", "--json").stdout) == []
-    assert machine("put", tree, "--n", "4", stdin="y\n").exit_code == 0
-    assert len(json.loads(machine("ls", "--json").stdout)) == 1
+    assert json.loads(machine("orders", "ls", "--json").stdout) == []
+    assert machine("orders", "put", tree, "--n", "4", stdin="y\n").exit_code == 0
+    assert len(json.loads(machine("orders", "ls", "--json").stdout)) == 1
 
 
 def in_a_while(world: World) -> None:
@@ -241,47 +241,47 @@ def test_deposit_and_withdraw(machine: Machine) -> None:
 
 def test_close_an_order_that_is_over(machine: Machine, tree: Path) -> None:
     """The list says that money waits; `close` brings it back and shows how much; then nothing waits."""
-    put = json.loads(machine("put", tree, "--yes", "--n", "4", "--epochs", "5", "--json").stdout)
-    assert "grange close" not in machine("ls").stderr
+    put = json.loads(machine("orders", "put", tree, "--yes", "--n", "4", "--epochs", "5", "--json").stdout)
+    assert "grange orders close" not in machine("orders", "ls").stderr
 
     def over(world: World) -> None:
         world.market.block = max(world.market.block, put["end"] * PARAMETERS.epoch_blocks)
         world.market.to_return = (3 * TOKEN, TOKEN)
 
-    early = machine("close", "tree", "--yes")
+    early = machine("orders", "close", "tree", "--yes")
     assert isinstance(early.exception, OrderGoesOn)
     machine.prepare = over
-    assert f"grange close {put['order'][:8]}" in machine("ls").stderr
-    assert "grange close" in machine("stat", "tree").stderr
-    declined = machine("close", "tree", stdin="n\n")
+    assert f"grange orders close {put['order'][:8]}" in machine("orders", "ls").stderr
+    assert "grange orders close" in machine("orders", "stat", "tree").stderr
+    declined = machine("orders", "close", "tree", stdin="n\n")
     assert (declined.exit_code, "Nothing was done." in declined.output) == (ExitCode.DECLINED, True)
     assert f"Close tree ({put['order'][:8]})" in declined.output
-    assert "grange close" in machine("stat", "tree").stderr
-    closed = machine("close", "tree", "--yes")
+    assert "grange orders close" in machine("orders", "stat", "tree").stderr
+    closed = machine("orders", "close", "tree", "--yes")
     assert closed.exit_code == 0, closed.output
     assert closed.stdout.splitlines()[1].split()[-2:] == ["3", "1"]
-    [again] = json.loads(machine("close", put["order"][:8], "--json", "--yes").stdout)
+    [again] = json.loads(machine("orders", "close", put["order"][:8], "--json", "--yes").stdout)
     assert (again["refund"], again["compensation"]) == (str(3 * TOKEN), str(TOKEN))
-    [listed] = json.loads(machine("ls", "--json").stdout)
+    [listed] = json.loads(machine("orders", "ls", "--json").stdout)
     assert (listed["closed"], listed["awaits_closing"]) == (True, False)
-    listing_now, shown = machine("ls"), machine("stat", "tree")
+    listing_now, shown = machine("orders", "ls"), machine("orders", "stat", "tree")
     assert "closed" in listing_now.stdout
-    assert "grange close" not in listing_now.stderr + shown.stderr
+    assert "grange orders close" not in listing_now.stderr + shown.stderr
     assert "came back" in shown.stdout
     assert all(fits(result.stdout) for result in (closed, listing_now, shown))
 
 
 def test_empty_lists_say_what_to_do(machine: Machine) -> None:
     """An empty list is no blank screen."""
-    assert "grange put" in machine("ls").stdout
+    assert "grange put" in machine("orders", "ls").stdout
 
 
 def test_odd_names_do_not_reach_the_terminal(machine: Machine, tmp_path: Path) -> None:
     """A file called after an escape sequence is shown as text."""
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "a\x1b[2Jb[red]").touch()
-    assert machine("put", tmp_path / "odd", "--yes", "--n", "4").exit_code == 0
-    shown = machine("stat", "odd", "--files").stdout
+    assert machine("orders", "put", tmp_path / "odd", "--yes", "--n", "4").exit_code == 0
+    shown = machine("orders", "stat", "odd", "--files").stdout
     assert "a\\x1b[2Jb[red]" in shown
     assert "\x1b[2J" not in shown
 
@@ -308,26 +308,26 @@ def test_listed_names_can_be_given_back(machine: Machine, tmp_path: Path) -> Non
     (tmp_path / "odd").mkdir()
     for name in odd:
         (tmp_path / "odd" / os.fsdecode(name)).write_bytes(name)
-    assert machine("put", tmp_path / "odd", "--yes", "--n", "4").exit_code == 0
-    listed = names_of(machine("stat", "odd", "--files").stdout)
-    entries = json.loads(machine("stat", "odd", "--files", "--json").stdout)["entries"]
+    assert machine("orders", "put", tmp_path / "odd", "--yes", "--n", "4").exit_code == 0
+    listed = names_of(machine("orders", "stat", "odd", "--files").stdout)
+    entries = json.loads(machine("orders", "stat", "odd", "--files", "--json").stdout)["entries"]
     assert listed == ["odd/", *(entry["shown"] for entry in entries[1:])]
     for turn, name in enumerate(listed[1:]):
-        got = machine("get", "odd", tmp_path / f"{turn}", "--only", name)
+        got = machine("orders", "get", "odd", tmp_path / f"{turn}", "--only", name)
         assert got.exit_code == 0, got.output
         [file] = (tmp_path / f"{turn}" / "odd").iterdir()
         odd.remove(file.read_bytes())
         assert os.fsencode(file.name) == file.read_bytes()
     assert not odd
-    wrong = machine("get", "odd", tmp_path / "wrong", "--only", "odd/a\\qb")
+    wrong = machine("orders", "get", "odd", tmp_path / "wrong", "--only", "odd/a\\qb")
     assert isinstance(wrong.exception, BadPath)
     assert explain(wrong.exception).exit_code == 2
 
 
 def test_list_of_names_has_sizes_and_times(machine: Machine, tree: Path) -> None:
     """In columns, within 80 characters, names last; links show what they point to."""
-    machine("put", tree, "--yes", "--n", "4")
-    shown = machine("stat", "tree", "--files").stdout
+    machine("orders", "put", tree, "--yes", "--n", "4")
+    shown = machine("orders", "stat", "tree", "--files").stdout
     assert fits(shown)
     [small] = [line for line in shown.splitlines() if line.endswith("  tree/small.txt")]
     assert small.split()[:2] == ["11", "bytes"]
@@ -351,14 +351,14 @@ def test_times_far_off_are_shown(seconds: int, text: str, monkeypatch: pytest.Mo
 
 def test_put_that_leaves_something_out_says_so(machine: Machine, tree: Path) -> None:
     """With an exit code of its own, in words and as JSON; without it nothing is left out."""
-    assert machine("put", tree, "--yes", "--n", "4").exit_code == 0
+    assert machine("orders", "put", tree, "--yes", "--n", "4").exit_code == 0
     os.mkfifo(tree / "pipe")
     for arguments in ([], ["--json"]):
-        put = machine("put", tree, "--yes", "--n", "4", *arguments)
+        put = machine("orders", "put", tree, "--yes", "--n", "4", *arguments)
         assert put.exit_code == 10
         assert "not stored: tree/pipe" in put.stderr
     assert json.loads(put.stdout)["skipped"] == [{"path": "tree/pipe", "reason": ANY}]
-    assert len(json.loads(machine("ls", "--json").stdout)) == 3
+    assert len(json.loads(machine("orders", "ls", "--json").stdout)) == 3
 
 
 def test_paths_that_cannot_be_read_are_not_wrong_usage(
@@ -366,9 +366,9 @@ def test_paths_that_cannot_be_read_are_not_wrong_usage(
 ) -> None:
     """They are left out like what is below others, and a link to one is stored."""
     monkeypatch.setattr(os, "access", lambda *_, **__: False)
-    refused = machine("put", tree / "inner" / "run", "--yes", "--n", "4")
+    refused = machine("orders", "put", tree / "inner" / "run", "--yes", "--n", "4")
     assert isinstance(refused.exception, NothingToStore)
-    put = machine("put", tree / "link", tree / "inner" / "run", "--yes", "--n", "4")
+    put = machine("orders", "put", tree / "link", tree / "inner" / "run", "--yes", "--n", "4")
     assert put.exit_code == 10
     assert "not stored: run" in put.stderr
 
@@ -377,14 +377,14 @@ def test_get_that_leaves_something_out_says_so(
     machine: Machine, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same code, and what cannot be there; a time that was not kept is said and is no failure."""
-    machine("put", tree, "--yes", "--n", "4")
+    machine("orders", "put", tree, "--yes", "--n", "4")
 
     def refuse_time(*_: object, **__: object) -> None:
         raise OSError(errno.EINVAL, "Invalid argument")
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "utime", refuse_time)
-        got = machine("get", "tree", tmp_path / "timeless", "--only", "tree/small.txt")
+        got = machine("orders", "get", "tree", tmp_path / "timeless", "--only", "tree/small.txt")
         assert got.exit_code == 0
         assert "not exactly as stored: tree/small.txt: its time 2009-02-13" in got.stderr
     new_file = Target.new_file
@@ -396,7 +396,7 @@ def test_get_that_leaves_something_out_says_so(
 
     monkeypatch.setattr(Target, "new_file", refuse_name)
     for arguments in ([], ["--json"]):
-        got = machine("get", "tree", tmp_path / f"back{len(arguments)}", *arguments)
+        got = machine("orders", "get", "tree", tmp_path / f"back{len(arguments)}", *arguments)
         assert got.exit_code == 10
         assert "left out: tree/zero" in got.stderr
     assert json.loads(got.stdout)["left_out"]["count"] == 1
@@ -408,14 +408,14 @@ def test_names_that_look_like_markup_are_data(
     machine: Machine, tree: Path, tmp_path: Path, name: str
 ) -> None:
     """Of orders, of targets and in errors: shown as they are, and nothing fails over them."""
-    assert machine("put", tree, "--yes", "--n", "4", "--name", name).exit_code == 0
-    got = machine("get", name, tmp_path / name)
+    assert machine("orders", "put", tree, "--yes", "--n", "4", "--name", name).exit_code == 0
+    got = machine("orders", "get", name, tmp_path / name)
     assert got.exit_code == 0, got.output
     assert name in got.stdout
-    for command in (["ls"], ["stat", name, "--files"], ["health", name]):
+    for command in (["orders", "ls"], ["orders", "stat", name, "--files"], ["orders", "health", name]):
         assert name in machine(*command).stdout
     with pytest.raises(UnknownOrder) as raised:
-        raise machine("get", name + "?").exception or AssertionError
+        raise machine("orders", "get", name + "?").exception or AssertionError
     screen = error_text(explain(raised.value))
     with common.err.capture() as shown:
         common.err.print(screen, soft_wrap=True)
@@ -424,37 +424,39 @@ def test_names_that_look_like_markup_are_data(
 
 def test_one_file_and_no_bytes_are_said_as_a_person_would(machine: Machine, tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
-    put = machine("put", tmp_path / "empty", "--yes", "--n", "4").stdout
+    put = machine("orders", "put", tmp_path / "empty", "--yes", "--n", "4").stdout
     assert "1 file, 0 bytes" in put
     assert "bytes/s" not in put
-    assert "1 file into" in machine("get", "empty", tmp_path / "back").stdout
-    assert "1 file," in machine("stat", "empty").stdout
+    assert "1 file into" in machine("orders", "get", "empty", tmp_path / "back").stdout
+    assert "1 file," in machine("orders", "stat", "empty").stdout
 
 
 def test_what_is_not_in_the_vault_comes_from_the_wallet(machine: Machine, tree: Path) -> None:
     """A price of which the wallet pays all has no second sum beside it, when extending too."""
-    machine("put", tree, "--yes", "--n", "4", "--epochs", "5")
-    assert "tokens, from the wallet" in machine("extend", "tree", "--yes").stdout
+    machine("orders", "put", tree, "--yes", "--n", "4", "--epochs", "5")
+    assert "tokens, from the wallet" in machine("orders", "extend", "tree", "--yes").stdout
 
 
 def test_an_order_that_is_extended_says_as_which_it_goes_on(machine: Machine, tree: Path) -> None:
     """In one line of the list."""
-    machine("put", tree, "--yes", "--n", "4", "--epochs", "5", "--name", "Pictures")
+    machine("orders", "put", tree, "--yes", "--n", "4", "--epochs", "5", "--name", "Pictures")
     before, after = (
         json.loads(machine(*words, "--json").stdout)["order"][:8]
-        for words in (("stat", "Pictures"), ("extend", "Pictures", "--yes"))
+        for words in (("orders", "stat", "Pictures"), ("orders", "extend", "Pictures", "--yes"))
     )
-    [line] = [line for line in machine("ls").stdout.splitlines() if line.strip().endswith(before)]
+    [line] = [line for line in machine("orders", "ls").stdout.splitlines() if line.strip().endswith(before)]
     assert f"goes on as {after}" in line
 
 
 def test_health_keeps_an_order_in_one_line(machine: Machine, tree: Path) -> None:
     """With a name of eight letters and ends and risks of the longest kind."""
-    assert machine("put", tree, "--yes", "--k", "2", "--n", "4", "--name", "Pictures").exit_code == 0
+    assert (
+        machine("orders", "put", tree, "--yes", "--k", "2", "--n", "4", "--name", "Pictures").exit_code == 0
+    )
     for loss in (1e-12, 1 / 345_678, 1 / 345_678_901):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(health, "risk_text", lambda _, loss=loss: risk_text(loss))
-            listed = machine("health").stdout
+            listed = machine("orders", "health").stdout
         [line] = [line for line in listed.splitlines() if "Pictures" in line]
         assert risk_text(loss) in line
         assert re.search(r"[0-9]+, 20[0-9]{2}-[0-9]{2}-[0-9]{2} ", line)
@@ -473,13 +475,13 @@ def test_a_farmer_that_lapsed_is_shown_as_such(machine: Machine) -> None:
 def test_a_target_that_a_terminal_would_act_on_is_escaped(
     machine: Machine, tree: Path, tmp_path: Path
 ) -> None:
-    machine("put", tree, "--yes", "--n", "4")
-    assert "\x1b" not in machine("get", "tree", tmp_path / "a\x1b[2Jb").output
+    machine("orders", "put", tree, "--yes", "--n", "4")
+    assert "\x1b" not in machine("orders", "get", "tree", tmp_path / "a\x1b[2Jb").output
 
 
 def test_epochs_and_until_exclude_each_other(machine: Machine, tree: Path) -> None:
     """Two ways to say the same thing are wrong usage."""
-    assert machine("put", tree, "--epochs", "3", "--until", "9").exit_code == 2
+    assert machine("orders", "put", tree, "--epochs", "3", "--until", "9").exit_code == 2
 
 
 def test_errors_come_out_unharmed(machine: Machine, tree: Path) -> None:
@@ -489,7 +491,7 @@ def test_errors_come_out_unharmed(machine: Machine, tree: Path) -> None:
         world.market.wallets = {}
 
     machine.prepare = poor
-    result = machine("put", tree, "--yes")
+    result = machine("orders", "put", tree, "--yes")
     assert isinstance(result.exception, NotEnoughMoney)
     assert "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266" in result.exception.hint
 
@@ -881,7 +883,7 @@ def test_version() -> None:
         ("undo", "`grange restore`"),
         ("list", "Did you mean 'ls'?"),
         ("putt", "Did you mean 'put'?"),
-        ("recover", "grange init --phrase"),
+        ("recover", "grange init --card"),
         ("foo", "grange --help"),
     ],
 )
@@ -1024,18 +1026,27 @@ AMOUNTS = {
 
 def test_amounts_in_json_are_strings(machine: Machine, tree: Path, tmp_path: Path) -> None:
     """What has more than 53 bits is rounded by most readers of JSON, so no amount is a number."""
-    documents = [json.loads(machine("put", tree, "--yes", "--n", "4", "--epochs", "5", "--json").stdout)]
-    for command in ("ls", "stat tree --files", "farmers", "balance", "health", "deposit 1"):
+    documents = [
+        json.loads(machine("orders", "put", tree, "--yes", "--n", "4", "--epochs", "5", "--json").stdout)
+    ]
+    for command in (
+        "orders ls",
+        "orders stat tree --files",
+        "farmers",
+        "balance",
+        "orders health",
+        "deposit 1",
+    ):
         documents.append(json.loads(machine(*command.split(), "--json").stdout))
-    documents.append(json.loads(machine("get", "tree", tmp_path / "back", "--json").stdout))
+    documents.append(json.loads(machine("orders", "get", "tree", tmp_path / "back", "--json").stdout))
 
     def over(world: World) -> None:
         world.market.block = max(world.market.block, documents[0]["end"] * PARAMETERS.epoch_blocks)
         world.market.to_return = (3 * TOKEN, TOKEN)
 
     machine.prepare = over
-    documents.append(json.loads(machine("close", "tree", "--json", "--yes").stdout))
-    documents.append(json.loads(machine("ls", "--json").stdout))
+    documents.append(json.loads(machine("orders", "close", "tree", "--json", "--yes").stdout))
+    documents.append(json.loads(machine("orders", "ls", "--json").stdout))
     found = {path.rsplit(".", 1)[-1]: value for one in documents for path, value in numbers(one).items()}
     assert not found.keys() & AMOUNTS
     assert all(abs(value) < 1 << 53 for name, value in found.items() if name != "mtime_ns")
@@ -1046,7 +1057,7 @@ def test_health_never_says_that_nothing_is_stored_when_something_is_missing(
     machine: Machine, tree: Path
 ) -> None:
     """In words and as JSON it ends as `ls` does, with 8 and the order's name."""
-    put = machine("put", tree, "--yes", "--n", "4", "--epochs", "60")
+    put = machine("orders", "put", tree, "--yes", "--n", "4", "--epochs", "60")
     assert put.exit_code == 0, put.output
 
     def lose(world: World) -> None:
@@ -1055,7 +1066,7 @@ def test_health_never_says_that_nothing_is_stored_when_something_is_missing(
         world.market.reorg(0)
 
     machine.prepare = lose
-    for arguments in (["health"], ["health", "--json"]):
+    for arguments in (["orders", "health"], ["orders", "health", "--json"]):
         said = machine(*arguments)
         assert "Nothing is stored" not in said.output
         assert said.stdout.strip() in ("", "[]")
@@ -1120,23 +1131,25 @@ def test_a_command_about_money_opens_the_home_once(machine: Machine, command: tu
 
 def test_dates_stand_beside_epochs(machine: Machine, tree: Path) -> None:
     """In the quote, in lists, in JSON; and anyone who gave no term is told what it is."""
-    put = machine("put", tree, "--yes", "--n", "4")
+    put = machine("orders", "put", tree, "--yes", "--n", "4")
     [until] = [line for line in put.stdout.splitlines() if line.startswith("until")]
     assert re.search(r"epoch \d+, about 20\d\d-\d\d-\d\d \d\d:\d\d", until)
     assert "shortest term" in put.stdout
-    assert "shortest term" not in machine("put", tree, "--yes", "--n", "4", "--epochs", "5").stdout
-    for command in ("ls", "stat tree", "health"):
+    assert "shortest term" not in machine("orders", "put", tree, "--yes", "--n", "4", "--epochs", "5").stdout
+    for command in ("orders ls", "orders stat tree", "orders health"):
         shown = machine(*command.split()).stdout
         assert re.search(r"20\d\d-\d\d-\d\d", shown.split("until", 1)[1])
         assert fits(shown)
-    [known, _] = json.loads(machine("ls", "--json").stdout)
+    [known, _] = json.loads(machine("orders", "ls", "--json").stdout)
     assert known["end_time"] > NOW
 
 
 def test_all_that_can_be_closed_is_named(machine: Machine, tree: Path) -> None:
     """The line that is to be copied has every order, however many there are."""
     ends = [
-        json.loads(machine("put", tree, "--yes", "--n", "2", "--epochs", "5", "--json").stdout)["end"]
+        json.loads(machine("orders", "put", tree, "--yes", "--n", "2", "--epochs", "5", "--json").stdout)[
+            "end"
+        ]
         for _ in range(6)
     ]
 
@@ -1144,9 +1157,9 @@ def test_all_that_can_be_closed_is_named(machine: Machine, tree: Path) -> None:
         world.market.block = max(world.market.block, max(ends) * PARAMETERS.epoch_blocks)
 
     machine.prepare = over
-    said = machine("ls").stderr
+    said = machine("orders", "ls").stderr
     assert "6 orders are over" in said
-    assert len(said.split("grange close ")[1].split()) == 6
+    assert len(said.split("grange orders close ")[1].split()) == 6
 
 
 def test_progress_is_drawn() -> None:

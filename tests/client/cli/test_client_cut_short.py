@@ -45,14 +45,14 @@ def test_before_the_signatures_nothing_is_paid(machine: Machine, tree: Path) -> 
             farmer.behaviour.acceptance = accept
 
     machine.prepare = prepare
-    done = machine("put", tree, *PUT)
+    done = machine("orders", "put", tree, *PUT)
     assert done.exit_code == ExitCode.INTERRUPTED
     assert "Nothing was placed and nothing is paid" in words(done.stderr)
 
 
 def test_when_it_may_have_been_sent_it_says_until_when_it_may_be_placed(machine: Machine, tree: Path) -> None:
     machine.prepare = lambda world: world.market.failures.append(interrupt)
-    done = machine("put", tree, *PUT)
+    done = machine("orders", "put", tree, *PUT)
     assert done.exit_code == ExitCode.INTERRUPTED
     assert "the transaction may have been sent" in words(done.stderr)
     assert "be paid for, until block" in words(done.stderr)
@@ -64,6 +64,6 @@ def test_in_a_block_it_is_said_to_be_placed(machine: Machine, tree: Path) -> Non
         await asyncio.Event().wait()
 
     machine.prepare = lambda world: world.market.after_mined.append(meanwhile)
-    done = machine("put", tree, *PUT)
+    done = machine("orders", "put", tree, *PUT)
     assert done.exit_code == ExitCode.INTERRUPTED
     assert "is placed and paid, in block" in words(done.stderr)

@@ -40,8 +40,8 @@ LATER = 15 * PARAMETERS.epoch_blocks
 
 SPENT = "without what this may take out of it"
 TAKING = {
-    "put": ("put", "{tree}", "--name", "more", *STORE),
-    "extend": ("extend", "tree", "--yes"),
+    "put": ("orders", "put", "{tree}", "--name", "more", *STORE),
+    "extend": ("orders", "extend", "tree", "--yes"),
     "withdraw": ("withdraw", "1"),
     "authorize": (
         *("keys", "delegate", "authorize", DELEGATE),
@@ -50,9 +50,9 @@ TAKING = {
 }
 """After these the vault holds less, or may."""
 LOOKING = {
-    "get": ("get", "tree", "{back}"),
-    "ls": ("ls",),
-    "health": ("health",),
+    "get": ("orders", "get", "tree", "{back}"),
+    "ls": ("orders", "ls"),
+    "health": ("orders", "health"),
     "mandate list": ("mandate", "list"),
 }
 """By these somebody looks how things are."""
@@ -136,7 +136,7 @@ def home(machine: Machine, tree: Path, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("GRANGE_HOME", str(machine.home))
     made = Home(machine=machine, folder=tree.parent)
     machine.prepare = made.prepare
-    for arguments in (("put", "{tree}", *STORE), ("mandate", "list"), ("keys", "delegate", "list")):
+    for arguments in (("orders", "put", "{tree}", *STORE), ("mandate", "list"), ("keys", "delegate", "list")):
         made(arguments)
     return made
 
@@ -174,7 +174,7 @@ def test_a_home_that_knows_of_no_mandate_and_no_delegate_asks_and_says_nothing(
             setattr(world.market, name, _noting(asked, name))
 
     machine.prepare = prepare
-    said = made.said(("put", "{tree}", *STORE)) + made.said(("ls",))
+    said = made.said(("orders", "put", "{tree}", *STORE)) + made.said(("orders", "ls"))
     assert (asked, SHORT in said, str(DELEGATE) in said) == ([], False, False)
 
 

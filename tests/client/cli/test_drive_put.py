@@ -220,13 +220,12 @@ def test_packs_are_placed_while_files_are_read(
 
 
 def test_options_that_do_not_fit_are_refused(machine: Machine, tree: Path) -> None:
-    """Those of orders with a drive, those of drives without one, and a rate that is none."""
+    """Those of orders, a place with nothing before it or in the middle, and a rate that is none."""
     for arguments in (
         (tree, "main:", "--name", "x"),
         (tree, "main:", "--confirmations", "2"),
-        (tree, "--exclude", "x"),
-        (tree, "--message", "x"),
-        (tree, "--max-spend", "1"),
+        ("main:/x",),
+        ("main:/x", tree),
         (tree, "main:", "--limit-upload", "fast"),
         (tree, "main:", "--limit-upload", "1"),
     ):
@@ -243,13 +242,27 @@ def test_a_drive_that_is_not_there_is_told_before_anything_is_read(machine: Mach
     assert drive_of(machine, "photos")["commits"] == 1
 
 
-def test_a_local_name_with_a_colon_is_stored_as_it_was(
+def test_where_no_place_is_named_it_goes_into_main(
     machine: Machine, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a drive `put` makes an order, as before, whatever the names are."""
+    """Under its own name, also one with a colon; what `ls` shows without a place is that."""
     monkeypatch.chdir(tree)
     (tree / "main:").write_bytes(b"text")
-    ordered = machine("put", "./main:", "zero", "--yes", *CODE, "--json")
-    assert ordered.exit_code == 0, ordered.output
-    assert json.loads(ordered.stdout)["order"]
-    assert put(machine, "./main:", "main:/x")["new"] == 1
+    done = machine("put", "./main:", "zero", tree / "inner", "--yes", *CODE)
+    assert done.exit_code == 0, done.output
+    assert "Stored in main:/" in done.stdout
+    shown = machine("ls")
+    assert shown.stdout.split() == ["inner/", "main:", "zero"]
+    assert shown.stdout == machine("ls", "main:").stdout
+    assert "beside it" not in shown.stderr, "its own pack is no order to speak of"
+
+
+def test_ls_says_what_there_is_beside_main(machine: Machine, tree: Path) -> None:
+    put(machine, tree, "main:")
+    assert machine("ls").stderr == ""
+    assert machine("orders", "put", tree, "--yes", *CODE).exit_code == 0
+    assert machine("drives", "create", "photos").exit_code == 0
+    said = " ".join(machine("ls").stderr.split())
+    assert "Other drives: photos:" in said
+    assert "1 order beside it: `grange drives` and `grange orders ls` show them." in said
+    assert "photos" not in machine("ls", "main:").stderr, "who names a place wants no more"

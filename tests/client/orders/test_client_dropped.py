@@ -77,8 +77,8 @@ async def test_when_the_signatures_are_over_it_is_said_until_it_is_stored_again(
         assert await renter.orders() == []
         [said] = renter.notices()
         assert (
-            "its farmers' signatures have expired. What it cost is back. Store it again with `grange put`"
-            in said
+            "its farmers' signatures have expired. What it cost is back. "
+            "Store it again with `grange orders put`" in said
         )
     async with world.renter() as renter:
         with pytest.raises(OrderMissing, match="ghost"):
@@ -94,7 +94,7 @@ async def test_when_the_signatures_are_over_it_is_said_until_it_is_stored_again(
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (ChainUnavailable("http://chain", "connection refused"), "run `grange ls` again before that"),
+        (ChainUnavailable("http://chain", "connection refused"), "run `grange orders ls` again before that"),
         (
             TransactionReverted("place", "StakeTooSmall", {"farmer": 1}),
             r"does not take it again (StakeTooSmall). What it cost is back. Each command tries again",
@@ -284,7 +284,7 @@ async def test_an_order_that_is_there_already_is_called_that(world: World, tree:
     async with world.renter() as renter:
         with pytest.raises(PlaceFailed, match="on the chain already") as raised:
             await store(renter, tree)
-        assert "`grange ls` shows it" in raised.value.hint
+        assert "`grange orders ls` shows it" in raised.value.hint
         assert len(renter.placements.all()) == 1
 
 

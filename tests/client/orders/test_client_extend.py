@@ -256,7 +256,7 @@ async def test_an_order_is_extended_once(world: World, order: OrderState, tmp_pa
             await renter.extend(asked)
         with pytest.raises(CannotExtend, match=f"goes on as order {short}"):
             await renter.quote_extension(order, None)
-        assert f"grange extend {short}" in raised.value.hint
+        assert f"grange orders extend {short}" in raised.value.hint
         assert await renter.funds() == funds
         assert len(await renter.orders()) == 2
 

@@ -115,7 +115,7 @@ async def test_a_list_of_orders_shows_packs_for_what_they_are(
         await packed(world, renter, 2)
     async with world.renter(tmp_path / "new") as renter:
         [known] = await renter.orders()
-        assert (known.drive, known.name, known.title) == (2, None, "drive 2")
+        assert (known.drive, known.name, known.title) == (2, None, "pack of drive 2")
         assert renter.notices() == []
     refuse_reads(monkeypatch)
     async with world.renter(tmp_path / "new") as renter:

@@ -12,34 +12,40 @@ from grange.cli.confirm import alone, confirm
 from grange.cli.passphrase_options import opens_keys
 from grange.cli.presenter import print_prose
 from grange.peer import Budget
-from grange.units import MAX_SLOTS
 from grange_client.cli.commands import common
 from grange_client.cli.commands.backup import BackupOptions, BackupRun
 from grange_client.cli.commands.common import Home, Json, Verbose, Wanted
 from grange_client.cli.commands.open_drive import Device, open_drive
 from grange_client.cli.commands.spending import MaxSpend, Yes
-from grange_client.cli.commands.transfer_options import LimitDownload, LimitUpload, rate_of
+from grange_client.cli.commands.store_options import (
+    Epochs,
+    FarmersNeeded,
+    FarmersThatKeep,
+    Until,
+    store_options,
+)
+from grange_client.cli.commands.transfer_options import (
+    LimitDownload,
+    LimitUpload,
+    MaxDownloadPrice,
+    rate_of,
+)
 from grange_client.cli.drive_path import require_drive_path
 from grange_client.cli.screens.quote import read_cost_screen
 from grange_client.drive_backup import BackupRequest, Source
 from grange_client.drive_import import message_of, open_order
 from grange_client.errors import PAY_MORE, UnknownOrder
-from grange_client.orders.plan import StoreOptions
 
 
 @opens_keys
 def import_(  # noqa: PLR0917  typer makes options of parameters
     wanted: Wanted,
     into: Annotated[str, typer.Argument(metavar="DRIVE:/PATH", help="The directory that it goes into.")],
-    k: Annotated[
-        int | None, typer.Option("--k", min=1, max=MAX_SLOTS, help="Farmers needed to get it back.")
-    ] = None,
-    n: Annotated[int | None, typer.Option("--n", min=1, max=MAX_SLOTS, help="Farmers that keep it.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="How many epochs, at least.")] = None,
-    until: Annotated[int | None, typer.Option(min=1, help="The epoch to keep it until, instead.")] = None,
-    max_price: Annotated[
-        str | None, typer.Option(metavar="TOKENS", help="What reading may cost at most; asks no more.")
-    ] = None,
+    k: FarmersNeeded = None,
+    n: FarmersThatKeep = None,
+    epochs: Epochs = None,
+    until: Until = None,
+    max_price: MaxDownloadPrice = None,
     max_spend: MaxSpend = None,
     device: Device = None,
     limit_upload: LimitUpload = None,
@@ -54,12 +60,10 @@ def import_(  # noqa: PLR0917  typer makes options of parameters
     It is read from its farmers, and what the drive does not have yet is stored in it. The order stays as it
     is. Broken off, the same command goes on. Without --epochs and --until it is kept as `put` keeps it.
     """
-    if epochs is not None and until is not None:
-        raise typer.BadParameter("--epochs and --until say the same thing: give one of them.")
     options = BackupOptions(
         paths=(),
         place=require_drive_path(into),
-        options=StoreOptions(k=k, n=n, epochs=epochs, until=until),
+        options=store_options(k, n, epochs, until),
         device=device,
         max_spend=max_spend,
         upload_rate=rate_of(limit_upload),

@@ -1,4 +1,4 @@
-"""`ls` of a drive, `find`, `du` and `cat`: what is in a drive, now or as it was.
+"""`ls`, `find`, `du` and `cat`: what is in a drive, now or as it was.
 
 Decides the options, and what is printed where. Nothing here changes a drive. Leaves looks to
 `screens.listing`, JSON to `view_output`, the work to `grange_client.drive.views`.
@@ -6,7 +6,6 @@ Decides the options, and what is printed where. Nothing here changes a drive. Le
 
 import sys
 import time
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -14,12 +13,13 @@ import typer
 from grange.cli.confirm import alone
 from grange.cli.exit_codes import ExitCode
 from grange.cli.passphrase_options import opens_keys
-from grange.units import parse_size
+from grange.units import format_count, parse_size
 from grange_client.cli import view_output
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Json, Verbose
 from grange_client.cli.commands.looking import (
     At,
+    DriveView,
     MaxPrice,
     Place,
     looking,
@@ -27,7 +27,7 @@ from grange_client.cli.commands.looking import (
     say_nothing_there,
 )
 from grange_client.cli.commands.open_drive import say
-from grange_client.cli.drive_path import require_drive_path
+from grange_client.cli.drive_path import DEFAULT_PLACE, require_drive_path
 from grange_client.cli.screens.listing import (
     LISTING_HEAD,
     TOTALS_HEAD,
@@ -40,28 +40,55 @@ from grange_client.drive.views.history import HEAD
 from grange_client.drive.views.listing import Listed, Unreadable, Wanted, list_directory, resolve, totals
 from grange_client.drive.views.listing import find as find_entries
 from grange_client.drive.views.typed_time import require_time
+from grange_client.drives import names_here
 from grange_client.files.scan import Kind
 
 KINDS: Final = {"f": Kind.FILE, "d": Kind.DIRECTORY, "l": Kind.SYMLINK}
 Long = Annotated[bool, typer.Option("--long", "-l", help="Mode, size and time of change, too.")]
 
 
-async def list_place(  # noqa: PLR0917
-    text: str, long: bool, at: str | None, max_price: str | None, as_json: bool, home: Path | None
+@opens_keys
+def ls(  # noqa: PLR0917  typer makes options of parameters
+    place: Annotated[
+        str | None,
+        typer.Argument(metavar="[DRIVE:/PATH]", help="A place in a drive; all of main: if not given."),
+    ] = None,
+    long: Long = False,
+    at: At = HEAD,
+    max_price: MaxPrice = None,
+    as_json: Json = False,
+    home: Home = None,
+    verbose: Verbose = False,
 ) -> None:
-    """`ls` of a place in a drive."""
-    place = require_drive_path(text)
-    async with looking(home, place, at=at or HEAD, max_price=max_price) as view:
-        is_found = await print_list(
-            view,
-            lambda: list_directory(view.nodes, view.root, place.path),
-            as_json=as_json,
-            to_json=lambda one: view_output.entry_json(one, place.drive),
-            to_line=lambda one: entry_line(one, long=long),
-            head=LISTING_HEAD if long else "",
-        )
-        if not is_found and not as_json:
-            say_nothing_there(view, place)
+    """List what is in a drive, at a place in it."""
+    where = DEFAULT_PLACE if place is None else require_drive_path(place)
+
+    async def run() -> None:
+        async with looking(home, where, at=at, max_price=max_price) as view:
+            is_found = await print_list(
+                view,
+                lambda: list_directory(view.nodes, view.root, where.path),
+                as_json=as_json,
+                to_json=lambda one: view_output.entry_json(one, where.drive),
+                to_line=lambda one: entry_line(one, long=long),
+                head=LISTING_HEAD if long else "",
+            )
+            if not is_found and not as_json:
+                say_nothing_there(view, where)
+            if place is None and not as_json:
+                await _say_what_else(view)
+
+    common.run(run())
+
+
+async def _say_what_else(view: DriveView) -> None:
+    """What there is beside the drive that is listed where no place was named."""
+    renter = view.drive.renter
+    names = await renter.executors.on_disk(names_here, renter.home)
+    if others := [f"{name}:" for name in names if name != view.drive.name]:
+        say(f"Other drives: {', '.join(others)}")
+    if count := await renter.pack_search.count_beside(view.drive.state.packs):
+        say(f"{format_count(count, 'order')} beside it: `grange drives` and `grange orders ls` show them.")
 
 
 @opens_keys

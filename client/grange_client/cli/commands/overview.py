@@ -1,4 +1,4 @@
-"""`ls`, `stat` and `health`: looking at what is stored and who keeps it.
+"""`orders ls`, `orders stat` and `orders health`: which orders there are, and who keeps them.
 
 Decides what is asked of the market for each, and what is a warning. Nothing here costs or changes anything.
 Leaves looks to `screens` and `health_screens`, JSON to `output`.
@@ -22,31 +22,8 @@ from grange_client.orders.lookup import order_missing
 
 
 @opens_keys
-def ls(  # noqa: PLR0917  typer makes options of parameters
-    place: Annotated[
-        str | None,
-        typer.Argument(metavar="[DRIVE:/PATH]", help="A place in a drive; all orders if not given."),
-    ] = None,
-    long: Annotated[bool, typer.Option("--long", "-l", help="Of a drive: mode, size and time, too.")] = False,
-    at: Annotated[
-        str | None,
-        typer.Option(metavar="VERSION", help="Of a drive: as it was at a time, or in a commit."),
-    ] = None,
-    max_price: Annotated[
-        str | None, typer.Option(metavar="TOKENS", help="Of a drive: what reading may cost at most.")
-    ] = None,
-    as_json: Json = False,
-    home: Home = None,
-    verbose: Verbose = False,
-) -> None:
-    """List what is stored."""
-    if place is not None:
-        from grange_client.cli.commands.look import list_place  # noqa: PLC0415  for drives only, long to load
-
-        common.run(list_place(place, long, at, max_price, as_json, home))
-        return
-    if long or at is not None or max_price is not None:
-        raise typer.BadParameter("--long, --at and --max-price are for a place in a drive: grange ls main:/")
+def ls(as_json: Json = False, home: Home = None, verbose: Verbose = False) -> None:
+    """List all orders: those that were stored as such, and those that keep packs of drives."""
 
     async def run() -> None:
         async with common.renter(home, unlock=False) as renter:
@@ -117,7 +94,7 @@ def health(
     home: Home = None,
     verbose: Verbose = False,
 ) -> None:
-    """Show how many farmers still keep what is stored, and how likely it is lost before it ends."""
+    """Show how many farmers still keep each order, and how likely it is lost before it ends."""
 
     async def run() -> None:
         async with common.renter(home, unlock=False) as renter:

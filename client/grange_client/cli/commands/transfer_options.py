@@ -1,4 +1,4 @@
-"""Options of commands that send or fetch much: how fast at most.
+"""Options of commands that send or fetch much: how fast and how dear at most, and what gives way.
 
 Decides how a rate is written, and that a wrong one is wrong usage.
 """
@@ -22,6 +22,11 @@ LimitDownload = Annotated[
         "--limit-download", metavar="RATE", help="Fetch no more than this a second, like 500K or 2M."
     ),
 ]
+MaxDownloadPrice = Annotated[
+    str | None,
+    typer.Option("--max-price", metavar="TOKENS", help="What reading may cost at most; asks no more."),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that differ.")]
 
 
 def rate_of(text: str | None) -> int | None:

@@ -58,7 +58,10 @@ def danger_screen(known: Known, health: OrderHealth) -> RenderableType | None:
     named = known.title or known.order.id.hex()[:ID_CHARACTERS]
     if health.spares < 0:
         text = f"{named}: fewer farmers have it than are needed, unless those that are late come back."
-        return Text(f"{text} Fetch it now: grange get {known.order.id.hex()[:ID_CHARACTERS]}", style="red")
+        get = f"grange orders get {known.order.id.hex()[:ID_CHARACTERS]}"
+        if known.drive is not None:
+            get = "grange get, from the drive"
+        return Text(f"{text} Fetch it now: {get}", style="red")
     if health.loss >= ALARMING_LOSS:
         return Text(f"{named}: keep a copy of it elsewhere until it is repaired.", style="yellow")
     return None

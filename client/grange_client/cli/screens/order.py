@@ -39,14 +39,23 @@ def orders_screen(orders: Sequence[Known], clock: BlockClock, unit: TokenUnit) -
         left = known.order.end - clock.epoch
         table.add_row(
             Text(known.title) if known.title else Text("unread", style="yellow"),
-            format_size(known.size_bytes) if known.size_bytes is not None else "?",
-            f"{known.files:,}" if known.files is not None else "?",
-            format_date(known.created)[:DAY_CHARACTERS],
+            *_content_of(known),
             str(known.order.end),
             Text(_until(known, clock, unit), style="" if left > 0 else "dim" if known.closing else "red"),
             known.order.id.hex()[:ID_CHARACTERS],
         )
     return table
+
+
+def _content_of(known: Known) -> tuple[str, str, str]:
+    """Size, files, and day of an order; a pack of a drive has no files of its own."""
+    if known.drive is not None:
+        return format_size(known.order.k * known.order.geometry.slot_bytes), "-", "-"
+    return (
+        format_size(known.size_bytes) if known.size_bytes is not None else "?",
+        f"{known.files:,}" if known.files is not None else "?",
+        format_date(known.created)[:DAY_CHARACTERS],
+    )
 
 
 def order_screen(
@@ -110,7 +119,7 @@ def order_screen(
 def burial_text(block: int, confirmations: int) -> str:
     """How safe an order's block is from a reorganisation, and what happens if one comes."""
     depth = f"{format_count(confirmations, 'block')} on top of it" if confirmations else "none follows it yet"
-    return f"It is in block {block}; {depth}. If the chain drops it, `grange ls` places it again."
+    return f"It is in block {block}; {depth}. If the chain drops it, `grange orders ls` places it again."
 
 
 def waiting_screen(waiting: Sequence[Known]) -> RenderableType:
@@ -119,7 +128,8 @@ def waiting_screen(waiting: Sequence[Known]) -> RenderableType:
     subject = f"{len(waiting)} orders are over"
     if len(waiting) == 1:
         subject = f"{waiting[0].name or 'An order'} is over"
-    text = f"{subject}; what you paid for epochs that nobody proved comes back with: grange close {named}"
+    what = "what you paid for epochs that nobody proved comes back with"
+    text = f"{subject}; {what}: grange orders close {named}"
     return Text(text, style="yellow")
 
 
