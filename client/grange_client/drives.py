@@ -34,7 +34,7 @@ from grange_client.drive.drive_name import MAIN, check_drive_name, is_drive_name
 from grange_client.drive.drive_state import DriveState
 from grange_client.drive.edits.names import name_of, rename
 from grange_client.drive.keys import MAX_DRIVES
-from grange_client.drive_session import FOLDER_NAME, Agree, DriveSession, SyncedDrive
+from grange_client.drive_session import FOLDER_NAME, Agree, ChooseOptions, DriveSession, SyncedDrive
 from grange_client.errors import BadName, NotAccount, UnknownDrive
 from grange_client.orders.plan import StoreOptions
 from grange_client.packs.drive_secrets import drive_secret, whose_drive
@@ -176,10 +176,17 @@ class Drives:
         return ListedDrive(name=name, number=number, state=DriveState())
 
     async def rename(
-        self, old: str, new: str, options: StoreOptions, *, device: str, agree: Agree | None = None
+        self,
+        old: str,
+        new: str,
+        options: Callable[[DriveState], StoreOptions | ChooseOptions],
+        *,
+        device: str,
+        agree: Agree | None = None,
     ) -> list[PlacedPack]:
         """Call a drive something else: said in a small pack of its own, which is placed; in none for a drive
-        in which nothing is. Raises BadName, UnknownDrive, and as `DriveWriter.publish`."""
+        in which nothing is. `options` says how packs of a drive in that state are stored. Raises BadName,
+        UnknownDrive, and as `DriveWriter.publish`."""
         new = check_drive_name(new)
         if MAIN in (old, new):
             raise BadName(
@@ -192,7 +199,8 @@ class Drives:
         async with self.open(old, writes=True) as drive:
             number = drive.session.number
             if drive.state.packs:
-                async with drive.session.writing(options, device=device, agree=agree) as writer:
+                choose = options(drive.state)
+                async with drive.session.writing(choose, device=device, agree=agree) as writer:
                     seconds = int(time.time())
                     placed = await writer.publish([rename(drive.state, new, seconds=seconds)])
         await self._note(number, NotedDrive(said=new, is_new=not placed))

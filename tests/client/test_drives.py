@@ -87,18 +87,20 @@ async def test_a_renamed_drive_has_its_new_name_everywhere(world: World, tmp_pat
         await write(drives, "photos")
         async with drives_of(world, tmp_path / "other") as other:
             assert "photos" in await names_and_commits(other)
-            assert await drives.rename("photos", "pictures", CODE, device="laptop")
+            assert await drives.rename("photos", "pictures", lambda _: CODE, device="laptop")
             async with other.open("pictures") as drive:
                 assert drive.session.number == 1
             with pytest.raises(UnknownDrive):
                 async with other.open("photos"):
                     pass
         await drives.create("films")
-        assert await drives.rename("films", "movies", CODE, device="laptop") == [], "nothing is in it"
+        assert await drives.rename("films", "movies", lambda _: CODE, device="laptop") == [], (
+            "nothing is in it"
+        )
         assert await names_and_commits(drives) == {"main": 0, "pictures": 1, "movies": 0}
         for old, new in (("main", "other"), ("pictures", "main"), ("pictures", "movies")):
             with pytest.raises(BadName):
-                await drives.rename(old, new, CODE, device="laptop")
+                await drives.rename(old, new, lambda _: CODE, device="laptop")
 
 
 async def test_two_that_made_a_drive_at_once_lose_no_commit(world: World, tmp_path: Path) -> None:

@@ -37,6 +37,21 @@ def test_a_drive_that_is_new_is_renamed_for_nothing(machine: Machine) -> None:
     assert [one["name"] for one in json.loads(machine("drives", "--json").stdout)] == ["main", "pictures"]
 
 
+def test_a_new_name_is_kept_for_as_long_as_what_is_in_the_drive(machine: Machine, tree: Path) -> None:
+    """By the policy's code and term: the pack that says it must not be the first to end."""
+    machine("drives", "create", "photos")
+    stored = machine("put", tree, "photos:", "--k", "2", "--n", "4", "--yes", "--json")
+    assert stored.exit_code == 0, stored.output
+    assert machine("policy", "photos:", "--code", "1/3", "--yes").exit_code == 0
+    [before] = [one for one in json.loads(machine("drives", "--json").stdout) if one["name"] == "photos"]
+    renamed = machine("drives", "rename", "photos", "pictures", "--yes", "--json")
+    assert renamed.exit_code == 0, renamed.output
+    assert int(json.loads(renamed.stdout)["cost"]) > 0
+    [after] = [one for one in json.loads(machine("drives", "--json").stdout) if one["name"] == "pictures"]
+    assert after["packs"] == before["packs"] + 1
+    assert after["kept_until_epoch"] == before["kept_until_epoch"]
+
+
 def test_a_device_is_given_the_drives_that_are_named(machine: Machine, tmp_path: Path) -> None:
     """The file has their keys and names; a drive that is not there is told before anything is made."""
     machine("drives", "create", "photos")

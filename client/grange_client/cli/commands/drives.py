@@ -15,8 +15,12 @@ from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Json, Verbose
 from grange_client.cli.commands.open_drive import Device, device_name, say, say_waiting
 from grange_client.cli.commands.spending import MaxSpend, Spending, Yes
+from grange_client.cli.commands.store_terms import term_by_policy
 from grange_client.cli.screens.tables import new_table
+from grange_client.drive.drive_state import DriveState
+from grange_client.drive_terms import TermChoice
 from grange_client.drives import Drives, ListedDrive
+from grange_client.keep.policy import read_policy
 from grange_client.orders.plan import StoreOptions
 
 drives = typer.Typer(help="Which drives there are; make and rename them.", invoke_without_command=True)
@@ -94,10 +98,14 @@ def rename(  # noqa: PLR0917  typer makes options of parameters
                     yes=yes,
                     max_spend=max_spend,
                     quiet=as_json,
-                    default_term=True,
                 )
+
+                def as_policy_says(state: DriveState) -> TermChoice:
+                    policy = read_policy(state.values).policy
+                    return term_by_policy(renter, policy, StoreOptions(), most=spending.limit)
+
                 await Drives(renter, watch=display, on_wait=say_waiting).rename(
-                    name, new_name, StoreOptions(), device=device_name(device), agree=spending.agree
+                    name, new_name, as_policy_says, device=device_name(device), agree=spending.agree
                 )
             unit = renter.market.unit
         if as_json:

@@ -49,10 +49,9 @@ class Spending:
         max_spend: str | None = None,
         facts: Facts = _nothing,
         quiet: bool = False,
-        default_term: bool = False,
     ) -> None:
-        """`max_spend` as it was typed. `quiet`: the price is not shown, for `--json`. `default_term`: whether
-        nobody said for how long. Raises Misuse for an amount that is none."""
+        """`max_spend` as it was typed. `quiet`: the price is not shown, for `--json`. Raises Misuse for an
+        amount that is none."""
         self._renter = renter
         self._question = question
         self._yes = yes
@@ -60,7 +59,6 @@ class Spending:
         """For `DriveSession.writing` too, which counts what packs have cost in the end."""
         self._facts = facts
         self._quiet = quiet
-        self._default_term = default_term
         self._has_agreed = False
         self.spent = 0
         """Base units for the packs that were agreed to."""
@@ -98,7 +96,6 @@ class Spending:
                 clock,
                 renter.market.unit,
                 facts=facts,
-                default_term=self._default_term,
                 names=renter.names,
                 gas=gas,
                 approves=approves,

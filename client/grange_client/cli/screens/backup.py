@@ -147,6 +147,4 @@ def dry_run_screen(
     rows = list(facts)
     if packs > 1:
         rows.append(("in all", f"{format_count(packs, 'pack')} for {unit.rounded_up(cost)}; the last one:"))
-    return pack_screen(
-        quote, clock, unit, facts=rows, default_term=False, names=renter.names, gas=gas, approves=approves
-    )
+    return pack_screen(quote, clock, unit, facts=rows, names=renter.names, gas=gas, approves=approves)

@@ -64,7 +64,6 @@ def pack_screen(
     unit: TokenUnit,
     *,
     facts: Sequence[tuple[str, str]],
-    default_term: bool,
     names: ListedNames = NO_NAMES,
     gas: GasValue | None = None,
     approves: bool = False,
@@ -75,7 +74,7 @@ def pack_screen(
     rows = [
         *facts,
         ("with", code_text(geometry.k, geometry.n, format_size(geometry.slot_bytes))),
-        ("until", _quoted_term(quote, clock, default_term=default_term)),
+        ("until", _quoted_term(quote, clock)),
         ("price", _price_text(quote.cost, quote.missing, [one.rate for one in quote.chosen], unit)),
     ]
     rows += _gas_rows(gas, place(geometry.n)) + _approval_rows(approves, quote.missing, unit)
@@ -83,7 +82,7 @@ def pack_screen(
     return facts_grid(rows)
 
 
-def _quoted_term(quote: OrderQuote, clock: BlockClock, *, default_term: bool) -> str:
+def _quoted_term(quote: OrderQuote, clock: BlockClock, *, default_term: bool = False) -> str:
     term = f"{clock.describe_epoch(quote.end)}; that is {format_count(quote.end - quote.start, 'epoch')}"
     return f"{term}, the shortest term (--epochs keeps it longer)" if default_term else term
 
