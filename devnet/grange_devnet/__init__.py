@@ -6,6 +6,7 @@ py-evm     our own chain in this process             evm.py, evm_pool.py, evm_va
            its methods, and a server for them        evm_json.py, pyevm_rpc.py, pyevm_server.py
 fleet      farmers as processes of their own         fleet.py, child.py; repairers: repairers.py
 errors     what can go wrong                         errors.py
+ending     Ctrl-C and SIGTERM                        ending.py
 command    `grange devnet`                           cli.py
 """
 

@@ -5,7 +5,6 @@ Decides what is printed. Leaves everything else to `devnet.py`, and errors to `g
 
 import asyncio
 import contextlib
-import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -35,6 +34,7 @@ from grange.cli.presenter import Guidance, explained
 from grange.types import Address, address_from
 from grange.units import format_count
 from grange_devnet.devnet import Devnet
+from grange_devnet.ending import until_interrupted
 from grange_devnet.engines import DEV_ADDRESS, DEV_KEY, EngineName, EngineOptions
 from grange_devnet.errors import FileTaken
 from grange_devnet.fleet import (
@@ -107,7 +107,7 @@ async def _run(
         chain_id=options.chain_id,
         token=token,
     )
-    async with _until_interrupted(), starting as devnet:
+    async with until_interrupted(), starting as devnet:
         with _written(devnet.network, output):
             _show(devnet, block_seconds, output)
             async with _some_farmers(devnet, farmers, farms):
@@ -200,30 +200,6 @@ def _next_commands(output: Path) -> dict[str, list[str]]:
             f"grange put {output}  # or files and folders of yours",
         ],
     }
-
-
-@contextlib.asynccontextmanager
-async def _until_interrupted() -> AsyncIterator[None]:
-    """SIGINT or SIGTERM ends what is inside, also while it starts, and with it all that it has started."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None
-    is_interrupted = False
-
-    def interrupt() -> None:
-        nonlocal is_interrupted
-        if not is_interrupted:
-            is_interrupted = True
-            task.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, interrupt)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not is_interrupted:
-            raise
-        task.uncancel()
 
 
 async def _fund(address_text: str, tokens_text: str, native: float, network: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from rich.console import Console
 from grange.errors import GrangeError
 from grange.memory import keep_freed_memory
 from grange_client.cli.app import KEPT_MEMORY_BYTES
+from grange_devnet.ending import run
 from grange_devnet.engines import CHOOSING_RULES, ENGINES, HARDFORKS
 from grange_devnet.tokens import TokenName
 from stories.renewal import Renewal
@@ -40,7 +40,7 @@ def play(story: str, keep: Path | None, setting: Setting, console: Console) -> O
         if keep is not None:
             keep.mkdir(parents=True)
         setting = replace(setting, folder=keep or Path(temporary))
-        outcome: Outcome = asyncio.run(STORIES[story](setting, console).play())
+        outcome: Outcome = run(STORIES[story](setting, console).play())
         return outcome
 
 
