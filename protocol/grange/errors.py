@@ -22,6 +22,7 @@ person gets to read, and brings its words; the words for errors of the chain are
 Every error has a `Category`; what a command exits with for it is in `grange.cli`.
 """
 
+from collections.abc import Mapping
 from enum import Enum
 
 
@@ -68,6 +69,17 @@ class UserError(GrangeError):
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.message, self.detail, self.hint) if part)
+
+
+def failure_lines(failures: Mapping[str, str], most: int) -> list[str]:
+    """What was wrong with each of several, "farmer 3: it is full", for `most` of them, and how many more."""
+    lines = [
+        reason if reason.lower().startswith(name.lower()) else f"{name}: {reason}"
+        for name, reason in list(failures.items())[:most]
+    ]
+    if len(failures) > most:
+        lines.append(f"and {len(failures) - most} more")
+    return lines
 
 
 class Misuse(GrangeError):

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from grange.cli.exit_codes import ExitCode, exit_code
-from grange.errors import Category, GrangeError, UserError
+from grange.errors import Category, GrangeError, UserError, failure_lines
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -156,13 +156,7 @@ def error_text(explanation: Explanation) -> Text:
     from rich.text import Text  # noqa: PLC0415
 
     text = Text(plain_text(explanation.message), style="bold red")
-    failures = list(explanation.failures.items())
-    lines = [
-        f"  {reason if reason.lower().startswith(name.lower()) else f'{name}: {reason}'}"
-        for name, reason in failures[:MAX_LISTED]
-    ]
-    if len(failures) > MAX_LISTED:
-        lines.append(f"  and {len(failures) - MAX_LISTED} more")
+    lines = [f"  {line}" for line in failure_lines(explanation.failures, MAX_LISTED)]
     for line in (*lines, explanation.detail, explanation.hint):
         if line:
             text.append(f"\n{plain_text(line)}", style="not bold default")

@@ -8,12 +8,14 @@ WorldError
 from collections.abc import Mapping
 from typing import Final
 
-from grange.errors import Category, UserError, WorldError
+from grange.errors import Category, UserError, WorldError, failure_lines
 from grange.types import Epoch
 from grange.units import format_count
 
 MAX_NOTES: Final = 32
 """So many farmers a traceback names, with what was wrong with each."""
+MAX_IN_TEXT: Final = 3
+"""And so many the text, which logs, and the words of `grange keep`, have."""
 
 
 class NotEnoughFarmers(UserError, WorldError):
@@ -29,6 +31,10 @@ class NotEnoughFarmers(UserError, WorldError):
         self.missing = missing
         for who, why in list(failures.items())[:MAX_NOTES]:
             self.add_note(f"{who}: {why}")
+
+    def __str__(self) -> str:
+        lines = [line.removesuffix(".") for line in failure_lines(self.failures, MAX_IN_TEXT)]
+        return f"{super().__str__()} ({'; '.join(lines)})" if lines else super().__str__()
 
 
 class NotEnoughSources(WorldError):

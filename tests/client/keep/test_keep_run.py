@@ -12,6 +12,7 @@ from client.keep.keep_samples import EPOCH, GRID, look, pack
 from grange.alerts import Alert, AlertFailed
 from grange.executors import Executors
 from grange.storage.home_lock import HomeLock
+from grange.transfer.errors import NotEnoughFarmers
 from grange.types import Epoch
 from grange_client.errors import CannotExtend, OrderMissing, Overtaken
 from grange_client.keep.facts import Money
@@ -121,6 +122,16 @@ async def test_what_fails_is_noted_stops_nothing_and_is_told_after_the_third_tim
         assert len(channel.sent) == (1 if count >= 2 else 0), "told once"
     await keep_run(port, executors, home, channel).step()
     assert read_memory(home / "keep.json").failures == 0
+
+
+async def test_what_farmers_said_is_told_with_what_failed(executors: Executors, home: Path) -> None:
+    """A few of them by name: "no other farmer is left" says nothing of why."""
+    port = PaperPort(look(pack(1, left=25)))
+    reasons = {f"farmer {number}": "It is full." for number in range(1, 6)}
+    port.errors["extend"] = [NotEnoughFarmers("No other farmer is left.", failures=reasons, missing=1)]
+    report = await keep_run(port, executors, home).step()
+    [said] = report.failures
+    assert "(farmer 1: It is full; farmer 2: It is full; farmer 3: It is full; and 2 more)" in said
 
 
 async def test_what_ends_is_told_at_14_7_3_and_1_days_each_once_over_restarts(
