@@ -9,11 +9,13 @@ loop; files are written in a thread.
 """
 
 import asyncio
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from grange.transfer.events import Listener, ProgressEvent, Step
+from grange.transfer.events import Listener, Progress, ProgressEvent, Step
 from grange.units import MIB, egress_rounded_up
 from grange_client.drive.edits.new_nodes import NewNodes
 from grange_client.drive.entry import EMPTY, Directory
@@ -29,6 +31,8 @@ from grange_client.files.scan import shown
 OVERHEAD_PART = 10
 """Of what is read, one part in so many more at most: lists of chunks, and directories."""
 OVERHEAD_BYTES = 16 * MIB
+TELL_SECONDS: Final = 0.1
+"""So often somebody is told how far a restore is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,18 +82,52 @@ async def restore_into(
     `drive.restore.restore`."""
     loop = asyncio.get_running_loop()
 
-    def tell(event: ProgressEvent) -> None:
-        loop.call_soon_threadsafe(watch, event)
-
+    told = PacedProgress(lambda event: loop.call_soon_threadsafe(watch, event))
     watch(Step(what="Restoring", total_bytes=root.size_bytes))
-    return await session.in_thread(
-        lambda: restore(
-            nodes,
-            root,
-            target,
-            options=options,
-            is_chunk=chunk_check(session.keys),
-            find=session.catalog.find,
-            watch=tell,
+    try:
+        return await session.in_thread(
+            lambda: restore(
+                nodes,
+                root,
+                target,
+                options=options,
+                is_chunk=chunk_check(session.keys),
+                find=session.catalog.find,
+                watch=told,
+            )
         )
-    )
+    finally:
+        told.flush()
+
+
+class PacedProgress:
+    """A listener for one thread that hands progress on a few times a second, and all else at once.
+
+    To wake another thread for each small file takes both of them as long as half of what it takes to restore
+    it.
+    """
+
+    def __init__(
+        self, watch: Callable[[ProgressEvent], object], *, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._watch = watch
+        self._now = now
+        self._told = now()
+        self._size_bytes = 0
+
+    def __call__(self, event: ProgressEvent) -> None:
+        """One event."""
+        if not isinstance(event, Progress):
+            self.flush()
+            self._watch(event)
+            return
+        self._size_bytes += event.size_bytes
+        if self._now() - self._told >= TELL_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand on what was collected."""
+        size_bytes, self._size_bytes = self._size_bytes, 0
+        self._told = self._now()
+        if size_bytes:
+            self._watch(Progress(size_bytes=size_bytes))

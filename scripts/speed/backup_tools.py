@@ -60,6 +60,9 @@ class BackupTool(Protocol):
         """The newest backup, or what is below a name of it, into a directory that is there: under the names
         that it has in the tree."""
 
+    def restored_at(self, target: Path, part: str) -> Path:
+        """Where the tree is in that directory then."""
+
     def stored_bytes(self) -> int:
         """What its repository has, if that is on this disk."""
 
@@ -82,6 +85,10 @@ class LocalTool:
     def repository(self) -> Path:
         """Where backups are."""
         return self.folder / "repository"
+
+    def restored_at(self, target: Path, part: str) -> Path:
+        """Right in it."""
+        return target
 
     def stored_bytes(self) -> int:
         """What the repository has."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -34,14 +35,18 @@ class GrangeTool:
         """There is nothing to do."""
 
     def back_up(self, tree: Tree) -> Command:
-        return self._command("backup", tree.root, self.k, self.n)
-
-    def settle(self) -> Command:
-        """Once its orders are buried, nothing of what it stored is on this disk but the catalog."""
-        return self._command("settle")
+        """`put TREE/. main:/tree`; of what is as it was it makes no commit."""
+        code = ("--k", self.k, "--n", self.n)
+        return self._command("put", f"{tree.root}/.", "main:/tree", *code, "--yes", "--json")
 
     def restore(self, tree: Tree, target: Path, part: str) -> Command:
-        return self._command("restore", target, *([part] if part else []))
+        """`get main:/tree TARGET`: what is named comes under its own name, so the target is its parent."""
+        place, below = ("main:/tree/" + part, Path(part).parent) if part else ("main:/tree", Path())
+        return self._command("get", place, target / below, "--yes", "--json")
+
+    def restored_at(self, target: Path, part: str) -> Path:
+        """Where the tree is then."""
+        return target if part else target / "tree"
 
     def stored_bytes(self) -> int:
         """It is at others."""
@@ -49,9 +54,17 @@ class GrangeTool:
 
     def traffic(self, said: str, *, grown_bytes: int, read_bytes: int | None) -> Traffic:
         """As it went over the wire."""
-        told = json.loads(said.splitlines()[-1])
-        return Traffic(sent_bytes=told["sent_bytes"], received_bytes=told["received_bytes"])
+        counted = json.loads(self._counted.read_text())
+        return Traffic(sent_bytes=counted["sent_bytes"], received_bytes=counted["received_bytes"])
+
+    @property
+    def _counted(self) -> Path:
+        return self.home.with_name("counted.json")
 
     def _command(self, *arguments: object) -> Command:
-        program = [sys.executable, "-m", "speed.drive_command", str(self.home)]
-        return Command(arguments=[*program, *map(str, arguments)], folder=self.home)
+        program = [sys.executable, "-m", "speed.counted_command", str(self._counted)]
+        return Command(
+            arguments=[*program, *map(str, arguments)],
+            folder=self.home,
+            environment={"GRANGE_HOME": os.fspath(self.home)},
+        )

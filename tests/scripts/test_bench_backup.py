@@ -44,6 +44,8 @@ async def test_what_is_sent_is_the_content_with_its_code_and_a_second_time_what_
         first, second = grange["first"], grange["second"]
         assert first["sent_bytes"] == 2 * first["content_bytes"] > 0
         assert second["content_bytes"] < first["content_bytes"]
+        # What is signed and asked, and nothing of what is stored.
+        assert tree["tools"]["grange"]["unchanged"]["sent_bytes"] < 10_000
     large = figures["trees"]["large"]
     assert (
         large["size_bytes"] <= large["tools"]["grange"]["first"]["content_bytes"] < 1.4 * large["size_bytes"]
@@ -72,7 +74,13 @@ async def test_programs_that_are_not_there_are_left_out_by_name(figures: dict[st
     assert figures["versions"].keys() == {"grange"}
     for tree in figures["trees"].values():
         assert tree["tools"].keys() == {"grange"}
-        assert tree["tools"]["grange"].keys() == {"first", "second", "restore", "partial_restore"}
+        assert tree["tools"]["grange"].keys() == {
+            "first",
+            "second",
+            "unchanged",
+            "restore",
+            "partial_restore",
+        }
     assert figures["targets"]["large.restore_seconds"]["met"] is None
     assert figures["targets_met"] is None
 

@@ -17,6 +17,7 @@ nothing but keys, and relies on the roots that are on chain.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final, NewType
 
 from grange.seal import KEY_BYTES, Buffer
@@ -29,6 +30,8 @@ ChunkId = NewType("ChunkId", bytes)
 
 SCOPE_BYTES: Final = 16
 _ID_LABEL: Final = b"grange/chunk/1/id"
+_IDS_KEPT: Final = 8192
+"""What is wanted at a time has fewer chunks, and each step on the way to one asks for its id again."""
 _CONTEXT: Final = b"grange/chunk/1"
 
 
@@ -80,6 +83,7 @@ class SealedChunk:
         return id_of(self.key)
 
 
+@lru_cache(maxsize=_IDS_KEPT)
 def id_of(key: ChunkKey) -> ChunkId:
     """The id of the chunk with this key."""
     return ChunkId(keyed_hash(key, _ID_LABEL))

@@ -10,6 +10,7 @@ give the same bytes again, which a resumed upload needs. Any thread may call the
 """
 
 import hmac
+from functools import lru_cache
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -23,6 +24,8 @@ SEAL_BYTES: Final = NONCE_BYTES + TAG_BYTES
 """How much longer sealed bytes are."""
 _CIPHER_LABEL: Final = b"grange/sealing/1/cipher"
 _NONCE_LABEL: Final = b"grange/sealing/1/nonce"
+_CIPHERS_KEPT: Final = 16
+"""A catalog opens all of its rows with one key, a chunk has one of its own."""
 
 
 def keyed_hash(key: bytes, *parts: Buffer) -> bytes:
@@ -34,7 +37,7 @@ def seal(key: bytes, plaintext: Buffer, context: bytes) -> bytes:
     """The sealed bytes, SEAL_BYTES longer; they open only with the same key and context."""
     assert len(key) == KEY_BYTES
     nonce = keyed_hash(keyed_hash(key, _NONCE_LABEL, context), plaintext)[:NONCE_BYTES]
-    return nonce + AESGCM(keyed_hash(key, _CIPHER_LABEL)).encrypt(nonce, plaintext, context)
+    return nonce + _cipher_of(key).encrypt(nonce, plaintext, context)
 
 
 def open_sealed(key: bytes, sealed: Buffer, context: bytes) -> bytes | None:
@@ -43,8 +46,11 @@ def open_sealed(key: bytes, sealed: Buffer, context: bytes) -> bytes | None:
         return None
     view = memoryview(sealed)
     try:
-        return AESGCM(keyed_hash(key, _CIPHER_LABEL)).decrypt(
-            bytes(view[:NONCE_BYTES]), view[NONCE_BYTES:], context
-        )
+        return _cipher_of(key).decrypt(bytes(view[:NONCE_BYTES]), view[NONCE_BYTES:], context)
     except InvalidTag:
         return None
+
+
+@lru_cache(maxsize=_CIPHERS_KEPT)
+def _cipher_of(key: bytes) -> AESGCM:
+    return AESGCM(keyed_hash(key, _CIPHER_LABEL))

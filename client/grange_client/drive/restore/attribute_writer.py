@@ -47,7 +47,8 @@ class AttributeWriter:
         first, last = _attributes_by_turn(entry, is_owned)
         self._set_extended(entry, first, descriptor)
         mode = entry.mode if is_owned else entry.mode & ~SET_ID_BITS
-        set_mode(replace(entry, mode=mode), descriptor, self._remarks.of(RemarkKind.MODE))
+        kept = entry if mode == entry.mode else replace(entry, mode=mode)
+        set_mode(kept, descriptor, self._remarks.of(RemarkKind.MODE))
         if mode != entry.mode:
             reason = "it would run with the rights of who restores it, so it does not run with its owner's"
             self._remarks.add(RemarkKind.MODE, entry.path, reason)
