@@ -277,6 +277,20 @@ def test_edits(machine: Machine, source: Path) -> None:
     assert "nothing was changed" in same.stdout
 
 
+def test_more_than_a_drive_may_have_is_said(
+    machine: Machine, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By each command that opens the drive, with the names."""
+    store(machine, source)
+    for tag in ("one", "two", "three"):
+        done(machine("tag", "main:", tag, "--yes"))
+    assert "may have" not in done(machine("ls", "main:")).stderr
+    monkeypatch.setattr("grange_client.drive.named_values.MAX_VALUES", 1)
+    said = " ".join(done(machine("ls", "main:")).stderr.split())
+    assert "More is said in main than a drive may have, and this is left out: tag/" in said
+    assert said.count("tag/") == 2
+
+
 def test_an_old_version_comes_back(machine: Machine, source: Path) -> None:
     """A file in its place, beside it, and all of the drive; the commit says from where."""
     first = store(machine, source)

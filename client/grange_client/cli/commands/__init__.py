@@ -24,6 +24,7 @@ commands   `init`                                    init.py
            `import`                                  import_order.py
            what they have in common                  common.py; of those on a drive: open_drive.py,
                                                      spending.py, store_terms.py;
+                                                     what a shell completes: completion.py;
                                                      of those that look: looking.py,
                                                      that edit: editing.py
 """

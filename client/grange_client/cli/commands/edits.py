@@ -14,6 +14,7 @@ from grange.cli.passphrase_options import opens_keys
 from grange.units import format_count, format_size
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Json, Verbose
+from grange_client.cli.commands.completion import complete_place
 from grange_client.cli.commands.editing import (
     DryRun,
     EditOptions,
@@ -37,14 +38,22 @@ from grange_client.errors import BadPath, UnknownCommit
 from grange_client.files.scan import Kind, shown
 
 GONE_WHEN = "Earlier commits still have it; its bytes go when no commit that is kept needs them."
-Places = Annotated[list[str], typer.Argument(metavar="DRIVE:/PATH", help="Places in one drive.")]
+Places = Annotated[
+    list[str],
+    typer.Argument(metavar="DRIVE:/PATH", help="Places in one drive.", autocompletion=complete_place),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
 
 @opens_keys
 def mv(  # noqa: PLR0917  typer makes options of parameters
     places: Annotated[
-        list[str], typer.Argument(metavar="DRIVE:/PATH... DRIVE:/TO", help="What to move, and where to.")
+        list[str],
+        typer.Argument(
+            metavar="DRIVE:/PATH... DRIVE:/TO",
+            help="What to move, and where to.",
+            autocompletion=complete_place,
+        ),
     ],
     overwrite: Overwrite = False,
     message: Message = None,

@@ -12,7 +12,7 @@ from grange.cli.passphrase_options import opens_keys
 from grange_client.cli.commands import common
 from grange_client.cli.commands.backup import BackupOptions, put_into_drive
 from grange_client.cli.commands.common import Home, Json, Verbose
-from grange_client.cli.commands.looking import At
+from grange_client.cli.commands.looking import At, Place
 from grange_client.cli.commands.open_drive import Device
 from grange_client.cli.commands.restoring import RestoreCommand, get_from_drive
 from grange_client.cli.commands.spending import MaxSpend
@@ -112,9 +112,7 @@ def put(  # noqa: PLR0917  typer makes options of parameters
 
 @opens_keys
 def get(  # noqa: PLR0917
-    place: Annotated[
-        str, typer.Argument(metavar="DRIVE:/PATH", help="A place in a drive, like main:/photos.")
-    ],
+    place: Place,
     destination: Annotated[
         Path, typer.Argument(metavar="DEST", help="Where to put it.", readable=False)
     ] = Path(),

@@ -17,6 +17,7 @@ from grange.units import format_count, parse_size
 from grange_client.cli import view_output
 from grange_client.cli.commands import common
 from grange_client.cli.commands.common import Home, Json, Verbose
+from grange_client.cli.commands.completion import complete_place
 from grange_client.cli.commands.looking import (
     At,
     DriveView,
@@ -51,7 +52,11 @@ Long = Annotated[bool, typer.Option("--long", "-l", help="Mode, size and time of
 def ls(  # noqa: PLR0917  typer makes options of parameters
     place: Annotated[
         str | None,
-        typer.Argument(metavar="[DRIVE:/PATH]", help="A place in a drive; all of main: if not given."),
+        typer.Argument(
+            metavar="[DRIVE:/PATH]",
+            help="A place in a drive; all of main: if not given.",
+            autocompletion=complete_place,
+        ),
     ] = None,
     long: Long = False,
     at: At = HEAD,

@@ -19,6 +19,7 @@ from typing import Annotated, Final, TypeVar
 import typer
 
 from grange.cli.confirm import alone
+from grange_client.cli.commands.completion import complete_place
 from grange_client.cli.commands.open_drive import DriveOfCommand, open_drive, say
 from grange_client.cli.drive_path import DrivePath
 from grange_client.cli.view_output import PrintedList
@@ -43,7 +44,14 @@ At = Annotated[
 MaxPrice = Annotated[
     str | None, typer.Option("--max-price", metavar="TOKENS", help="What reading may cost at most.")
 ]
-Place = Annotated[str, typer.Argument(metavar="DRIVE:/PATH", help="A place in a drive, like main:/photos.")]
+Place = Annotated[
+    str,
+    typer.Argument(
+        metavar="DRIVE:/PATH",
+        help="A place in a drive, like main:/photos.",
+        autocompletion=complete_place,
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,11 @@ long, for as long as it is open: print meanwhile under `grange.cli.confirm.alone
 """
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.text import Text
@@ -30,11 +30,14 @@ from grange_client.drive.drive_state import DriveState
 from grange_client.drive_session import DriveSession, SyncedDrive
 from grange_client.drives import Drives
 from grange_client.errors import PAY_MORE
+from grange_client.files.scan import shown
 from grange_client.renter import Renter
 
 Device = Annotated[
     str | None, typer.Option(metavar="NAME", help="What this computer is called; its host name if not given.")
 ]
+MAX_NAMED: Final = 3
+"""So many names are written out of what a drive has too much of."""
 NO_NAME = "device"
 """Of a computer that has none that can be shown."""
 
@@ -94,6 +97,8 @@ async def open_drive(
                         f"{format_count(count, 'pack')} could not be looked at: there may be more in {name} "
                         "than is seen here."
                     )
+                if left_out := synced.state.values_left_out:
+                    say(_left_out_text(name, left_out))
                 yield DriveOfCommand(
                     name=opened.name,
                     renter=renter,
@@ -103,6 +108,16 @@ async def open_drive(
                     line=line,
                     budget=budget,
                 )
+
+
+def _left_out_text(drive: str, names: Sequence[str]) -> str:
+    some = [shown(one.encode()) for one in names[:MAX_NAMED]]
+    if more := len(names) - len(some):
+        some.append(f"{more:,} more")
+    return (
+        f"More is said in {drive} than a drive may have, and this is left out: {', '.join(some)}. A device "
+        "of yours writes what no client does; `grange keys delegate list` shows all devices."
+    )
 
 
 def device_name(given: str | None) -> str:
