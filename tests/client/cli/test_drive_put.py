@@ -10,6 +10,8 @@ from test_client_cli import Machine, fits, machine
 
 from grange.cli.exit_codes import ExitCode
 from grange_client.cli.commands import backup
+from grange_client.cli.screens.backup import upload_text
+from grange_client.cli.screens.tables import speed_text
 from grange_client.errors import BadPath, NothingToStore, OverSpendingLimit, UnknownDrive
 
 __all__ = ["machine"]
@@ -266,3 +268,16 @@ def test_ls_says_what_there_is_beside_main(machine: Machine, tree: Path) -> None
     assert "Other drives: photos:" in said
     assert "1 order beside it: `grange drives` and `grange orders ls` show them." in said
     assert "photos" not in machine("ls", "main:").stderr, "who names a place wants no more"
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "said"), [(0, ""), (12, ""), (999_999, ""), (3_000_000, " (1.5 MB/s)")]
+)
+def test_a_few_bytes_have_no_rate(size_bytes: int, said: str) -> None:
+    """Their time went into asking and waiting."""
+    assert speed_text(size_bytes, 2.0) == said
+
+
+def test_no_upload_takes_no_time() -> None:
+    assert upload_text(0.2, is_most=False) == "less than a second, as fast as it went last"
+    assert upload_text(40, is_most=True) == "about 40 seconds at most, as fast as it went last"

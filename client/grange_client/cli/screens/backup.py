@@ -73,7 +73,8 @@ def met_text(totals: Totals) -> str:
 
 def upload_text(seconds: float, *, is_most: bool) -> str:
     """How long it takes on this line."""
-    return f"about {format_duration(seconds)}{' at most' if is_most else ''}, as fast as it went last"
+    text = f"about {format_duration(seconds)}" if seconds >= 1 else "less than a second"
+    return f"{text}{' at most' if is_most else ''}, as fast as it went last"
 
 
 def stored_lines(

@@ -11,6 +11,7 @@ from grange.units import format_count, format_size
 
 MAX_LISTED = 5
 ID_CHARACTERS = 8
+WORTH_A_RATE_BYTES = 1_000_000
 DAY_CHARACTERS = 10
 """Of a date and a time."""
 
@@ -45,8 +46,8 @@ def files_text(count: int, size_bytes: int) -> str:
 
 
 def speed_text(size_bytes: int, seconds: float) -> str:
-    """How fast bytes moved, in brackets; nothing if there were none."""
-    return f" ({format_size(size_bytes / seconds)}/s)" if size_bytes else ""
+    """How fast bytes moved, in brackets; nothing for a few, whose time went elsewhere."""
+    return f" ({format_size(size_bytes / seconds)}/s)" if size_bytes >= WORTH_A_RATE_BYTES else ""
 
 
 def format_date(created: int | None) -> str:
