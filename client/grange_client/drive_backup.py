@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from threading import Event
 from typing import BinaryIO, Final, cast
 
@@ -35,7 +36,14 @@ from grange_client.drive.drive_state import DriveState
 from grange_client.drive.edits.known_commits import KnownCommits
 from grange_client.drive.edits.new_commit import merge_heads
 from grange_client.drive.journal import Record
-from grange_client.drive_session import MAX_PACK_BYTES, Agree, ChooseOptions, DriveSession, DriveWriter
+from grange_client.drive_session import (
+    FOLDER_NAME,
+    MAX_PACK_BYTES,
+    Agree,
+    ChooseOptions,
+    DriveSession,
+    DriveWriter,
+)
 from grange_client.errors import PackGone, ReadingEnded
 from grange_client.orders.plan import StoreOptions
 from grange_client.packs.placing import PlacedPack
@@ -214,6 +222,16 @@ async def _in_thread(
         raise
 
 
+def scan_in(home: Path, options: ScanOptions) -> ScanOptions:
+    """The same, without what the drives of this home have on disk: spools and caches, in which the backup
+    itself writes. It would never be done with them. Blocks."""
+    try:
+        status = (home / FOLDER_NAME).stat()
+    except OSError:
+        return options
+    return replace(options, own=options.own | {(status.st_dev, status.st_ino)})
+
+
 def _back_up(
     session: DriveSession,
     state: DriveState,
@@ -240,7 +258,7 @@ def _back_up(
                 sink=sink,
                 after=after,
                 base=merged.base,
-                scan=request.scan,
+                scan=scan_in(session.renter.home, request.scan),
                 options=request.read,
                 progress=progress,
                 read=read,

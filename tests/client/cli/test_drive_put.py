@@ -158,6 +158,17 @@ def test_patterns_leave_names_out(machine: Machine, tree: Path, tmp_path: Path) 
     assert (done["files"], done["links"]) == (2, 2)
 
 
+def test_what_drives_keep_in_the_home_is_not_stored_in_them(machine: Machine, tree: Path) -> None:
+    """A backup that reads its own spool is never done: each would send what the one before had written."""
+    put(machine, tree, "main:")
+    first = machine("put", machine.home, "main:", *CODE, "--yes")
+    assert first.exit_code == 0, first.output
+    assert "drives: what is in it is what Grange keeps" in " ".join(first.stderr.split())
+    names = [one["shown"] for one in json.loads(machine("find", "main:/home", "--json").stdout)]
+    assert "main:/home/drives" in names
+    assert not [name for name in names if name.startswith("main:/home/drives/")]
+
+
 def test_standard_input_is_a_file(machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Under the whole path that is given."""
     (tmp_path / "dump").write_bytes(b"select 1;\n" * 1000)

@@ -31,7 +31,7 @@ from grange_client.cli.screens import backup as screens
 from grange_client.drive.backup.entries import ReadOptions, Totals
 from grange_client.drive.backup.filters import Filters
 from grange_client.drive.backup.scan import Scan, ScanOptions, ScanRemarks
-from grange_client.drive_backup import BackupDraft, BackupRequest, Source, back_up, measure
+from grange_client.drive_backup import BackupDraft, BackupRequest, Source, back_up, measure, scan_in
 from grange_client.drive_session import MAX_PACK_BYTES, PackOffer
 from grange_client.errors import NothingToStore
 from grange_client.files.scan import Kind, base_name, shown
@@ -244,7 +244,8 @@ class BackupRun:
         if self._left_bytes is None:
             # By the sizes of files, without reading them: some may be as they were.
             self._drive.display(Step(what="Looking how much there is"))
-            total = await self._drive.renter.executors.on_disk(_size_of, self._request)
+            renter = self._drive.renter
+            total = await renter.executors.on_disk(_size_of, self._request, renter.home)
             self._left_bytes = max(0, total - self._totals.size_bytes)
         return -(-self._left_bytes // MAX_PACK_BYTES)
 
@@ -303,9 +304,9 @@ def _require_apart(sources: Sequence[Source]) -> None:
         taken[one.place] = local
 
 
-def _size_of(request: BackupRequest) -> int:
+def _size_of(request: BackupRequest, home: Path) -> int:
     """How much content there is, by the sizes of files. Blocks."""
-    total, scan = 0, Scan(request.scan, ScanRemarks())
+    total, scan = 0, Scan(scan_in(home, request.scan), ScanRemarks())
     for source in request.sources:
         if source.order is not None:
             total += source.order.manifest.content_bytes

@@ -27,6 +27,7 @@ from grange_client.files.open_file import DIRECTORY_FLAGS
 from grange_client.files.scan import LEFT_BY_RESTORE, MAX_PART_BYTES, MAX_PATH_BYTES, MODE_BITS, Kind, shown
 
 _KINDS: Final = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.SYMLINK}
+OWN_FILES: Final = "what is in it is what Grange keeps here of its drives, and comes back by itself"
 _OTHERS: Final = {
     stat.S_IFSOCK: "a socket",
     stat.S_IFIFO: "a pipe",
@@ -44,6 +45,8 @@ class ScanOptions:
     """Whether other file systems that are mounted in it are left out."""
     leave_out_caches: bool = False
     """Whether of a directory with a CACHEDIR.TAG nothing but that is stored."""
+    own: frozenset[tuple[int, int]] = frozenset()
+    """Device and inode of directories in which we write ourselves, meanwhile: what is in them is left out."""
 
 
 @dataclass(slots=True)
@@ -199,6 +202,9 @@ class Scan:
             return None
         if self._options.one_file_system and inner.device != levels[0].device:
             self._remarks.left_out.add(stored, "what is in it is another file system")
+            return None
+        if (inner.device, inner.inode) in self._options.own:
+            self._remarks.left_out.add(stored, OWN_FILES)
             return None
         if any((one.device, one.inode) == (inner.device, inner.inode) for one in levels):
             self._remarks.left_out.add(stored, "what is in it is a directory that it is in itself")
