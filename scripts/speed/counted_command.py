@@ -20,10 +20,11 @@ from grange_client.cli.loading import pause_collector
 
 def chain_ports(home: Path) -> set[int]:
     """Of the endpoints that a home asks about the chain."""
-    from grange_client.keys.config import load  # noqa: PLC0415  long to load: the command does it in its turn
+    # Long to load: the command does it in its turn.
+    from grange.chain.endpoint import as_urls  # noqa: PLC0415
+    from grange_client.keys.config import load  # noqa: PLC0415
 
-    rpc = load(home).network.rpc
-    return {urlsplit(url).port or 0 for url in ([rpc] if isinstance(rpc, str) else rpc)}
+    return {urlsplit(url).port or 0 for url in as_urls(load(home).network.rpc)}
 
 
 def run(file: Path, arguments: list[str]) -> None:

@@ -96,9 +96,7 @@ class PackSearch:
     ) -> FoundPacks:
         """The packs of a drive; without those that are `known`, by what they were sealed for, and with
         `only_newest` no more than the newest one. Raises the errors of the chain, and OverBudget."""
-        epoch = await self.downloads.epoch()
-        listed = await self.executors.in_database(self.catalog.orders)
-        orders = [one for one in _as_kept(listed, epoch) if one.order.sealed_as not in known]
+        orders = [one for one in await self._kept() if one.order.sealed_as not in known]
         told = await self.executors.in_database(self.catalog.no_packs, drive)
         packs: list[OrderState] = []
         foreign: list[OrderState] = []
@@ -146,15 +144,11 @@ class PackSearch:
     async def keeping(self, packs: Collection[OrderId]) -> list[OrderState]:
         """The orders that keep some packs now, as far as the chain shows them. Asks nobody but for the
         epoch."""
-        epoch = await self.downloads.epoch()
-        listed = await self.executors.in_database(self.catalog.orders)
-        return [one.order for one in _as_kept(listed, epoch) if one.order.sealed_as in packs]
+        return [one.order for one in await self._kept() if one.order.sealed_as in packs]
 
     async def count_beside(self, packs: Collection[OrderId]) -> int:
         """How many orders keep none of some packs, as `keeping`."""
-        epoch = await self.downloads.epoch()
-        listed = await self.executors.in_database(self.catalog.orders)
-        return sum(one.order.sealed_as not in packs for one in _as_kept(listed, epoch))
+        return sum(one.order.sealed_as not in packs for one in await self._kept())
 
     async def note_opened(self, drive: int, packs: Collection[OrderId]) -> None:
         """Packs of a drive whose journals were opened need not be looked at to know what they are."""
@@ -181,6 +175,11 @@ class PackSearch:
                 await self.executors.in_database(self.catalog.note_pack, order.sealed_as, number)
                 return number
         return None
+
+    async def _kept(self) -> list[Known]:
+        """The orders of the catalog that are not over."""
+        epoch = await self.downloads.epoch()
+        return _as_kept(await self.executors.in_database(self.catalog.orders), epoch)
 
     async def _answer(
         self,

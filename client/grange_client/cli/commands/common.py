@@ -59,6 +59,7 @@ Confirmations = Annotated[
     int | None,
     typer.Option(min=0, help="Wait until this many blocks follow the order's; 3 on live chains."),
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Wanted = Annotated[str, typer.Argument(metavar="NAME|ORDER", help="An order's name, or how its id begins.")]
 
 

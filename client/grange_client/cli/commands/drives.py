@@ -12,9 +12,9 @@ from grange.cli.presenter import print_prose
 from grange.times import BlockClock
 from grange.units import LEAF_BYTES, format_size
 from grange_client.cli.commands import common
-from grange_client.cli.commands.common import Home, Json, Verbose
+from grange_client.cli.commands.common import Home, Json, Verbose, Yes
 from grange_client.cli.commands.open_drive import Device, device_name, say, say_waiting
-from grange_client.cli.commands.spending import MaxSpend, Spending, Yes
+from grange_client.cli.commands.spending import MaxSpend, Spending
 from grange_client.cli.commands.store_terms import term_by_policy
 from grange_client.cli.screens.tables import new_table
 from grange_client.drive.drive_state import DriveState

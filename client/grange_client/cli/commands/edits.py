@@ -13,7 +13,7 @@ import typer
 from grange.cli.passphrase_options import opens_keys
 from grange.units import format_count, format_size
 from grange_client.cli.commands import common
-from grange_client.cli.commands.common import Home, Json, Verbose
+from grange_client.cli.commands.common import Home, Json, Verbose, Yes
 from grange_client.cli.commands.completion import complete_place
 from grange_client.cli.commands.editing import (
     DryRun,
@@ -26,7 +26,7 @@ from grange_client.cli.commands.editing import (
 )
 from grange_client.cli.commands.looking import At, Place
 from grange_client.cli.commands.open_drive import Device, open_drive
-from grange_client.cli.commands.spending import MaxSpend, Yes
+from grange_client.cli.commands.spending import MaxSpend
 from grange_client.cli.drive_path import DrivePath, require_drive_path
 from grange_client.cli.screens.history import counts_text
 from grange_client.drive.entry import TreeEntry

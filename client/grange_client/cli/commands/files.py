@@ -11,12 +11,13 @@ import typer
 from grange.cli.passphrase_options import opens_keys
 from grange_client.cli.commands import common
 from grange_client.cli.commands.backup import BackupOptions, put_into_drive
-from grange_client.cli.commands.common import Home, Json, Verbose
+from grange_client.cli.commands.common import Home, Json, Verbose, Yes
 from grange_client.cli.commands.looking import At, Place
 from grange_client.cli.commands.open_drive import Device
 from grange_client.cli.commands.restoring import RestoreCommand, get_from_drive
 from grange_client.cli.commands.spending import MaxSpend
 from grange_client.cli.commands.store_options import (
+    DryRun,
     Epochs,
     FarmersNeeded,
     FarmersThatKeep,
@@ -25,6 +26,7 @@ from grange_client.cli.commands.store_options import (
     store_options,
 )
 from grange_client.cli.commands.transfer_options import (
+    Destination,
     LimitDownload,
     LimitUpload,
     MaxDownloadPrice,
@@ -64,10 +66,8 @@ def put(  # noqa: PLR0917  typer makes options of parameters
     max_spend: MaxSpend = None,
     limit_upload: LimitUpload = None,
     no_hand_over: NoHandOver = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what it would cost, and store nothing.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     as_json: Json = False,
     home: Home = None,
     verbose: Verbose = False,
@@ -113,9 +113,7 @@ def put(  # noqa: PLR0917  typer makes options of parameters
 @opens_keys
 def get(  # noqa: PLR0917
     place: Place,
-    destination: Annotated[
-        Path, typer.Argument(metavar="DEST", help="Where to put it.", readable=False)
-    ] = Path(),
+    destination: Destination = Path(),
     at: At = HEAD,
     overwrite: Overwrite = False,
     max_price: MaxDownloadPrice = None,
@@ -123,7 +121,7 @@ def get(  # noqa: PLR0917
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show how much it is and what reading costs.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: Json = False,
     home: Home = None,
     verbose: Verbose = False,

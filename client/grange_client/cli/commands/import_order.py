@@ -14,9 +14,9 @@ from grange.cli.presenter import print_prose
 from grange.peer import Budget
 from grange_client.cli.commands import common
 from grange_client.cli.commands.backup import BackupOptions, BackupRun
-from grange_client.cli.commands.common import Home, Json, Verbose, Wanted
+from grange_client.cli.commands.common import Home, Json, Verbose, Wanted, Yes
 from grange_client.cli.commands.open_drive import Device, open_drive
-from grange_client.cli.commands.spending import MaxSpend, Yes
+from grange_client.cli.commands.spending import MaxSpend
 from grange_client.cli.commands.store_options import (
     Epochs,
     FarmersNeeded,

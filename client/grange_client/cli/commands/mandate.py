@@ -17,7 +17,7 @@ from grange.token_unit import TokenUnit
 from grange.types import Epoch, MandateTerms, Parameters
 from grange.units import format_count
 from grange_client.cli.commands import common
-from grange_client.cli.commands.common import Home, Json, Verbose
+from grange_client.cli.commands.common import Home, Json, Verbose, Yes
 from grange_client.cli.screens.tables import ID_CHARACTERS, facts, new_table
 from grange_client.mandates import MandateState, longest_term, next_costs, propose
 from grange_client.orders.plan import Funds, check_gas
@@ -67,7 +67,7 @@ def give(  # noqa: PLR0917
         str | None,
         typer.Option("--in-all", metavar="TOKENS", help="The most that all of it may cost."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: Json = False,
     home: Home = None,
     verbose: Verbose = False,

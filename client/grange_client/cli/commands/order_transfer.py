@@ -22,8 +22,9 @@ from grange.tasks import together
 from grange.units import format_count
 from grange_client.cli import output
 from grange_client.cli.commands import common
-from grange_client.cli.commands.common import Confirmations, Home, Json, Verbose, Wanted
+from grange_client.cli.commands.common import Confirmations, Home, Json, Verbose, Wanted, Yes
 from grange_client.cli.commands.store_options import (
+    DryRun,
     Epochs,
     FarmersNeeded,
     FarmersThatKeep,
@@ -32,6 +33,7 @@ from grange_client.cli.commands.store_options import (
     store_options,
 )
 from grange_client.cli.commands.transfer_options import (
+    Destination,
     LimitDownload,
     LimitUpload,
     MaxDownloadPrice,
@@ -76,10 +78,8 @@ def put(  # noqa: PLR0917  typer makes options of parameters
     limit_upload: LimitUpload = None,
     no_hand_over: NoHandOver = False,
     confirmations: Confirmations = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what it would cost, and store nothing.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     as_json: Json = False,
     home: Home = None,
     verbose: Verbose = False,
@@ -97,9 +97,7 @@ def put(  # noqa: PLR0917  typer makes options of parameters
 @opens_keys
 def get(  # noqa: PLR0917
     wanted: Wanted,
-    destination: Annotated[
-        Path, typer.Argument(metavar="DEST", help="Where to put it.", readable=False)
-    ] = Path(),
+    destination: Destination = Path(),
     only: Annotated[
         list[str] | None,
         typer.Option(metavar="PATH", help="Only this, written as `orders stat --files` shows it."),
@@ -107,7 +105,7 @@ def get(  # noqa: PLR0917
     overwrite: Overwrite = False,
     max_price: MaxDownloadPrice = None,
     limit_download: LimitDownload = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: Json = False,
     home: Home = None,
     verbose: Verbose = False,

@@ -17,7 +17,7 @@ from grange.token_unit import TokenUnit
 from grange.types import Epoch
 from grange.units import format_count
 from grange_client.cli.commands import common
-from grange_client.cli.commands.common import Home, Json, Verbose
+from grange_client.cli.commands.common import Home, Json, Verbose, Yes
 from grange_client.cli.commands.open_drive import Device, DriveOfCommand, device_name, open_drive, say
 from grange_client.cli.commands.store_terms import term_of
 from grange_client.cli.drive_path import require_drive_path
@@ -91,7 +91,7 @@ def policy(  # noqa: PLR0917  typer makes options of parameters
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say which versions would stay and why, and change nothing.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     device: Device = None,
     as_json: Json = False,
     home: Home = None,

@@ -28,7 +28,6 @@ MaxSpend = Annotated[
     str | None,
     typer.Option("--max-spend", metavar="TOKENS", help="What this may cost at most, without gas."),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Facts = Callable[[PackOffer], Awaitable[list[tuple[str, str]]]]
 """What a command has to say beside the price, before it is agreed to: names and values."""
 

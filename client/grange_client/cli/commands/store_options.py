@@ -20,6 +20,7 @@ FarmersThatKeep = Annotated[
 Epochs = Annotated[int | None, typer.Option(min=1, help="How many epochs, at least.")]
 Until = Annotated[int | None, typer.Option(min=1, help="The epoch to keep it until, instead.")]
 NoHandOver = Annotated[bool, typer.Option("--no-hand-over", help="Its farmers may not pass it on to others.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what it would cost, and store nothing.")]
 
 
 def store_options(

@@ -14,11 +14,11 @@ from grange.cli.passphrase_options import opens_keys
 from grange.cli.presenter import print_prose
 from grange.types import Epoch
 from grange_client.cli.commands import common
-from grange_client.cli.commands.common import Home, Json, Verbose
+from grange_client.cli.commands.common import Home, Json, Verbose, Yes
 from grange_client.cli.commands.editing import DryRun, EditOptions, EditRun, Epochs
 from grange_client.cli.commands.looking import Place, looking
 from grange_client.cli.commands.open_drive import Device, DriveOfCommand, open_drive
-from grange_client.cli.commands.spending import MaxSpend, Yes
+from grange_client.cli.commands.spending import MaxSpend
 from grange_client.cli.drive_path import DrivePath, require_drive_path
 from grange_client.cli.screens.history import tags_screen
 from grange_client.drive.edits.names import tag_commit, tags_of, untag

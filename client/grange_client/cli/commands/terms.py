@@ -12,7 +12,7 @@ from grange.cli.passphrase_options import opens_keys
 from grange.tasks import together
 from grange_client.cli import output
 from grange_client.cli.commands import common
-from grange_client.cli.commands.common import Confirmations, Home, Json, Verbose, Wanted
+from grange_client.cli.commands.common import Confirmations, Home, Json, Verbose, Wanted, Yes
 from grange_client.cli.screens.order import burial_text, closings_screen
 from grange_client.cli.screens.quote import extension_screen
 from grange_client.cli.screens.tables import ID_CHARACTERS
@@ -25,7 +25,7 @@ def extend(  # noqa: PLR0917
         int | None, typer.Option(min=1, help="How many epochs more, at least; one grid period if not given.")
     ] = None,
     confirmations: Confirmations = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: Json = False,
     home: Home = None,
     verbose: Verbose = False,
@@ -70,7 +70,7 @@ def close(
     wanted: Annotated[
         list[str], typer.Argument(metavar="NAME|ORDER...", help="Orders that are over, by name or id.")
     ],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: Json = False,
     home: Home = None,
     verbose: Verbose = False,

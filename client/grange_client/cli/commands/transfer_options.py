@@ -3,6 +3,7 @@
 Decides how a rate is written, and that a wrong one is wrong usage.
 """
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +27,7 @@ MaxDownloadPrice = Annotated[
     str | None,
     typer.Option("--max-price", metavar="TOKENS", help="What reading may cost at most; asks no more."),
 ]
+Destination = Annotated[Path, typer.Argument(metavar="DEST", help="Where to put it.", readable=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that differ.")]
 
 
